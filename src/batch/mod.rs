@@ -1,0 +1,1 @@
+//! Batches: recycled slots, collation.

@@ -1,0 +1,1 @@
+//! Host memory: aligned buffers and byte-budget pools.

@@ -1,0 +1,1 @@
+//! Many shards: manifest, order, windows.

@@ -1,0 +1,22 @@
+//! framefeed feeds video to training jobs: it turns a collection of raw videos into shards and streams clips from those
+//! shards, decoded, resized and batched, into the memory of the GPU that trains on them.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod batch;
+mod buf;
+mod convert;
+mod dataset;
+mod decode;
+mod error;
+mod format;
+mod media;
+mod pipeline;
+mod shard;
+mod storage;
+mod transform;
+
+pub use error::{Error, ErrorKind, Result};
+pub use media::{
+    ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
+    PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
+};

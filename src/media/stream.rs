@@ -1,0 +1,80 @@
+//! Everything about the video stream of one record that decoding and transforming it needs, besides the bytes.
+
+use super::{Codec, ColorSpec, GopEntry, Orientation, PacketTable, PixelFormat, Ratio, TimeBase};
+use arrow::buffer::{Buffer, ScalarBuffer};
+use std::fmt;
+
+/// The video stream of one record. Frames are numbered from 0 in presentation order.
+#[derive(Clone)]
+pub struct StreamInfo {
+    /// Codec of the packets.
+    pub codec: Codec,
+    /// FFmpeg's profile number, or `None` where the stream has none.
+    pub profile: Option<i32>,
+    /// Decoder configuration (`avcC`, `hvcC`, `av1C`, ... content, or what FFmpeg calls extradata).
+    pub extradata: Buffer,
+    /// How many frames the decoder may hold back to bring them in presentation order (FFmpeg's `video_delay`).
+    pub reorder_frames: u8,
+    /// Format of the decoded planes.
+    pub pixel_format: PixelFormat,
+    /// Width of the decoded picture, before rotation, without the codec's padding.
+    pub width: u32,
+    /// Height of the decoded picture, before rotation.
+    pub height: u32,
+    /// Sample aspect ratio; 1/1 for square pixels and where the source does not say.
+    pub sample_aspect: Ratio,
+    /// How to turn the decoded picture for display.
+    pub orientation: Orientation,
+    /// Colour, as decided at conversion.
+    pub color: ColorSpec,
+    /// Unit of all timestamps of the record.
+    pub time_base: TimeBase,
+    /// Ticks from the first frame's pts to the end of the last frame.
+    pub duration: i64,
+    /// All packets in decode order.
+    pub packets: PacketTable,
+    /// All GOPs in decode order.
+    pub gops: Vec<GopEntry>,
+    /// For each frame, in presentation order, the number of the packet that it comes from. All different. Its length is the
+    /// exact frame count.
+    pub frame_packets: ScalarBuffer<u32>,
+}
+
+impl StreamInfo {
+    /// Exact number of frames.
+    pub fn num_frames(&self) -> usize {
+        self.frame_packets.len()
+    }
+
+    /// Presentation time of a frame in ticks of `time_base`.
+    pub fn frame_pts(&self, frame: usize) -> Option<i64> {
+        self.packets.pts.get(*self.frame_packets.get(frame)? as usize).copied()
+    }
+
+    /// Size of the displayed picture in square pixels: rotated, and widened (or narrowed) by the sample aspect ratio.
+    /// Rounded to the nearest pixel, at least 1.
+    pub fn display_size(&self) -> (u32, u32) {
+        let width =
+            (f64::from(self.width) * self.sample_aspect.to_f64()).round().clamp(1.0, f64::from(u32::MAX)) as u32;
+        self.orientation.display_size(width, self.height)
+    }
+
+    /// Average frames per second: frames over duration.
+    pub fn average_fps(&self) -> f64 {
+        let seconds = self.time_base.seconds(self.duration);
+        if seconds > 0.0 { self.num_frames() as f64 / seconds } else { 0.0 }
+    }
+}
+
+impl fmt::Debug for StreamInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamInfo")
+            .field("codec", &self.codec)
+            .field("pixel_format", &self.pixel_format)
+            .field("size", &(self.width, self.height))
+            .field("frames", &self.num_frames())
+            .field("packets", &self.packets.len())
+            .field("gops", &self.gops.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! The stages, threads, queues and statistics; `Loader` and its builder.

@@ -1,0 +1,1 @@
+//! One shard as an object: writer, reader, verification.

@@ -1,0 +1,1 @@
+//! Bytes from places: one trait, several engines.

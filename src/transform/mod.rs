@@ -1,0 +1,1 @@
+//! Frames to tensors: crop, resize, colour, layout, type.
