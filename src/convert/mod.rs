@@ -1,1 +1,5 @@
 //! Raw video to shards.
+
+mod clip;
+
+pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
