@@ -20,3 +20,4 @@ pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
+pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};
