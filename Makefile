@@ -1,0 +1,43 @@
+# The two commands of the README are `make demo` and `make test`.
+#   make demo [VIDEOS=folder]   install what is needed, convert videos, stream them through a small training step
+#   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
+#   make check                  formatting, lints, licences, import table
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+DEMO := demo-out
+export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
+
+.PHONY: demo test test-rust test-python check setup clean
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@scripts/python-env.sh demo
+	cargo build --release
+	@if [ -n "$(VIDEOS)" ]; then videos="$(VIDEOS)"; else \
+		videos=$(DEMO)/videos; scripts/make-videos.sh $$videos; fi; \
+	set -x; \
+	target/release/framefeed convert "$$videos" --out $(DEMO)/dataset; \
+	target/release/framefeed info $(DEMO)/dataset; \
+	$(PYTHON) python/examples/demo.py $(DEMO)/dataset --contact-sheet $(DEMO)/contact-sheet.png
+
+test: setup
+	@scripts/python-env.sh test
+	$(MAKE) test-rust test-python
+
+test-rust:
+	REQUIRE_PYTHON=1 cargo test --release
+
+test-python:
+	$(PYTHON) -m pytest -q python/tests
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed; skipped"; fi
+
+clean:
+	cargo clean
+	rm -rf .venv $(DEMO)
