@@ -15,6 +15,7 @@ mod shard;
 mod storage;
 mod transform;
 
+pub use buf::{BufferPool, ByteRange, CancelToken, PoolStats, PooledBuffer};
 pub use error::{Error, ErrorKind, Result};
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,

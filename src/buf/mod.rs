@@ -1,1 +1,15 @@
-//! Host memory: aligned buffers and byte-budget pools.
+//! Host memory: page-aligned buffers, a byte-budget pool that recycles them, cancellation of those who wait, and the
+//! range of bytes in a file that a buffer holds.
+//!
+//! Every buffer is followed by [`PADDING`] readable bytes, because decoders read ahead of what they were given. Nothing
+//! here knows files, rings or frames.
+
+mod aligned;
+mod cancel;
+mod pool;
+mod range;
+
+pub use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
+pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
+pub use pool::{BufferPool, PoolStats, PooledBuffer};
+pub use range::ByteRange;

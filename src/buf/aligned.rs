@@ -1,0 +1,132 @@
+//! One page-aligned allocation of initialised bytes.
+//!
+//! Invariants: the address is a multiple of [`BUFFER_ALIGN`]; all bytes, padding included, are initialised from the
+//! allocation on, so that every view of them is sound whatever was or was not read into them.
+#![expect(unsafe_code, reason = "allocation with an alignment that Vec cannot give")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Address alignment of every buffer, in bytes: a page, and the strictest memory alignment that direct I/O asks for.
+pub const BUFFER_ALIGN: usize = 4096;
+
+/// Readable bytes after the end of every buffer (`AV_INPUT_BUFFER_PADDING_SIZE`). Zero when fresh, stale when recycled.
+pub const PADDING: usize = 64;
+
+/// `len` bytes at a page boundary, zeroed when made, followed by at least [`PADDING`] readable ones.
+pub struct AlignedBuffer {
+    address: NonNull<u8>,
+    len: usize,
+    layout: Layout,
+}
+
+// SAFETY: the buffer owns its allocation alone; no other pointer to it is kept here.
+unsafe impl Send for AlignedBuffer {}
+// SAFETY: shared access only reads; writing needs `&mut self`.
+unsafe impl Sync for AlignedBuffer {}
+
+impl AlignedBuffer {
+    /// Bytes that a buffer of `len` takes from the allocator, or `None` where that overflows.
+    pub fn allocation_bytes(len: usize) -> Option<usize> {
+        len.checked_add(PADDING)?.checked_next_multiple_of(BUFFER_ALIGN)
+    }
+
+    /// A zeroed buffer of `len` bytes. Fails with [`ErrorKind::OutOfMemory`].
+    pub fn zeroed(len: usize) -> Result<Self> {
+        let refused = || Error::new(ErrorKind::OutOfMemory, format!("cannot allocate a buffer of {len} bytes"));
+        let size = Self::allocation_bytes(len).ok_or_else(refused)?;
+        let layout = Layout::from_size_align(size, BUFFER_ALIGN).map_err(|_| refused())?;
+        // SAFETY: the layout's size is at least BUFFER_ALIGN, so it is not zero.
+        let address = unsafe { alloc_zeroed(layout) };
+        Ok(Self { address: NonNull::new(address).ok_or_else(refused)?, len, layout })
+    }
+
+    /// A buffer with a copy of `bytes`.
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let mut buffer = Self::zeroed(bytes.len())?;
+        buffer.copy_from_slice(bytes);
+        Ok(buffer)
+    }
+
+    /// Bytes taken from the allocator.
+    pub fn capacity(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// The address that the kernel or a device may write to. A write through it counts as a write to the buffer: nobody
+    /// may hold a view of the same bytes meanwhile.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.address.as_ptr()
+    }
+
+    /// The bytes and all that follows them in the allocation, at least [`PADDING`].
+    pub fn padded(&self) -> &[u8] {
+        // SAFETY: `address` is the start of an allocation of `layout.size()` bytes, all initialised by `alloc_zeroed`
+        // (`isize::MAX` is the limit that `Layout` enforces), and no `&mut` to it can live while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.layout.size()) }
+    }
+
+    fn padded_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `padded`; `&mut self` proves that no other view lives.
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.layout.size()) }
+    }
+}
+
+impl Deref for AlignedBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.padded()[..self.len]
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let len = self.len;
+        &mut self.padded_mut()[..len]
+    }
+}
+
+impl Drop for AlignedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: `address` came from `alloc_zeroed` with this very layout, and is freed once, here.
+        unsafe { dealloc(self.address.as_ptr(), self.layout) }
+    }
+}
+
+impl fmt::Debug for AlignedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuffer").field("len", &self.len).field("capacity", &self.capacity()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_buffer_is_aligned_zeroed_and_padded() {
+        for len in [0, 1, 63, 64, 4031, 4032, 4033, 4096, 1 << 20] {
+            let buffer = AlignedBuffer::zeroed(len).unwrap();
+            assert_eq!(buffer.as_ptr() as usize % BUFFER_ALIGN, 0);
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.padded().len() >= len + PADDING);
+            assert!(buffer.padded().iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn an_absurd_length_is_an_error() {
+        for len in [usize::MAX, usize::MAX - PADDING, isize::MAX as usize, 1 << 62] {
+            assert_eq!(AlignedBuffer::zeroed(len).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        }
+    }
+
+    #[test]
+    fn a_copy_holds_the_bytes() {
+        assert_eq!(&*AlignedBuffer::copy_of(b"abc").unwrap(), b"abc");
+    }
+}

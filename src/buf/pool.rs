@@ -1,0 +1,301 @@
+//! A pool of buffers with a budget in bytes: it blocks those who ask for more than is left, and recycles what comes back.
+//!
+//! Invariants: bytes in use never exceed the budget, and bytes in use plus idle ones neither; waiters are served in the
+//! order in which they came, so that a large request is not starved by small ones. A buffer keeps its pool alive.
+//! The pool does not know what the buffers are for, and does not zero recycled ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use super::aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
+use super::cancel::{CancelToken, WakeOnCancel};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a pool did and holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Most bytes that may be in use at once.
+    pub budget_bytes: usize,
+    /// Bytes of buffers that are out, with rounding and padding.
+    pub in_use_bytes: usize,
+    /// Bytes kept for reuse.
+    pub idle_bytes: usize,
+    /// Highest `in_use_bytes` so far.
+    pub peak_bytes: usize,
+    /// Buffers taken from the allocator so far.
+    pub num_allocated: u64,
+    /// Buffers handed out again so far.
+    pub num_recycled: u64,
+    /// Requests that had to wait so far.
+    pub num_waits: u64,
+    /// Time spent waiting so far, over all threads.
+    pub wait_nanos: u64,
+}
+
+#[derive(Default)]
+struct State {
+    stats: PoolStats,
+    idle: BTreeMap<usize, Vec<AlignedBuffer>>,
+    queue: VecDeque<u64>,
+    next_ticket: u64,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    max_idle_bytes: usize,
+}
+
+impl WakeOnCancel for Shared {
+    fn wake(&self) {
+        let _state = self.lock();
+        self.changed.notify_all();
+    }
+}
+
+/// Hands out [`PooledBuffer`]s within a budget of bytes. Clones are one pool.
+#[derive(Clone)]
+pub struct BufferPool {
+    shared: Arc<Shared>,
+}
+
+/// Allocation size for `len`: padding, whole pages, then steps of an eighth of the power of two, so that clips of
+/// similar size share buffers and at most an eighth is wasted.
+fn size_class(len: usize) -> Option<usize> {
+    let bytes = AlignedBuffer::allocation_bytes(len)?;
+    let step = (bytes.checked_next_power_of_two()? / 16).max(BUFFER_ALIGN);
+    bytes.checked_next_multiple_of(step)
+}
+
+impl BufferPool {
+    /// A pool that lets `budget_bytes` be in use at once and keeps as much for reuse.
+    pub fn new(budget_bytes: usize) -> Self {
+        Self::with_idle_limit(budget_bytes, budget_bytes)
+    }
+
+    /// A pool that lets `budget_bytes` be in use at once and keeps at most `max_idle_bytes` for reuse.
+    pub fn with_idle_limit(budget_bytes: usize, max_idle_bytes: usize) -> Self {
+        let state = State { stats: PoolStats { budget_bytes, ..PoolStats::default() }, ..State::default() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), max_idle_bytes }) }
+    }
+
+    /// A buffer of `len` bytes with unspecified (initialised) content; waits until the budget has room.
+    ///
+    /// Fails with [`ErrorKind::Closed`] when `cancel` is raised, with [`ErrorKind::LimitExceeded`] when `len` exceeds the
+    /// whole budget, and with [`ErrorKind::OutOfMemory`]. A thread that holds buffers while it waits for more can wait
+    /// for itself: take all that a step needs at once.
+    pub fn acquire(&self, len: usize, cancel: &CancelToken) -> Result<PooledBuffer> {
+        let class = self.class_within_budget(len)?;
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let mut state = self.shared.lock();
+        if !(state.queue.is_empty() && state.has_room(class)) {
+            drop(state);
+            state = self.wait_for_room(class, cancel)?;
+        }
+        self.take(state, class, len)
+    }
+
+    /// As [`acquire`](Self::acquire), but gives `None` where it would wait.
+    pub fn try_acquire(&self, len: usize) -> Result<Option<PooledBuffer>> {
+        let class = self.class_within_budget(len)?;
+        let state = self.shared.lock();
+        if !(state.queue.is_empty() && state.has_room(class)) {
+            return Ok(None);
+        }
+        self.take(state, class, len).map(Some)
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> PoolStats {
+        self.shared.lock().stats
+    }
+
+    /// Gives all idle memory back to the allocator.
+    pub fn trim(&self) {
+        let mut state = self.shared.lock();
+        state.stats.idle_bytes = 0;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+
+    fn class_within_budget(&self, len: usize) -> Result<usize> {
+        let budget = self.shared.lock().stats.budget_bytes;
+        size_class(len).filter(|&class| class <= budget).ok_or_else(|| {
+            Error::new(
+                ErrorKind::LimitExceeded,
+                format!("a buffer of {len} bytes exceeds the budget of {budget} bytes"),
+            )
+        })
+    }
+
+    /// Queues up, sleeps until first in the queue with room for `class`, and leaves the queue in any case.
+    fn wait_for_room(&self, class: usize, cancel: &CancelToken) -> Result<MutexGuard<'_, State>> {
+        let started = Instant::now();
+        let weak: Weak<Shared> = Arc::downgrade(&self.shared);
+        let _registration = cancel.register(weak);
+        let mut state = self.shared.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.queue.push_back(ticket);
+        state.stats.num_waits += 1;
+        let granted = loop {
+            if cancel.is_cancelled() {
+                break false;
+            }
+            if state.queue.front() == Some(&ticket) && state.has_room(class) {
+                break true;
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        state.queue.retain(|&other| other != ticket);
+        state.stats.wait_nanos += u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // The next one in the queue may have room as well.
+        self.shared.changed.notify_all();
+        if granted { Ok(state) } else { Err(cancelled()) }
+    }
+
+    fn take(&self, mut state: MutexGuard<'_, State>, class: usize, len: usize) -> Result<PooledBuffer> {
+        state.stats.in_use_bytes += class;
+        state.stats.peak_bytes = state.stats.peak_bytes.max(state.stats.in_use_bytes);
+        if let Some(buffer) = state.take_idle(class) {
+            state.stats.num_recycled += 1;
+            drop(state);
+            return Ok(PooledBuffer { buffer: Some(buffer), len, shared: self.shared.clone() });
+        }
+        state.stats.num_allocated += 1;
+        let evicted = state.evict_over_budget();
+        drop(state);
+        drop(evicted);
+        // Not under the lock: the kernel may take its time.
+        match AlignedBuffer::zeroed(class - PADDING) {
+            Ok(buffer) => Ok(PooledBuffer { buffer: Some(buffer), len, shared: self.shared.clone() }),
+            Err(error) => {
+                let mut state = self.shared.lock();
+                state.stats.in_use_bytes -= class;
+                state.stats.num_allocated -= 1;
+                self.shared.changed.notify_all();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Closed, "cancelled while waiting for memory")
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent whenever the lock is free: no code that can panic runs between its changes.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, buffer: AlignedBuffer) {
+        let bytes = buffer.capacity();
+        let mut state = self.lock();
+        state.stats.in_use_bytes -= bytes;
+        let idle_after = state.stats.idle_bytes + bytes;
+        let surplus =
+            if idle_after <= self.max_idle_bytes && state.stats.in_use_bytes + idle_after <= state.stats.budget_bytes {
+                state.stats.idle_bytes = idle_after;
+                state.idle.entry(bytes).or_default().push(buffer);
+                None
+            } else {
+                Some(buffer)
+            };
+        if !state.queue.is_empty() {
+            self.changed.notify_all();
+        }
+        drop(state);
+        drop(surplus);
+    }
+}
+
+impl State {
+    fn has_room(&self, class: usize) -> bool {
+        class <= self.stats.budget_bytes - self.stats.in_use_bytes
+    }
+
+    fn take_idle(&mut self, class: usize) -> Option<AlignedBuffer> {
+        let buffers = self.idle.get_mut(&class)?;
+        let buffer = buffers.pop()?;
+        if buffers.is_empty() {
+            self.idle.remove(&class);
+        }
+        self.stats.idle_bytes -= class;
+        Some(buffer)
+    }
+
+    /// Takes idle buffers out, largest first, until what is held fits the budget.
+    fn evict_over_budget(&mut self) -> Vec<AlignedBuffer> {
+        let mut evicted = Vec::new();
+        while self.stats.idle_bytes > self.stats.budget_bytes - self.stats.in_use_bytes {
+            let Some(class) = self.idle.keys().next_back().copied() else { break };
+            evicted.extend(self.take_idle(class));
+        }
+        evicted
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stats().fmt(f)
+    }
+}
+
+/// A buffer of a [`BufferPool`]; goes back when dropped. Derefs to the bytes asked for.
+pub struct PooledBuffer {
+    /// `Some` until dropped.
+    buffer: Option<AlignedBuffer>,
+    len: usize,
+    shared: Arc<Shared>,
+}
+
+impl PooledBuffer {
+    /// The bytes and all that follows them in the allocation, at least [`PADDING`].
+    pub fn padded(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], AlignedBuffer::padded)
+    }
+
+    /// See [`AlignedBuffer::as_mut_ptr`].
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.buffer.as_mut().map_or(std::ptr::null_mut(), AlignedBuffer::as_mut_ptr)
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.padded()[..self.len]
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.buffer {
+            Some(buffer) => &mut buffer[..self.len],
+            None => &mut [],
+        }
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.shared.give_back(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for PooledBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledBuffer").field("len", &self.len).finish_non_exhaustive()
+    }
+}
