@@ -16,6 +16,7 @@ mod storage;
 mod transform;
 
 pub use buf::{BufferPool, ByteRange, CancelToken, PoolStats, PooledBuffer};
+pub use dataset::{Extent, Placement, ShortPolicy, Step, Window};
 pub use error::{Error, ErrorKind, Result};
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,

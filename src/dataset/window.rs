@@ -1,0 +1,409 @@
+//! The window: which frames of a record make one sample.
+//!
+//! A window is a number of frames and the step from one to the next: a stride in frames, or a rate in frames per second
+//! by timestamps. Everything is integer arithmetic on frame numbers and ticks; no float decides which frame is taken.
+//!
+//! **Stride.** Frame `i` of the window is frame `start + i * stride` of the record. The window fits a record of `n` frames
+//! when `(frames - 1) * stride < n`; then there are `n - (frames - 1) * stride` starts. `Start` takes the first, `Center` the one in
+//! the middle (rounded down), `Random` one of them with equal chances.
+//!
+//! **Rate.** Frame `i` is the frame on screen at `t(i) = start + i / fps`, in ticks of the record's time base: the last frame
+//! whose timestamp is not after `t(i)`. The last frame of a record is on screen until the record's duration ends, and the
+//! window fits when the last instant is before that end: `(frames - 1) / fps < duration`. Starts are whole ticks from the first
+//! frame's timestamp on, so `Random` is even over time, and not over frames, where the frame rate varies. `Center` takes the
+//! start in the middle, rounded down.
+//!
+//! Timestamps are themselves rounded to ticks: at 30 frames a second and a tick of a millisecond, frames 0, 1, 2 are
+//! stamped 0, 33, 67, and the frame meant for 66.67 would be missed by a hair, and frame 1 taken twice. So where a record's
+//! frames are 8 ticks long or longer on average, a frame counts as on screen from half a tick before its timestamp. Where ticks
+//! are coarse (often one tick is one frame), they are taken as exact.
+//!
+//! **Short records**, those that the window does not fit, follow [`ShortPolicy`].
+
+use super::order::below;
+use crate::error::{Error, Result};
+use crate::media::{Ratio, StreamInfo, TimeBase};
+
+/// Longest window, in frames.
+const MAX_FRAMES: u32 = 1 << 16;
+/// Largest stride, in frames.
+const MAX_STRIDE: u32 = 1 << 24;
+/// Durations are clamped to this many ticks, so that no product below overflows 128 bits.
+const MAX_TICKS: i64 = 1 << 60;
+/// Average ticks per frame from which timestamps count as rounded.
+const FINE_TICKS_PER_FRAME: i64 = 8;
+
+/// From one frame of the window to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Every so many frames, at least 1.
+    Stride(u32),
+    /// So many frames per second, by timestamps.
+    Fps(Ratio),
+}
+
+/// Where in the record the window lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placement {
+    /// At the record's first frame.
+    Start,
+    /// In the middle.
+    Center,
+    /// Anywhere, as a pure function of seed, epoch and position.
+    #[default]
+    Random,
+}
+
+/// What becomes of a record that is too short for the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShortPolicy {
+    /// It is no sample; how many there are is counted.
+    #[default]
+    Skip,
+    /// The window starts at the first frame, and the last frame is repeated to fill it.
+    RepeatLast,
+    /// The window starts at the first frame, and the record begins again after its end.
+    Loop,
+}
+
+/// The frames of a sample: how many, how far apart, where in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Window {
+    /// Number of frames, 1..=65536.
+    pub frames: u32,
+    /// From one frame to the next.
+    pub step: Step,
+    /// Where in the record; random by default.
+    pub placement: Placement,
+    /// What becomes of short records; they are skipped by default.
+    pub short: ShortPolicy,
+}
+
+/// What the dataset's index knows about a record's time, enough to say whether a window fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Number of frames.
+    pub num_frames: u32,
+    /// Ticks from the first frame's timestamp to the end of the last frame.
+    pub duration: i64,
+    /// Seconds per tick.
+    pub time_base: TimeBase,
+}
+
+impl From<&StreamInfo> for Extent {
+    fn from(stream: &StreamInfo) -> Self {
+        Self {
+            num_frames: u32::try_from(stream.num_frames()).unwrap_or(u32::MAX),
+            duration: stream.duration,
+            time_base: stream.time_base,
+        }
+    }
+}
+
+impl Window {
+    /// `frames` frames, every `stride`-th one of the record.
+    pub fn strided(frames: u32, stride: u32) -> Self {
+        Self { frames, step: Step::Stride(stride), placement: Placement::default(), short: ShortPolicy::default() }
+    }
+
+    /// `frames` frames at `fps` frames per second, chosen by timestamps. 29.97 and its like mean the NTSC rates.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `fps` is not above zero and finite.
+    pub fn at_fps(frames: u32, fps: f64) -> Result<Self> {
+        let rate = Ratio::from_f64(fps)
+            .ok_or_else(|| Error::invalid(format!("window: fps must be above 0 and at most 1e9, not {fps}")))?;
+        Ok(Self { step: Step::Fps(rate), ..Self::strided(frames, 1) })
+    }
+
+    /// Sets where in the record the window lies.
+    #[must_use]
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Sets what becomes of short records.
+    #[must_use]
+    pub fn short(mut self, short: ShortPolicy) -> Self {
+        self.short = short;
+        self
+    }
+
+    /// Checks the ranges of all fields.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the field and its range.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=MAX_FRAMES).contains(&self.frames) {
+            return Err(Error::invalid(format!("window: frames must be 1 to {MAX_FRAMES}, not {}", self.frames)));
+        }
+        match self.step {
+            Step::Stride(stride) if !(1..=MAX_STRIDE).contains(&stride) => {
+                Err(Error::invalid(format!("window: stride must be 1 to {MAX_STRIDE}, not {stride}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// True where the record is long enough for the window.
+    pub fn fits(&self, extent: Extent) -> bool {
+        extent.num_frames > 0 && self.num_starts(extent) > 0
+    }
+
+    /// How many different starts there are: frames for a stride, ticks for a rate. Zero where the window does not fit.
+    fn num_starts(&self, extent: Extent) -> u64 {
+        match self.step {
+            Step::Stride(stride) => {
+                let span = u64::from(self.frames.saturating_sub(1)) * u64::from(stride);
+                u64::from(extent.num_frames).saturating_sub(span)
+            }
+            Step::Fps(fps) => {
+                let clock = Clock::new(fps, extent);
+                let room =
+                    i128::from(clock.duration) * clock.den - i128::from(self.frames.saturating_sub(1)) * clock.num;
+                if room <= 0 { 0 } else { ((room + clock.den - 1) / clock.den) as u64 }
+            }
+        }
+    }
+
+    /// The frame numbers of the window in a record, `frames` of them, or `None` where the record is no sample: it has no
+    /// frame, or is short and short ones are skipped. `draw` places random windows: 64 random bits.
+    ///
+    /// ```
+    /// # use framefeed::{Placement, Window};
+    /// let window = Window::strided(4, 2).placement(Placement::Start);
+    /// # let _ = window;
+    /// ```
+    pub fn select(&self, stream: &StreamInfo, draw: u64) -> Option<Vec<u32>> {
+        self.select_from(Extent::from(stream), draw, &|frame| stream.frame_pts(frame as usize).unwrap_or(i64::MAX))
+    }
+
+    fn select_from(&self, extent: Extent, draw: u64, pts: &dyn Fn(u32) -> i64) -> Option<Vec<u32>> {
+        let last_frame = extent.num_frames.checked_sub(1)?;
+        let num_starts = self.num_starts(extent);
+        if num_starts == 0 && self.short == ShortPolicy::Skip {
+            return None;
+        }
+        let start = match self.placement {
+            Placement::Start => 0,
+            Placement::Center => num_starts.saturating_sub(1) / 2,
+            Placement::Random => below(draw, num_starts),
+        };
+        let wraps = num_starts == 0 && self.short == ShortPolicy::Loop;
+        let indices = 0..u64::from(self.frames);
+        Some(match self.step {
+            Step::Stride(stride) => indices
+                .map(|index| {
+                    let frame = start + index * u64::from(stride);
+                    if wraps { frame % u64::from(extent.num_frames) } else { frame.min(u64::from(last_frame)) }
+                })
+                .map(|frame| frame as u32)
+                .collect(),
+            Step::Fps(fps) => {
+                let clock = Clock::new(fps, extent);
+                let first_pts = pts(0);
+                indices
+                    .map(|index| {
+                        let tick = first_pts.saturating_add(clock.tick(start, index, wraps));
+                        let later = partition_point(extent.num_frames, |frame| pts(frame) <= tick);
+                        later.saturating_sub(1)
+                    })
+                    .collect()
+            }
+        })
+    }
+}
+
+/// The instants of a rate in a record's ticks. One step is `num / den` ticks.
+struct Clock {
+    num: i128,
+    den: i128,
+    duration: i64,
+    has_fine_ticks: bool,
+}
+
+impl Clock {
+    fn new(fps: Ratio, extent: Extent) -> Self {
+        let duration = extent.duration.clamp(1, MAX_TICKS);
+        Self {
+            num: i128::from(fps.den()) * i128::from(extent.time_base.den()),
+            den: i128::from(fps.num()) * i128::from(extent.time_base.num()),
+            duration,
+            has_fine_ticks: duration / i64::from(extent.num_frames.max(1)) >= FINE_TICKS_PER_FRAME,
+        }
+    }
+
+    /// The last tick, counted from the first frame's timestamp, that a timestamp may have whose frame is on screen at
+    /// instant `index`.
+    fn tick(&self, start: u64, index: u64, wraps: bool) -> i64 {
+        let mut instant = i128::from(start) * self.den + i128::from(index) * self.num;
+        if wraps {
+            instant %= i128::from(self.duration) * self.den;
+        }
+        let tick = if self.has_fine_ticks { (2 * instant + self.den) / (2 * self.den) } else { instant / self.den };
+        i64::try_from(tick).unwrap_or(i64::MAX)
+    }
+}
+
+/// How many of the numbers from 0 on satisfy `is_before`, which holds for a first part of `0..len` and then no more.
+fn partition_point(len: u32, is_before: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn extent(num_frames: u32, duration: i64, num: u32, den: u32) -> Extent {
+        Extent { num_frames, duration, time_base: TimeBase::new(num, den).unwrap() }
+    }
+
+    fn cfr(num_frames: u32, den: u32) -> Extent {
+        extent(num_frames, i64::from(num_frames), 1, den)
+    }
+
+    fn identity(frame: u32) -> i64 {
+        i64::from(frame)
+    }
+
+    #[test]
+    fn a_stride_counts_frames() {
+        let window = Window::strided(3, 4).placement(Placement::Start);
+        assert_eq!(window.select_from(cfr(9, 30), 0, &identity).unwrap(), [0, 4, 8]);
+        assert!(!window.fits(cfr(8, 30)));
+        let center = window.placement(Placement::Center);
+        assert_eq!(center.select_from(cfr(12, 30), 0, &identity).unwrap(), [1, 5, 9]);
+        let random = window.placement(Placement::Random);
+        assert_eq!(random.select_from(cfr(12, 30), u64::MAX, &identity).unwrap(), [3, 7, 11]);
+    }
+
+    #[test]
+    fn a_short_record_follows_its_policy() {
+        let window = Window::strided(6, 2);
+        assert_eq!(window.select_from(cfr(5, 30), 9, &identity), None);
+        let repeat = window.short(ShortPolicy::RepeatLast);
+        assert_eq!(repeat.select_from(cfr(5, 30), 9, &identity).unwrap(), [0, 2, 4, 4, 4, 4]);
+        let looped = window.short(ShortPolicy::Loop);
+        assert_eq!(looped.select_from(cfr(5, 30), 9, &identity).unwrap(), [0, 2, 4, 1, 3, 0]);
+        assert_eq!(looped.select_from(cfr(0, 30), 9, &identity), None);
+    }
+
+    #[test]
+    fn a_short_record_by_rate_follows_its_policy() {
+        // 5 frames at 10 a second last half a second; the window wants 0, 0.2, 0.4, 0.6, 0.8.
+        let window = Window::at_fps(5, 5.0).unwrap();
+        assert_eq!(window.select_from(cfr(5, 10), 0, &identity), None);
+        let repeat = window.short(ShortPolicy::RepeatLast);
+        assert_eq!(repeat.select_from(cfr(5, 10), 0, &identity).unwrap(), [0, 2, 4, 4, 4]);
+        let looped = window.short(ShortPolicy::Loop);
+        assert_eq!(looped.select_from(cfr(5, 10), 0, &identity).unwrap(), [0, 2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn a_rate_takes_the_frame_on_screen() {
+        // 30 frames a second in ticks of a frame, 8 wanted: 0, 3.75, 7.5, 11.25 ticks.
+        let window = Window::at_fps(4, 8.0).unwrap().placement(Placement::Start);
+        assert_eq!(window.select_from(cfr(12, 30), 0, &identity).unwrap(), [0, 3, 7, 11]);
+        assert!(!window.fits(cfr(11, 30)), "11 frames end at 11.0, before 11.25");
+    }
+
+    #[test]
+    fn variable_frame_rate_comes_out_right() {
+        // Timestamps in milliseconds: a frame that stays on screen is taken as often as it is seen.
+        let pts = [1000_i64, 1040, 1500, 1510, 1520, 2000];
+        let window = Window::at_fps(10, 10.0).unwrap().placement(Placement::Start);
+        let frames = window.select_from(extent(6, 1100, 1, 1000), 0, &|frame| pts[frame as usize]).unwrap();
+        assert_eq!(frames, [0, 1, 1, 1, 1, 2, 4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn timestamps_rounded_to_milliseconds_lose_no_frame() {
+        let pts = |frame: u32| (f64::from(frame) * 1000.0 / 30.0).round() as i64;
+        let window = Window::at_fps(90, 30.0).unwrap().placement(Placement::Start);
+        let frames = window.select_from(extent(90, 3000, 1, 1000), 0, &pts).unwrap();
+        assert_eq!(frames, (0..90).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn hostile_extents_do_not_panic() {
+        let max = Ratio::new(u32::MAX, u32::MAX).unwrap();
+        for step in [Step::Stride(MAX_STRIDE), Step::Fps(max), Step::Fps(Ratio::new(1, u32::MAX).unwrap())] {
+            for short in [ShortPolicy::Skip, ShortPolicy::RepeatLast, ShortPolicy::Loop] {
+                for duration in [i64::MIN, -1, 0, 1, i64::MAX] {
+                    let window = Window { step, short, ..Window::strided(3, 1) };
+                    let extent = extent(u32::MAX, duration, u32::MAX, u32::MAX);
+                    for pts in [i64::MIN, 0, i64::MAX] {
+                        let _ = window.select_from(extent, u64::MAX, &|_| pts);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The definition, word by word, in fractions over a common denominator: `t * num_fps * tb_num` is a whole number.
+    fn naive(window: &Window, fps: Ratio, pts: &[i64], duration: i64, tb: TimeBase, start: i64) -> Vec<u32> {
+        let (p, q) = (i128::from(fps.den()) * i128::from(tb.den()), i128::from(fps.num()) * i128::from(tb.num()));
+        let fine = duration >= FINE_TICKS_PER_FRAME * pts.len() as i64;
+        (0..window.frames)
+            .map(|index| {
+                let t_times_2q = 2 * (i128::from(pts[0] + start) * q + i128::from(index) * p);
+                let slack = if fine { q } else { 0 };
+                (0..pts.len()).rev().find(|&n| 2 * i128::from(pts[n]) * q <= t_times_2q + slack).unwrap() as u32
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rates_agree_with_the_definition(
+            gaps in prop::collection::vec(1_i64..200, 1..40), first in -500_i64..500, last in 1_i64..200,
+            frames in 1_u32..20, rate in (1_u32..100_000, 1_u32..2000), den in 1_u32..2000, draw: u64,
+        ) {
+            let pts: Vec<i64> = std::iter::once(first)
+                .chain(gaps.iter().scan(first, |at, gap| { *at += gap; Some(*at) })).collect();
+            let duration = pts[pts.len() - 1] - first + last;
+            let fps = Ratio::new(rate.0, rate.1).unwrap();
+            let tb = TimeBase::new(1, den).unwrap();
+            let window = Window { step: Step::Fps(fps), ..Window::strided(frames, 1) };
+            let extent = Extent { num_frames: pts.len() as u32, duration, time_base: tb };
+            // The starts, one by one: those whose last instant is before the end.
+            let (p, q) = (i128::from(rate.1) * i128::from(den), i128::from(rate.0));
+            let starts: Vec<i64> = (0..duration)
+                .take_while(|&start| i128::from(start) * q + i128::from(frames - 1) * p < i128::from(duration) * q)
+                .collect();
+            prop_assert_eq!(window.num_starts(extent), starts.len() as u64);
+            let selected = window.select_from(extent, draw, &|frame| pts[frame as usize]);
+            if starts.is_empty() {
+                prop_assert!(selected.is_none() && !window.fits(extent));
+            } else {
+                let start = starts[below(draw, starts.len() as u64) as usize];
+                prop_assert_eq!(selected.unwrap(), naive(&window, fps, &pts, duration, tb, start));
+            }
+        }
+
+        #[test]
+        fn strides_stay_inside(n in 1_u32..500, frames in 1_u32..40, stride in 1_u32..20, draw: u64) {
+            let window = Window::strided(frames, stride);
+            match window.select_from(cfr(n, 30), draw, &identity) {
+                None => prop_assert!((frames - 1) * stride >= n),
+                Some(selected) => {
+                    prop_assert_eq!(selected.len(), frames as usize);
+                    prop_assert!(selected.windows(2).all(|pair| pair[1] - pair[0] == stride));
+                    prop_assert!(selected[selected.len() - 1] < n);
+                }
+            }
+        }
+    }
+}
