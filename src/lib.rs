@@ -16,6 +16,10 @@ mod storage;
 mod transform;
 
 pub use buf::{BufferPool, ByteRange, CancelToken, PoolStats, PooledBuffer};
+pub use convert::{
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
+    convert,
+};
 pub use dataset::{Extent, Placement, ShortPolicy, Step, Window};
 pub use error::{Error, ErrorKind, Result};
 pub use media::{

@@ -1,0 +1,147 @@
+//! What to convert, and how. The options that change what is written are part of the plan's fingerprint; `jobs` and
+//! `on_error` are not.
+
+use super::CheckLevel;
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+/// How the packets get into the shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Profile {
+    /// The source's packets as they are. A codec that MP4 cannot hold is encoded anew, and reported.
+    #[default]
+    Copy,
+}
+
+/// What to do with a source or list row that cannot be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Leave it out, list it with its reason, go on.
+    #[default]
+    Skip,
+    /// Stop with its error; no manifest is published.
+    Fail,
+}
+
+/// Options of [`super::convert`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConvertOptions {
+    /// Files, folders, globs, and lists (`.csv`, `.jsonl`, `.parquet`). At least one.
+    pub sources: Vec<PathBuf>,
+    /// Folder of the dataset: missing, empty, or what an earlier run of the same conversion left.
+    pub out: PathBuf,
+    /// How the packets get into the shards. Default: [`Profile::Copy`].
+    pub profile: Profile,
+    /// Cuts every source (or cut of a list) into pieces of this many seconds. Default: none.
+    pub split_seconds: Option<f64>,
+    /// Bytes after which a shard is full, by estimate. A shard holds at least one clip. Default: 1 GiB.
+    pub shard_bytes: u64,
+    /// Clips converted at a time; 0 is one for every core. Default: 0.
+    pub jobs: usize,
+    /// Seed of the order of the clips over the shards. Default: 0.
+    pub seed: u64,
+    /// How thoroughly each clip is proved. Default: [`CheckLevel::Full`].
+    pub check: CheckLevel,
+    /// What to do with what cannot be converted. Default: [`OnError::Skip`].
+    pub on_error: OnError,
+}
+
+impl ConvertOptions {
+    /// Defaults for these sources and this folder.
+    pub fn new<S: Into<PathBuf>>(sources: impl IntoIterator<Item = S>, out: impl Into<PathBuf>) -> Self {
+        Self {
+            sources: sources.into_iter().map(Into::into).collect(),
+            out: out.into(),
+            profile: Profile::Copy,
+            split_seconds: None,
+            shard_bytes: 1 << 30,
+            jobs: 0,
+            seed: 0,
+            check: CheckLevel::Full,
+            on_error: OnError::Skip,
+        }
+    }
+
+    /// Sets [`Self::profile`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Sets [`Self::split_seconds`].
+    #[must_use]
+    pub fn split_seconds(mut self, seconds: Option<f64>) -> Self {
+        self.split_seconds = seconds;
+        self
+    }
+
+    /// Sets [`Self::shard_bytes`].
+    #[must_use]
+    pub fn shard_bytes(mut self, bytes: u64) -> Self {
+        self.shard_bytes = bytes;
+        self
+    }
+
+    /// Sets [`Self::jobs`].
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// Sets [`Self::seed`].
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets [`Self::check`].
+    #[must_use]
+    pub fn check(mut self, check: CheckLevel) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Sets [`Self::on_error`].
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// Checks every field against its range.
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.sources.is_empty() {
+            return Err(Error::invalid("no sources: expected at least one file, folder, glob or list"));
+        }
+        if self.out.as_os_str().is_empty() {
+            return Err(Error::invalid("the output folder's name is empty"));
+        }
+        if let Some(seconds) = self.split_seconds
+            && (!seconds.is_finite() || seconds < 0.01)
+        {
+            return Err(Error::invalid(format!("split_seconds is {seconds}, expected 0.01 or more")));
+        }
+        if self.shard_bytes == 0 {
+            return Err(Error::invalid("shard_bytes is 0, expected 1 or more"));
+        }
+        if self.jobs > 4096 {
+            return Err(Error::invalid(format!("jobs is {}, expected 0 to 4096", self.jobs)));
+        }
+        Ok(())
+    }
+
+    /// Threads that convert clips.
+    pub(super) fn num_jobs(&self) -> usize {
+        match self.jobs {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            jobs => jobs,
+        }
+    }
+}

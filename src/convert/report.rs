@@ -1,0 +1,134 @@
+//! What a conversion did, for people and for programs, and what it says while it runs.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// A source, cut or list row that could not be converted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The source as it was named, or the list and its line.
+    pub source: String,
+    /// The clip's key, where it had got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// [`crate::ErrorKind`] in words.
+    pub kind: String,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+impl Failure {
+    pub(super) fn new(source: impl Into<String>, key: Option<&str>, error: &Error) -> Self {
+        Self {
+            source: source.into(),
+            key: key.map(str::to_owned),
+            kind: error.kind().as_str().to_owned(),
+            reason: error.report(),
+        }
+    }
+}
+
+/// A clip that had to be encoded anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reencoded {
+    /// The clip's key.
+    pub key: String,
+    /// Why its packets could not be copied.
+    pub reason: String,
+}
+
+/// What [`super::convert`] did. Counts are of the whole dataset, whether made now or found from an earlier run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ConvertReport {
+    /// The dataset's folder.
+    pub dataset: String,
+    /// True where an earlier run had finished this conversion, and nothing was written.
+    pub up_to_date: bool,
+    /// Videos looked at.
+    pub sources: u64,
+    /// Clips in the dataset.
+    pub clips: u64,
+    /// Clips of these converted by this run.
+    pub clips_converted: u64,
+    /// Clips of these that earlier runs had converted.
+    pub clips_reused: u64,
+    /// Frames in the dataset.
+    pub frames: u64,
+    /// Hours of video in the dataset.
+    pub hours: f64,
+    /// Bytes of the sources.
+    pub bytes_in: u64,
+    /// Bytes of the shards.
+    pub bytes_out: u64,
+    /// Shards in the dataset.
+    pub shards: u64,
+    /// Clips that were encoded anew, with the reason.
+    pub reencoded: Vec<Reencoded>,
+    /// What is not in the dataset, with the reason.
+    pub failed: Vec<Failure>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Seconds that this run took.
+    pub wall_seconds: f64,
+}
+
+/// Something that happened during a conversion.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum ConvertEvent<'a> {
+    /// The sources are being listed and looked at.
+    Planning,
+    /// The plan stands.
+    Planned {
+        /// Clips in the plan.
+        clips: u64,
+        /// Their estimated bytes.
+        bytes: u64,
+        /// Shards in the plan.
+        shards: u64,
+        /// Clips of these that need no conversion any more.
+        reused_clips: u64,
+        /// Estimated bytes of these.
+        reused_bytes: u64,
+    },
+    /// A clip was converted, or failed.
+    ClipDone {
+        /// Its key.
+        key: &'a str,
+        /// Its estimated bytes, as counted in [`Self::Planned`].
+        bytes: u64,
+        /// Why it failed.
+        failure: Option<&'a Failure>,
+    },
+    /// A shard was published.
+    ShardDone {
+        /// Its id.
+        id: &'a str,
+        /// Clips in it.
+        rows: u64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// All shards stand; index and manifest are being written.
+    Committing,
+}
+
+/// Listens to a conversion. Called from several threads, so it must be quick; it cannot stop the conversion.
+pub trait ConvertProgress: Sync {
+    /// Something happened.
+    fn event(&self, event: ConvertEvent<'_>);
+}
+
+/// Listens to nothing.
+impl ConvertProgress for () {
+    fn event(&self, _: ConvertEvent<'_>) {}
+}
+
+impl<F: Fn(ConvertEvent<'_>) + Sync> ConvertProgress for F {
+    fn event(&self, event: ConvertEvent<'_>) {
+        self(event);
+    }
+}
