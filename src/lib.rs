@@ -15,6 +15,7 @@ mod shard;
 mod storage;
 mod transform;
 
+pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
 pub use buf::{BufferPool, ByteRange, CancelToken, PoolStats, PooledBuffer};
 pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
@@ -26,4 +27,5 @@ pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
+pub use pipeline::{Batch, Limit, LoaderState, LoaderStats, Skipped};
 pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

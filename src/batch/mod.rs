@@ -1,1 +1,11 @@
-//! Batches: recycled slots, collation.
+//! The memory of batches, which clips are written to in parallel and which goes round for ever, and the collation of
+//! columns. [`Batch`](crate::Batch) itself speaks of tensor types and layouts, which this module may not know; it stands
+//! with the pipeline.
+
+mod collate;
+mod memory;
+
+pub(crate) use collate::ColumnKind;
+pub use collate::ColumnValues;
+pub(crate) use memory::{BatchAssembly, BatchPool, ClipSlot};
+pub use memory::{BatchBuffer, BatchPoolStats};

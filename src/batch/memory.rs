@@ -1,0 +1,275 @@
+//! The memory of a batch: one aligned buffer, written by many threads at once and recycled for ever.
+//!
+//! A buffer goes through three types. [`BatchAssembly`] and its [`ClipSlot`]s share it while the clips are written: every
+//! slot is the only way to its own part. When all slots are gone, the assembly gives the [`BatchBuffer`], the whole memory
+//! with one owner. When that owner drops it, wherever and whenever, the memory returns to the [`BatchPool`], or is freed
+//! where the pool is gone or full.
+//!
+//! The pool never makes anyone wait: how many batches are in flight is the pipeline's to bound, and how many the consumer
+//! keeps is the consumer's. It keeps what comes back, up to a number, and counts every allocation.
+#![expect(unsafe_code, reason = "disjoint parts of one buffer are written by several threads")]
+
+use crate::buf::AlignedBuffer;
+use crate::error::{Error, ErrorKind, Result};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// What a pool of batch memory has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BatchPoolStats {
+    /// Buffers taken from the allocator.
+    pub num_allocated: u64,
+    /// Buffers that were used again.
+    pub num_recycled: u64,
+}
+
+struct PoolShared {
+    free: Mutex<Vec<AlignedBuffer>>,
+    max_free: usize,
+    buffer_bytes: usize,
+    num_allocated: AtomicU64,
+    num_recycled: AtomicU64,
+}
+
+/// Buffers of one size for batches. Clones are one pool.
+#[derive(Clone)]
+pub(crate) struct BatchPool(Arc<PoolShared>);
+
+impl BatchPool {
+    /// A pool of buffers of `buffer_bytes` that keeps at most `max_free` unused ones.
+    pub(crate) fn new(buffer_bytes: usize, max_free: usize) -> Self {
+        Self(Arc::new(PoolShared {
+            free: Mutex::default(),
+            max_free,
+            buffer_bytes,
+            num_allocated: AtomicU64::new(0),
+            num_recycled: AtomicU64::new(0),
+        }))
+    }
+
+    /// The counters.
+    pub(crate) fn stats(&self) -> BatchPoolStats {
+        BatchPoolStats {
+            num_allocated: self.0.num_allocated.load(Ordering::Relaxed),
+            num_recycled: self.0.num_recycled.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Memory for `num_clips` clips of `clip_bytes` bytes, and the slots to write them to. Its content is what the last
+    /// user left.
+    ///
+    /// # Errors
+    /// `OutOfMemory`; `InvalidArgument` where the clips exceed the pool's buffers.
+    pub(crate) fn acquire(&self, num_clips: usize, clip_bytes: usize) -> Result<(BatchAssembly, Vec<ClipSlot>)> {
+        let len = num_clips.checked_mul(clip_bytes).filter(|&len| len <= self.0.buffer_bytes).ok_or_else(|| {
+            Error::invalid(format!("{num_clips} clips of {clip_bytes} bytes exceed {} bytes", self.0.buffer_bytes))
+        })?;
+        let recycled = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let counter = if recycled.is_some() { &self.0.num_recycled } else { &self.0.num_allocated };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut buffer = match recycled {
+            Some(buffer) => buffer,
+            None => AlignedBuffer::zeroed(self.0.buffer_bytes)?,
+        };
+        let address = SharedAddress(buffer.as_mut_ptr());
+        let shared = Arc::new(SharedBuffer { buffer, address });
+        let slots = (0..num_clips)
+            .map(|clip| ClipSlot { shared: Arc::clone(&shared), start: clip * clip_bytes, len: clip_bytes })
+            .collect();
+        Ok((BatchAssembly { shared, len, pool: Arc::downgrade(&self.0) }, slots))
+    }
+}
+
+impl fmt::Debug for BatchPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchPool").field("buffer_bytes", &self.0.buffer_bytes).field("stats", &self.stats()).finish()
+    }
+}
+
+/// The address of a buffer that is being written.
+struct SharedAddress(*mut u8);
+
+// SAFETY: the address is of an `AlignedBuffer`, which may move between threads; it is used by slots alone (`ClipSlot`).
+unsafe impl Send for SharedAddress {}
+// SAFETY: several threads reach the memory only through slots, whose ranges do not overlap (`BatchPool::acquire`) and each
+// of which has one owner.
+unsafe impl Sync for SharedAddress {}
+
+/// The buffer while it is written. Nothing reads or writes through `buffer` until the last reference is unwrapped;
+/// until then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
+struct SharedBuffer {
+    buffer: AlignedBuffer,
+    address: SharedAddress,
+}
+
+/// Exclusive use of one clip's part of a batch.
+pub(crate) struct ClipSlot {
+    shared: Arc<SharedBuffer>,
+    start: usize,
+    len: usize,
+}
+
+impl ClipSlot {
+    /// The clip's bytes.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `start + len` is at most the batch's bytes, which are at most the allocation's (`BatchPool::acquire`).
+        let start = unsafe { self.shared.address.0.add(self.start) };
+        // SAFETY: `AlignedBuffer` initialises all its bytes when it allocates, and `self.shared` keeps the allocation alive.
+        // No other view of these bytes exists: slots do not overlap and are not `Clone`, this one is borrowed mutably, and
+        // the whole buffer can be reached only after every slot is dropped (`BatchAssembly::finish`).
+        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
+    }
+}
+
+impl fmt::Debug for ClipSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClipSlot").field("start", &self.start).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// A batch's memory while its clips are written.
+pub(crate) struct BatchAssembly {
+    shared: Arc<SharedBuffer>,
+    len: usize,
+    pool: Weak<PoolShared>,
+}
+
+impl BatchAssembly {
+    /// The whole memory, once all slots are dropped.
+    ///
+    /// # Errors
+    /// `Closed` where a slot is still alive, which is a fault of the caller.
+    pub(crate) fn finish(self) -> Result<BatchBuffer> {
+        let shared = Arc::into_inner(self.shared)
+            .ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
+        Ok(BatchBuffer { buffer: Some(shared.buffer), len: self.len, pool: self.pool })
+    }
+}
+
+impl fmt::Debug for BatchAssembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchAssembly").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// The memory of a batch: dense, 4096-aligned. It returns to its loader's pool when dropped, also after the loader is gone,
+/// from any thread.
+pub struct BatchBuffer {
+    /// `None` only inside `drop`.
+    buffer: Option<AlignedBuffer>,
+    len: usize,
+    pool: Weak<PoolShared>,
+}
+
+impl BatchBuffer {
+    /// The address of the first byte, for handing the memory to another library that keeps this buffer alive meanwhile.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.buffer.as_mut().map_or(std::ptr::null_mut(), AlignedBuffer::as_mut_ptr)
+    }
+
+    /// Keeps the first `len` bytes. Does nothing where there are fewer.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Deref for BatchBuffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.buffer.as_deref().and_then(|bytes| bytes.get(..self.len)).unwrap_or_default()
+    }
+}
+
+impl DerefMut for BatchBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let len = self.len;
+        self.buffer.as_deref_mut().and_then(|bytes| bytes.get_mut(..len)).unwrap_or_default()
+    }
+}
+
+impl Drop for BatchBuffer {
+    fn drop(&mut self) {
+        let (Some(buffer), Some(pool)) = (self.buffer.take(), self.pool.upgrade()) else { return };
+        let mut free = pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < pool.max_free {
+            free.push(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for BatchBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BatchBuffer({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_disjoint_and_together_the_whole() {
+        let pool = BatchPool::new(1000, 2);
+        let (assembly, slots) = pool.acquire(10, 100).unwrap();
+        std::thread::scope(|scope| {
+            for (index, mut slot) in slots.into_iter().enumerate() {
+                scope.spawn(move || slot.bytes_mut().fill(index as u8));
+            }
+        });
+        let buffer = assembly.finish().unwrap();
+        assert_eq!(buffer.len(), 1000);
+        assert_eq!(buffer.as_ptr() as usize % 4096, 0);
+        assert!(buffer.iter().enumerate().all(|(at, &byte)| byte as usize == at / 100));
+    }
+
+    #[test]
+    fn a_living_slot_keeps_the_batch_from_being_finished() {
+        let pool = BatchPool::new(100, 2);
+        let (assembly, slots) = pool.acquire(2, 50).unwrap();
+        assert_eq!(assembly.finish().unwrap_err().kind(), ErrorKind::Closed);
+        drop(slots);
+    }
+
+    #[test]
+    fn memory_is_recycled_also_from_another_thread() {
+        let pool = BatchPool::new(64, 2);
+        let take = || {
+            let (assembly, slots) = pool.acquire(2, 32).unwrap();
+            drop(slots);
+            assembly.finish().unwrap()
+        };
+        let (first, second) = (take(), take());
+        std::thread::spawn(move || drop(first)).join().unwrap();
+        drop(second);
+        for _ in 0..100 {
+            drop(take());
+        }
+        assert_eq!(pool.stats(), BatchPoolStats { num_allocated: 2, num_recycled: 100 });
+    }
+
+    #[test]
+    fn a_buffer_outlives_its_pool_and_more_than_enough_is_freed() {
+        let pool = BatchPool::new(64, 1);
+        let take = || {
+            let (assembly, slots) = pool.acquire(1, 64).unwrap();
+            drop(slots);
+            assembly.finish().unwrap()
+        };
+        let (first, second, third) = (take(), take(), take());
+        drop(first);
+        drop(second);
+        assert_eq!(pool.0.free.lock().unwrap().len(), 1);
+        drop(pool);
+        assert_eq!(third.len(), 64);
+    }
+
+    #[test]
+    fn more_than_the_buffer_holds_is_refused() {
+        let pool = BatchPool::new(64, 1);
+        assert_eq!(pool.acquire(2, 33).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(pool.acquire(usize::MAX, 2).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}

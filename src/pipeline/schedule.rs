@@ -1,0 +1,153 @@
+//! Which positions make which batch. Pure arithmetic: batches are consecutive positions of one epoch, and none spans two.
+
+use crate::error::{Error, Result};
+use std::ops::Range;
+
+/// Where a loader stands: all that is needed to go on, on any number of threads or machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoaderState {
+    /// The seed of the order.
+    pub seed: u64,
+    /// The epoch of the next sample.
+    pub epoch: u64,
+    /// The position of the next sample in its epoch.
+    pub position: u64,
+    /// Samples of one epoch, to notice a state of another dataset or window.
+    pub num_samples: u64,
+}
+
+impl LoaderState {
+    /// A state as it was saved.
+    pub fn new(seed: u64, epoch: u64, position: u64, num_samples: u64) -> Self {
+        Self { seed, epoch, position, num_samples }
+    }
+
+    /// Checks that the state is one of a loader with `num_samples` samples.
+    pub(super) fn check(&self, num_samples: u64) -> Result<()> {
+        if self.num_samples != num_samples {
+            return Err(Error::invalid(format!(
+                "state: it is of {} samples an epoch, this loader has {num_samples}: another dataset, window or short policy",
+                self.num_samples
+            )));
+        }
+        if self.position > num_samples {
+            return Err(Error::invalid(format!("state: position must be 0 to {num_samples}, not {}", self.position)));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of the positions at the end of an epoch that do not fill a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) num_samples: u64,
+    pub(super) batch_size: u64,
+    pub(super) drop_last: bool,
+}
+
+impl Cut {
+    /// Batches from `position` to the end of the epoch.
+    pub(super) fn num_batches(self, position: u64) -> u64 {
+        let left = self.num_samples.saturating_sub(position);
+        if self.drop_last { left / self.batch_size } else { left.div_ceil(self.batch_size) }
+    }
+
+    /// The positions of the batch that begins at `position`, or `None` at the end of the epoch.
+    fn batch_at(self, position: u64) -> Option<Range<u64>> {
+        let end = position.saturating_add(self.batch_size).min(self.num_samples);
+        let len = end.saturating_sub(position);
+        (len > 0 && (len == self.batch_size || !self.drop_last)).then_some(position..end)
+    }
+}
+
+/// The batches of one or more epochs, one after another.
+#[derive(Debug, Clone)]
+pub(super) struct Schedule {
+    cut: Cut,
+    epoch: u64,
+    position: u64,
+    epochs_left: u64,
+}
+
+impl Schedule {
+    /// Batches from `position` of `epoch` on, to the end of the `num_epochs`-th epoch, that one included.
+    pub(super) fn new(cut: Cut, epoch: u64, position: u64, num_epochs: u64) -> Self {
+        Self { cut, epoch, position, epochs_left: num_epochs }
+    }
+
+    /// Batches that are still to come.
+    pub(super) fn num_batches(&self) -> u64 {
+        match self.epochs_left {
+            0 => 0,
+            left => {
+                self.cut.num_batches(self.position).saturating_add((left - 1).saturating_mul(self.cut.num_batches(0)))
+            }
+        }
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = (u64, Range<u64>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.epochs_left > 0 {
+            if let Some(positions) = self.cut.batch_at(self.position) {
+                self.position = positions.end;
+                return Some((self.epoch, positions));
+            }
+            if self.cut.num_batches(0) == 0 {
+                self.epochs_left = 0;
+                break;
+            }
+            self.epochs_left -= 1;
+            self.epoch = self.epoch.wrapping_add(1);
+            self.position = 0;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_cover_every_position_of_every_epoch_once() {
+        for num_samples in 0..20 {
+            for batch_size in 1..8 {
+                for drop_last in [false, true] {
+                    let cut = Cut { num_samples, batch_size, drop_last };
+                    let schedule = Schedule::new(cut, 5, 0, 3);
+                    let expected = schedule.num_batches();
+                    let batches: Vec<_> = schedule.collect();
+                    assert_eq!(batches.len() as u64, expected);
+                    for epoch in 5..8 {
+                        let positions: Vec<u64> =
+                            batches.iter().filter(|batch| batch.0 == epoch).flat_map(|batch| batch.1.clone()).collect();
+                        let end = if drop_last { num_samples / batch_size * batch_size } else { num_samples };
+                        assert_eq!(positions, (0..end).collect::<Vec<_>>());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn resuming_gives_the_rest() {
+        let cut = Cut { num_samples: 17, batch_size: 4, drop_last: false };
+        let all: Vec<_> = Schedule::new(cut, 0, 0, 2).collect();
+        for done in 0..all.len() {
+            let (epoch, positions) = &all[done];
+            let rest: Vec<_> = Schedule::new(cut, *epoch, positions.start, 2 - epoch).collect();
+            assert_eq!(rest, all[done..]);
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_dataset_is_refused() {
+        assert!(LoaderState::new(0, 0, 3, 10).check(10).is_ok());
+        assert!(LoaderState::new(0, 0, 3, 10).check(11).is_err());
+        assert!(LoaderState::new(0, 0, 11, 10).check(10).is_err());
+    }
+}

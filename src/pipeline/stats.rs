@@ -1,0 +1,206 @@
+//! What the loader has done so far, and what it waits for. Counters are atomics that the stages add to; a snapshot may be
+//! taken at any time from any thread, and its parts may be a few clips apart.
+
+use crate::batch::BatchPoolStats;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// The stages' counters.
+        #[derive(Debug, Default)]
+        pub(super) struct Counters { $(pub(super) $name: AtomicU64),+ }
+
+        /// A snapshot of a loader's counters, over all its epochs. Times are summed over threads.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct LoaderStats {
+            $($(#[$doc])* pub $name: u64,)+
+            /// Decode workers of the running iteration, or of the last one.
+            pub num_workers: u64,
+            /// Batches that are finished and wait for the consumer.
+            pub ready_batches: u64,
+            /// Clips that are read and wait for a decode worker.
+            pub queued_clips: u64,
+            /// Bytes of compressed video that were asked for and are not decoded yet.
+            pub held_bytes: u64,
+            /// Records that are no samples because the window does not fit.
+            pub num_short: u64,
+            /// What the batch memory's pool has done.
+            pub batch_memory: BatchPoolStats,
+        }
+
+        impl Counters {
+            pub(super) fn snapshot(&self) -> LoaderStats {
+                LoaderStats { $($name: self.$name.load(Ordering::Relaxed),)+ ..LoaderStats::default() }
+            }
+        }
+
+        impl LoaderStats {
+            /// The counters that are sums, by name, for printing and for JSON.
+            pub fn counters(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Reads that the storage engine was asked for.
+    num_reads,
+    /// Bytes read from storage, gaps between wanted ranges included.
+    read_bytes,
+    /// Bytes of the packets that the plans asked for.
+    needed_bytes,
+    /// Packets fed to decoders.
+    packets_decoded,
+    /// Frames that came out of decoders.
+    frames_decoded,
+    /// Frames in delivered batches.
+    frames_delivered,
+    /// Samples in delivered batches.
+    samples_delivered,
+    /// Batches delivered.
+    batches_delivered,
+    /// Bytes of tensor delivered.
+    tensor_bytes,
+    /// Clips that could not be read or decoded, substitutes included.
+    errors,
+    /// Samples left out by the error policy.
+    skipped,
+    /// Samples replaced by the error policy.
+    substituted,
+    /// Time spent on choosing windows and planning reads, by the reader.
+    plan_nanos,
+    /// Time the reader waited for storage.
+    read_wait_nanos,
+    /// Time the reader waited for room: every budget was full, because decoding or the consumer is slower.
+    read_blocked_nanos,
+    /// Time spent on checking and decoding packets, over all workers.
+    decode_nanos,
+    /// Time spent on transforming frames, over all workers.
+    transform_nanos,
+    /// Time workers waited for clips, over all workers.
+    worker_wait_nanos,
+    /// Time the consumer waited for batches.
+    consumer_wait_nanos,
+    /// Time from an iteration's first request for a batch to its last, or to now.
+    elapsed_nanos,
+}
+
+/// The stage that bounds the loader's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Nothing was delivered yet.
+    Unknown,
+    /// The one reader thread is busy with planning.
+    Plan,
+    /// Workers wait for bytes.
+    Storage,
+    /// Workers are busy decoding.
+    Decode,
+    /// Workers are busy, and most of it is transforming.
+    Transform,
+    /// The consumer takes longer over a batch than the loader does: the training step is the limit.
+    Consumer,
+}
+
+impl Limit {
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Plan => "plan",
+            Self::Storage => "storage",
+            Self::Decode => "decode",
+            Self::Transform => "transform",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Share of the time below which the consumer's waiting is no limit.
+const CONSUMER_WAIT_SHARE: f64 = 0.05;
+
+impl LoaderStats {
+    /// Bytes read per byte needed; 1 where nothing was needed.
+    pub fn read_amplification(&self) -> f64 {
+        ratio(self.read_bytes, self.needed_bytes)
+    }
+
+    /// Frames decoded per frame delivered; 1 where nothing was delivered.
+    pub fn decode_amplification(&self) -> f64 {
+        ratio(self.frames_decoded, self.frames_delivered)
+    }
+
+    /// What bounds the rate, from who waits for whom. The consumer, if it rarely waited for a batch; else storage or planning, if
+    /// workers waited for clips more than they worked; else the greater of decode and transform.
+    pub fn limited_by(&self) -> Limit {
+        let busy = self.decode_nanos + self.transform_nanos;
+        if self.batches_delivered == 0 || self.elapsed_nanos == 0 {
+            Limit::Unknown
+        } else if (self.consumer_wait_nanos as f64) < CONSUMER_WAIT_SHARE * self.elapsed_nanos as f64 {
+            Limit::Consumer
+        } else if self.worker_wait_nanos > busy {
+            if self.plan_nanos > self.read_wait_nanos { Limit::Plan } else { Limit::Storage }
+        } else if self.transform_nanos > self.decode_nanos {
+            Limit::Transform
+        } else {
+            Limit::Decode
+        }
+    }
+}
+
+fn ratio(numerator: u64, denominator: u64) -> f64 {
+    if denominator == 0 { 1.0 } else { numerator as f64 / denominator as f64 }
+}
+
+/// Adds to a counter. Statistics order nothing, so relaxed is enough.
+pub(super) fn add(counter: &AtomicU64, value: u64) {
+    counter.fetch_add(value, Ordering::Relaxed);
+}
+
+/// Adds the time since `start` to a counter.
+pub(super) fn add_since(counter: &AtomicU64, start: Instant) {
+    add_duration(counter, start.elapsed());
+}
+
+/// Adds a time to a counter.
+pub(super) fn add_duration(counter: &AtomicU64, duration: Duration) {
+    add(counter, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_follows_from_who_waits() {
+        let base = LoaderStats { batches_delivered: 1, elapsed_nanos: 1000, ..LoaderStats::default() };
+        assert_eq!(LoaderStats::default().limited_by(), Limit::Unknown);
+        assert_eq!(base.limited_by(), Limit::Consumer);
+        let waiting = LoaderStats { consumer_wait_nanos: 900, ..base };
+        let limit = |stats: LoaderStats| stats.limited_by();
+        assert_eq!(limit(LoaderStats { worker_wait_nanos: 900, read_wait_nanos: 800, ..waiting }), Limit::Storage);
+        assert_eq!(limit(LoaderStats { worker_wait_nanos: 900, plan_nanos: 800, ..waiting }), Limit::Plan);
+        assert_eq!(limit(LoaderStats { decode_nanos: 900, transform_nanos: 10, ..waiting }), Limit::Decode);
+        assert_eq!(limit(LoaderStats { decode_nanos: 10, transform_nanos: 900, ..waiting }), Limit::Transform);
+    }
+
+    #[test]
+    fn amplification_of_nothing_is_one() {
+        assert_eq!(LoaderStats::default().read_amplification(), 1.0);
+        assert_eq!(
+            LoaderStats { frames_decoded: 30, frames_delivered: 10, ..LoaderStats::default() }.decode_amplification(),
+            3.0
+        );
+    }
+}
