@@ -16,7 +16,7 @@ mod storage;
 mod transform;
 
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
-pub use buf::{BufferPool, ByteRange, CancelToken, PoolStats, PooledBuffer};
+pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, WakeOnCancel};
 pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
     convert,
@@ -28,4 +28,8 @@ pub use media::{
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{Batch, Limit, LoaderState, LoaderStats, Skipped};
+pub use storage::{
+    CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadRequest, Storage, StorageFile,
+    StorageOptions, coalesce,
+};
 pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

@@ -12,13 +12,13 @@ use std::ptr::NonNull;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Address alignment of every buffer, in bytes: a page, and the strictest memory alignment that direct I/O asks for.
-pub const BUFFER_ALIGN: usize = 4096;
+pub(crate) const BUFFER_ALIGN: usize = 4096;
 
 /// Readable bytes after the end of every buffer (`AV_INPUT_BUFFER_PADDING_SIZE`). Zero when fresh, stale when recycled.
-pub const PADDING: usize = 64;
+pub(crate) const PADDING: usize = 64;
 
 /// `len` bytes at a page boundary, zeroed when made, followed by at least [`PADDING`] readable ones.
-pub struct AlignedBuffer {
+pub(crate) struct AlignedBuffer {
     address: NonNull<u8>,
     len: usize,
     layout: Layout,
@@ -31,12 +31,12 @@ unsafe impl Sync for AlignedBuffer {}
 
 impl AlignedBuffer {
     /// Bytes that a buffer of `len` takes from the allocator, or `None` where that overflows.
-    pub fn allocation_bytes(len: usize) -> Option<usize> {
+    pub(crate) fn allocation_bytes(len: usize) -> Option<usize> {
         len.checked_add(PADDING)?.checked_next_multiple_of(BUFFER_ALIGN)
     }
 
     /// A zeroed buffer of `len` bytes. Fails with [`ErrorKind::OutOfMemory`].
-    pub fn zeroed(len: usize) -> Result<Self> {
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let refused = || Error::new(ErrorKind::OutOfMemory, format!("cannot allocate a buffer of {len} bytes"));
         let size = Self::allocation_bytes(len).ok_or_else(refused)?;
         let layout = Layout::from_size_align(size, BUFFER_ALIGN).map_err(|_| refused())?;
@@ -46,25 +46,25 @@ impl AlignedBuffer {
     }
 
     /// A buffer with a copy of `bytes`.
-    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self> {
         let mut buffer = Self::zeroed(bytes.len())?;
         buffer.copy_from_slice(bytes);
         Ok(buffer)
     }
 
     /// Bytes taken from the allocator.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.layout.size()
     }
 
     /// The address that the kernel or a device may write to. A write through it counts as a write to the buffer: nobody
     /// may hold a view of the same bytes meanwhile.
-    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.address.as_ptr()
     }
 
     /// The bytes and all that follows them in the allocation, at least [`PADDING`].
-    pub fn padded(&self) -> &[u8] {
+    pub(crate) fn padded(&self) -> &[u8] {
         // SAFETY: `address` is the start of an allocation of `layout.size()` bytes, all initialised by `alloc_zeroed`
         // (`isize::MAX` is the limit that `Layout` enforces), and no `&mut` to it can live while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.layout.size()) }

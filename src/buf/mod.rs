@@ -9,7 +9,7 @@ mod cancel;
 mod pool;
 mod range;
 
-pub use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
+pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;

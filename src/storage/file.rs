@@ -1,0 +1,123 @@
+//! An open file, whatever it is read by.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, StatxFlags};
+
+use super::mmap::Mapping;
+use crate::buf::{AlignedBuffer, BUFFER_ALIGN};
+use crate::error::{Error, Result};
+
+/// Where the bytes of a file are.
+pub(super) enum Source {
+    /// Behind a descriptor.
+    Disk(DiskFile),
+    /// In a mapping.
+    Mapped(Arc<Mapping>),
+    /// In memory of our own.
+    Resident(Arc<AlignedBuffer>),
+}
+
+/// The descriptors of one file.
+pub(super) struct DiskFile {
+    /// Reads through the page cache, at any offset.
+    pub buffered: File,
+    /// Reads past the page cache, at multiples of an alignment.
+    pub direct: Option<DirectFile>,
+}
+
+/// A descriptor opened with `O_DIRECT`.
+pub(super) struct DirectFile {
+    pub file: File,
+    /// Offsets and lengths must be multiples of this power of two, in bytes.
+    pub align: u64,
+}
+
+struct Inner {
+    path: PathBuf,
+    len: u64,
+    source: Source,
+}
+
+/// A regular file that is open for reading. Cheap to clone; closed with the last clone.
+#[derive(Clone)]
+pub struct StorageFile(Arc<Inner>);
+
+impl StorageFile {
+    pub(super) fn new(path: &Path, len: u64, source: Source) -> Self {
+        Self(Arc::new(Inner { path: path.to_owned(), len, source }))
+    }
+
+    /// As it was opened.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Bytes, as found when the file was opened.
+    pub fn len(&self) -> u64 {
+        self.0.len
+    }
+
+    /// True where there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True where reads of this file go past the page cache.
+    pub fn is_direct(&self) -> bool {
+        matches!(&self.0.source, Source::Disk(disk) if disk.direct.is_some())
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.0.source
+    }
+}
+
+impl fmt::Debug for StorageFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageFile").field("path", &self.path()).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Opens a regular file and gives its length.
+pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
+    // Looked at before it is opened, because opening a FIFO waits for a writer.
+    let check = |metadata: std::io::Result<std::fs::Metadata>| {
+        let metadata = metadata.map_err(|error| Error::io("open", path, error))?;
+        if metadata.is_file() {
+            return Ok(metadata.len());
+        }
+        let found = if metadata.is_dir() { "a directory" } else { "something else" };
+        Err(Error::invalid(format!("expected a regular file, found {found}")).with_path(path))
+    };
+    check(std::fs::metadata(path))?;
+    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let len = check(file.metadata())?;
+    Ok((file, len))
+}
+
+/// Opens `path` a second time with `O_DIRECT`; `Err` says in words why that is not to be had.
+pub(super) fn open_direct(path: &Path) -> std::result::Result<DirectFile, String> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)
+        .map_err(|error| format!("the file system refuses O_DIRECT: {error}"))?;
+    let facts = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)
+        .map_err(|error| format!("no alignment is known: {error}"))?;
+    if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
+        return Err("no alignment is known: the kernel or the file system does not tell".to_owned());
+    }
+    let (memory, offset) = (facts.stx_dio_mem_align as usize, u64::from(facts.stx_dio_offset_align));
+    if memory == 0 || offset == 0 {
+        return Err("the file system does no direct I/O on this file".to_owned());
+    }
+    if BUFFER_ALIGN % memory != 0 || !offset.is_power_of_two() || offset > 1 << 20 {
+        return Err(format!("the alignment asked for is out of reach: {memory} in memory, {offset} in the file"));
+    }
+    Ok(DirectFile { file, align: offset })
+}
