@@ -23,11 +23,16 @@ pub use convert::{
 };
 pub use dataset::{Extent, Placement, ShortPolicy, Step, Window};
 pub use error::{Error, ErrorKind, Result};
+pub use format::{
+    DatasetIndex, FORMAT_VERSION, IndexEntry, IndexRow, MANIFEST_FILE, Manifest, Member, Record, ShardEntry,
+    TensorField, publish, sanitize_key, validate_key,
+};
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{Batch, Limit, LoaderState, LoaderStats, Skipped};
+pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{
     CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadRequest, Storage, StorageFile,
     StorageOptions, coalesce,
