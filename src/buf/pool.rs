@@ -299,3 +299,145 @@ impl fmt::Debug for PooledBuffer {
         f.debug_struct("PooledBuffer").field("len", &self.len).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PAGE: usize = 4096;
+
+    /// Waits until `num` threads wait for memory.
+    fn until_waiting(pool: &BufferPool, num: usize) {
+        while pool.shared.lock().queue.len() < num {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_budget_blocks_until_a_buffer_comes_back() {
+        let pool = BufferPool::new(4 * PAGE);
+        let cancel = CancelToken::new();
+        let held = pool.acquire(3 * PAGE, &cancel).unwrap();
+        assert!(pool.try_acquire(PAGE).unwrap().is_none());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| pool.acquire(2 * PAGE, &cancel).unwrap().len());
+            until_waiting(&pool, 1);
+            assert!(!waiter.is_finished());
+            drop(held);
+            assert_eq!(waiter.join().unwrap(), 2 * PAGE);
+        });
+        let stats = pool.stats();
+        assert_eq!((stats.in_use_bytes, stats.num_waits), (0, 1));
+        assert!(stats.wait_nanos > 0 && stats.peak_bytes <= 4 * PAGE);
+    }
+
+    #[test]
+    fn cancelling_wakes_whoever_waits() {
+        let pool = BufferPool::new(PAGE);
+        let cancel = CancelToken::new();
+        let _held = pool.acquire(1, &cancel).unwrap();
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| pool.acquire(1, &cancel).map(drop))).collect();
+            until_waiting(&pool, 3);
+            cancel.cancel();
+            for waiter in waiters {
+                assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+            }
+        });
+        assert!(pool.shared.lock().queue.is_empty());
+        assert_eq!(pool.acquire(1, &cancel).unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn one_who_is_cancelled_lets_the_next_one_through() {
+        let pool = BufferPool::new(4 * PAGE);
+        let (first, second) = (CancelToken::new(), CancelToken::new());
+        let _held = pool.acquire(PAGE, &first).unwrap();
+        std::thread::scope(|scope| {
+            let large = scope.spawn(|| pool.acquire(3 * PAGE, &first).map(drop));
+            until_waiting(&pool, 1);
+            let small = scope.spawn(|| pool.acquire(PAGE, &second).map(drop));
+            until_waiting(&pool, 2);
+            // There is room for the small one, but the large one was first.
+            assert!(!small.is_finished());
+            first.cancel();
+            assert!(large.join().unwrap().is_err());
+            small.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn buffers_are_recycled_and_counted() {
+        let pool = BufferPool::new(1 << 20);
+        let address = pool.try_acquire(5000).unwrap().unwrap().padded().as_ptr();
+        // Lengths of one size class share a buffer.
+        let again = pool.try_acquire(5100).unwrap().unwrap();
+        assert_eq!((again.padded().as_ptr(), again.len()), (address, 5100));
+        assert!(again.padded().len() >= 5100 + PADDING);
+        let other = pool.try_acquire(5000).unwrap().unwrap();
+        drop((again, other));
+        let stats = pool.stats();
+        assert_eq!((stats.num_allocated, stats.num_recycled), (2, 1));
+        assert_eq!((stats.in_use_bytes, stats.idle_bytes), (0, 4 * PAGE));
+        pool.trim();
+        assert_eq!(pool.stats().idle_bytes, 0);
+    }
+
+    #[test]
+    fn idle_memory_makes_room_for_other_sizes_and_keeps_to_its_limit() {
+        let pool = BufferPool::new(8 * PAGE);
+        drop((pool.try_acquire(1).unwrap(), pool.try_acquire(PAGE).unwrap()));
+        assert_eq!(pool.stats().idle_bytes, 3 * PAGE);
+        let large = pool.try_acquire(6 * PAGE).unwrap().unwrap();
+        let stats = pool.stats();
+        assert!(stats.in_use_bytes + stats.idle_bytes <= 8 * PAGE, "{stats:?}");
+        drop(large);
+        let frugal = BufferPool::with_idle_limit(8 * PAGE, PAGE);
+        drop((frugal.try_acquire(1).unwrap(), frugal.try_acquire(1).unwrap(), frugal.try_acquire(3 * PAGE).unwrap()));
+        assert_eq!(frugal.stats().idle_bytes, PAGE);
+    }
+
+    #[test]
+    fn more_than_the_budget_is_refused_and_not_waited_for() {
+        let pool = BufferPool::new(PAGE);
+        for len in [PAGE, usize::MAX, isize::MAX as usize] {
+            assert_eq!(pool.acquire(len, &CancelToken::new()).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        }
+        assert_eq!(pool.stats().num_allocated, 0);
+        assert_eq!(BufferPool::new(usize::MAX).try_acquire(usize::MAX).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn threads_that_take_and_give_never_exceed_the_budget() {
+        let pool = BufferPool::new(16 * PAGE);
+        let cancel = CancelToken::new();
+        std::thread::scope(|scope| {
+            for thread in 0..4_usize {
+                let (pool, cancel) = (&pool, &cancel);
+                scope.spawn(move || {
+                    for round in 0..300_usize {
+                        let mut buffer = pool.acquire((thread * 7919 + round * 104_729) % (9 * PAGE), cancel).unwrap();
+                        buffer.fill(thread as u8);
+                        std::thread::yield_now();
+                        assert!(buffer.iter().all(|&byte| byte == thread as u8));
+                    }
+                });
+            }
+        });
+        let stats = pool.stats();
+        assert_eq!(stats.in_use_bytes, 0);
+        assert!(stats.peak_bytes <= 16 * PAGE && stats.idle_bytes <= 16 * PAGE, "{stats:?}");
+        assert_eq!(stats.num_allocated + stats.num_recycled, 1200);
+    }
+
+    #[test]
+    fn size_classes_waste_at_most_an_eighth_and_hold_what_they_are_for() {
+        for len in (0..200_000).chain([1 << 20, (1 << 20) + 1, 7_654_321, 1 << 30]) {
+            let (class, needed) = (size_class(len).unwrap(), AlignedBuffer::allocation_bytes(len).unwrap());
+            assert!(class >= needed && class % PAGE == 0);
+            assert!(class - needed <= (needed / 8).max(PAGE), "{len}: {class} for {needed}");
+        }
+    }
+}
