@@ -99,7 +99,7 @@ impl Drop for AlignedBuffer {
 
 impl fmt::Debug for AlignedBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlignedBuffer").field("len", &self.len).field("capacity", &self.capacity()).finish()
+        f.debug_struct("AlignedBuffer").field("len", &self.len).finish_non_exhaustive()
     }
 }
 

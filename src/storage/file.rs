@@ -116,7 +116,7 @@ pub(super) fn open_direct(path: &Path) -> std::result::Result<DirectFile, String
     if memory == 0 || offset == 0 {
         return Err("the file system does no direct I/O on this file".to_owned());
     }
-    if BUFFER_ALIGN % memory != 0 || !offset.is_power_of_two() || offset > 1 << 20 {
+    if !BUFFER_ALIGN.is_multiple_of(memory) || !offset.is_power_of_two() || offset > 1 << 20 {
         return Err(format!("the alignment asked for is out of reach: {memory} in memory, {offset} in the file"));
     }
     Ok(DirectFile { file, align: offset })

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -103,7 +104,11 @@ fn serve(context: &ReadContext, queue: &Receiver<ReadRequest>, results: &Sender<
         if closing.load(Ordering::Relaxed) {
             continue;
         }
-        let result = read_now(context, &request.file, request.offset, request.len);
+        let read = || read_now(context, &request.file, request.offset, request.len);
+        // A panic would lose the completion, and with it whoever waits for it.
+        let result = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Io, "the reader thread panicked").with_path(request.file.path()))
+        });
         if results.send(Completion { tag: request.tag, result }).is_err() {
             return;
         }

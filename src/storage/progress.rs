@@ -102,7 +102,7 @@ impl ReadProgress {
                 if self.is_done() {
                     return Step::Done;
                 }
-                if self.direct.is_some_and(|block| self.filled % block != 0) {
+                if self.direct.is_some_and(|block| !self.filled.is_multiple_of(block)) {
                     // A direct read that stops within a block cannot go on from there; the page cache can.
                     self.direct = None;
                 }

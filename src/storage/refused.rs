@@ -1,4 +1,5 @@
-//! The conformance suite once more, in child processes to which the kernel refuses io_uring, or locked memory.
+//! What becomes of reads when the kernel refuses io_uring or locked memory: the conformance suite once more in child
+//! processes where that is so from the beginning, and what happens to a thread that it happens to later.
 #![expect(unsafe_code, reason = "a seccomp filter and a limit are set between fork and exec")]
 
 use std::io;
@@ -6,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::conformance::EXPECT_ENGINE;
-use super::uring;
+use super::{EngineKind, ReadRequest, Storage, StorageOptions, uring};
+use crate::error::ErrorKind;
 
 /// Runs this module's sibling, the conformance suite, in a child that `prepare` was called in before exec.
 fn run_suite(expected_engine: Option<&str>, prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
@@ -82,4 +84,44 @@ fn is_newer_than_5_12() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 12)
+}
+
+/// Runs `claim` on a new thread, unless rings are refused to begin with, which is said.
+fn on_a_thread_of_its_own(claim: impl FnOnce() + Send) {
+    if let Err(reason) = uring::probe(16) {
+        assert!(std::env::var_os("REQUIRE_URING").is_none_or(|value| value != "1"), "io_uring is refused: {reason}");
+        eprintln!("SKIPPED: io_uring is refused: {reason}");
+        return;
+    }
+    // A filter is of the thread that sets it, and ends with it.
+    std::thread::scope(|scope| scope.spawn(claim).join().unwrap());
+}
+
+#[test]
+fn a_thread_that_gets_no_ring_later_reads_with_pread_and_the_storage_says_so() {
+    on_a_thread_of_its_own(|| {
+        let auto = Storage::new(&StorageOptions::new()).unwrap();
+        let named = Storage::new(&StorageOptions::new().engine(EngineKind::Uring)).unwrap();
+        refuse(&filter_against(libc::SYS_io_uring_setup)).unwrap();
+        assert_eq!(auto.engine().unwrap().name(), "pread");
+        assert!(auto.describe().contains("io_uring was refused to some threads"), "{}", auto.describe());
+        assert_eq!(named.engine().err().unwrap().kind(), ErrorKind::Unsupported);
+    });
+}
+
+#[test]
+fn a_ring_that_breaks_is_an_error_and_its_reads_are_leaked_rather_than_freed() {
+    on_a_thread_of_its_own(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, [1; 10_000]).unwrap();
+        let storage = Storage::new(&StorageOptions::new().engine(EngineKind::Uring)).unwrap();
+        let mut engine = storage.engine().unwrap();
+        let file = storage.open(&path).unwrap();
+        engine.submit(ReadRequest { tag: 1, file, offset: 0, len: 10_000 }).unwrap();
+        refuse(&filter_against(libc::SYS_io_uring_enter)).unwrap();
+        assert_eq!(engine.wait(None).unwrap_err().kind(), ErrorKind::Io);
+        drop(engine);
+        assert!(storage.buffer_stats().in_use_bytes >= 10_000);
+    });
 }

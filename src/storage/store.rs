@@ -1,7 +1,8 @@
 //! Opens files and makes engines, and decides which engine that is.
 
+use std::fmt::Write;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 
 use super::bytes::ReadBytes;
 use super::engine::ReadEngine;
@@ -22,6 +23,8 @@ struct Inner {
     kind: EngineKind,
     /// The flags that rings are made with, or why there are none.
     ring: Option<std::result::Result<&'static str, String>>,
+    /// Why an engine had to be made without a ring though rings were to be had at first.
+    late_refusal: OnceLock<String>,
     context: ReadContext,
     memory: MemoryFiles,
     #[cfg(test)]
@@ -66,6 +69,7 @@ impl Storage {
             options: options.clone(),
             kind,
             ring,
+            late_refusal: OnceLock::new(),
             context,
             memory: MemoryFiles::default(),
             #[cfg(test)]
@@ -113,7 +117,8 @@ impl Storage {
             EngineKind::Uring => match UringEngine::new(context, options.depth) {
                 Ok(engine) => Ok(Box::new(engine)),
                 Err(error) if options.engine == EngineKind::Auto => {
-                    warn_of_fallback(&error.to_string());
+                    let reason = self.inner.late_refusal.get_or_init(|| error.to_string());
+                    warn_of_fallback(reason);
                     pread()
                 }
                 Err(error) => Err(Error::unsupported("io_uring is refused").with_source(error)),
@@ -159,11 +164,11 @@ impl Storage {
         let options = &self.inner.options;
         let mut text = self.inner.kind.as_str().to_owned();
         if let Some(Ok(flags)) = &self.inner.ring {
-            text.push_str(&format!(" ({flags})"));
+            let _ = write!(text, " ({flags})");
         }
-        text.push_str(&format!(", {} reads in flight per thread", options.depth));
+        let _ = write!(text, ", {} reads in flight per thread", options.depth);
         if self.inner.kind == EngineKind::Pread {
-            text.push_str(&format!(", {} reader threads each", options.pread_threads));
+            let _ = write!(text, ", {} reader threads each", options.pread_threads);
         }
         if matches!(self.inner.kind, EngineKind::Uring | EngineKind::Pread) {
             text.push_str(match options.direct_io {
@@ -172,7 +177,10 @@ impl Storage {
             });
         }
         if let Some(Err(reason)) = &self.inner.ring {
-            text.push_str(&format!("; io_uring is refused: {reason}"));
+            let _ = write!(text, "; io_uring is refused: {reason}");
+        }
+        if let Some(reason) = self.inner.late_refusal.get() {
+            let _ = write!(text, "; io_uring was refused to some threads, which read with pread: {reason}");
         }
         text
     }
