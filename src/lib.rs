@@ -22,6 +22,7 @@ pub use convert::{
     convert,
 };
 pub use dataset::{Extent, Placement, ShortPolicy, Step, Window};
+pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
     DatasetIndex, FORMAT_VERSION, IndexEntry, IndexRow, MANIFEST_FILE, Manifest, Member, Record, ShardEntry,

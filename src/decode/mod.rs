@@ -1,1 +1,18 @@
-//! Packets to frames: plan, decoders.
+//! Packets to frames: the plan (which packets for which frames) and the decoders.
+//!
+//! A frame is known by the packet that it comes from: decoders are given the packet's number in the place of its
+//! presentation time, and give it back on the frame, so that no timestamp of any file decides which frame is which.
+//!
+//! What a frame decodes to is a function of the record alone: every run of packets ([`DecodePlan`]) starts on a decoder
+//! in the state of a newly opened one, whatever it decoded before.
+//!
+//! This module reads no files and checks no checksums; packets come from a [`PacketSource`], which has checked them.
+
+mod clip;
+pub(crate) mod ffmpeg;
+mod limits;
+mod plan;
+
+pub use clip::{ClipDecoder, DecoderOptions, PacketSource};
+pub use limits::{DecodeLimits, DecodeStats};
+pub use plan::DecodePlan;

@@ -1,0 +1,307 @@
+//! Decodes clips, one after another, on the calling thread, with decoders that stay open in between.
+//!
+//! After an error of any kind, a reached limit or a cancellation the decoder in use is closed; the next clip gets a new
+//! one, so that a bad clip leaves nothing behind. At most one decoded frame is held outside the decoder.
+
+use super::ffmpeg::{AvError, CodecContext, DecodedFrame, OpenOptions, Received};
+use super::plan::{DecodePlan, Segment, Wanted};
+use super::{DecodeLimits, DecodeStats};
+use crate::media::{Codec, FrameView, PixelFormat, StreamInfo};
+use crate::{Error, ErrorKind, Result};
+use std::time::Instant;
+
+/// Where a decoder finds the bytes of a record's packets.
+pub trait PacketSource {
+    /// The bytes of packet `index`, checked against its CRC. Called with the plan's packets, in their order; never blocks
+    /// for long, since the bytes were read before.
+    fn packet(&self, index: u32) -> Result<&[u8]>;
+}
+
+/// How a [`ClipDecoder`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecoderOptions {
+    /// How many decoders stay open, the least recently used is closed for a new one. Each holds the memory of its reference
+    /// pictures. 0 opens one per clip. Default 2.
+    pub cached_decoders: usize,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> Self {
+        Self { cached_decoders: 2 }
+    }
+}
+
+impl DecoderOptions {
+    /// Sets [`Self::cached_decoders`].
+    #[must_use]
+    pub fn cached_decoders(mut self, decoders: usize) -> Self {
+        self.cached_decoders = decoders;
+        self
+    }
+}
+
+/// Everything that a decoder was opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Configuration {
+    codec: Codec,
+    profile: Option<i32>,
+    extradata: Vec<u8>,
+    reorder_frames: u8,
+    pixel_format: PixelFormat,
+    size: (u32, u32),
+    max_pixels: u64,
+}
+
+/// What is passed to the sink: positions in the request, and the frame.
+type Sink<'a> = dyn FnMut(&[u32], &FrameView<'_>) -> Result<()> + 'a;
+
+/// Decodes clips on one thread.
+pub struct ClipDecoder {
+    options: DecoderOptions,
+    /// Open decoders in their first state or flushed, the most recently used one last.
+    cache: Vec<(Configuration, CodecContext)>,
+}
+
+impl ClipDecoder {
+    /// A decoder of clips without open decoders.
+    pub fn new(options: DecoderOptions) -> Self {
+        Self { options, cache: Vec::new() }
+    }
+
+    /// Decodes the frames of `plan`, which was made for `stream`, and hands each different one to `sink` once: with its
+    /// positions in the request and the planes, valid during the call. Frames come in presentation order within a
+    /// segment of the plan, segments in the order of the record.
+    ///
+    /// `cancel` is asked between packets and between frames.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Decode`] where a wanted frame did not come out, which the message names; [`ErrorKind::Corrupt`] where a
+    /// frame is not of the record's size or format; [`ErrorKind::Unsupported`] for a codec or pixel format beyond this
+    /// build; [`ErrorKind::LimitExceeded`]; [`ErrorKind::Closed`] when cancelled; what `source` and `sink` return.
+    pub fn decode(
+        &mut self,
+        stream: &StreamInfo,
+        plan: &DecodePlan,
+        source: &dyn PacketSource,
+        limits: &DecodeLimits,
+        cancel: &dyn Fn() -> bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<DecodeStats> {
+        check_limits(stream, plan, limits)?;
+        let configuration = Configuration::new(stream, limits);
+        let (started, stats) = (Instant::now(), DecodeStats::default());
+        let mut run = Run { stream, plan, source, limits, cancel, sink, started, stats, refusal: None };
+        let mut open = self.take(&configuration);
+        for segment in plan.segments() {
+            let reused = open.take().and_then(|mut used| used.restart(stream).then_some(used));
+            let mut decoder = reused.map_or_else(|| run.open(), Ok)?;
+            run.segment(&mut decoder, segment)?;
+            // A packet that was refused may have left anything behind.
+            if run.refusal.take().is_none() {
+                decoder.flush();
+                open = Some(decoder);
+            }
+        }
+        let stats = run.stats;
+        if let Some(decoder) = open {
+            self.put(configuration, decoder);
+        }
+        Ok(stats)
+    }
+
+    /// Closes all open decoders.
+    pub fn clear(&mut self) {
+        self.cache.clear();
+    }
+
+    fn take(&mut self, configuration: &Configuration) -> Option<CodecContext> {
+        let index = self.cache.iter().rposition(|(cached, _)| cached == configuration)?;
+        Some(self.cache.remove(index).1)
+    }
+
+    fn put(&mut self, configuration: Configuration, decoder: CodecContext) {
+        self.cache.push((configuration, decoder));
+        let excess = self.cache.len().saturating_sub(self.options.cached_decoders);
+        self.cache.drain(..excess);
+    }
+}
+
+impl std::fmt::Debug for ClipDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClipDecoder").field("options", &self.options).field("open", &self.cache.len()).finish()
+    }
+}
+
+impl Configuration {
+    fn new(stream: &StreamInfo, limits: &DecodeLimits) -> Self {
+        Self {
+            codec: stream.codec,
+            profile: stream.profile,
+            extradata: stream.extradata.as_slice().to_vec(),
+            reorder_frames: stream.reorder_frames,
+            pixel_format: stream.pixel_format,
+            size: (stream.width, stream.height),
+            max_pixels: limits.max_pixels,
+        }
+    }
+}
+
+/// What can be said before anything is opened.
+fn check_limits(stream: &StreamInfo, plan: &DecodePlan, limits: &DecodeLimits) -> Result<()> {
+    let packets = plan.packets().len() as u64;
+    if packets > limits.max_packets {
+        return Err(limit(format!("{packets} packets to decode, at most {} are allowed", limits.max_packets)));
+    }
+    let (width, height) = (stream.width, stream.height);
+    if u64::from(width) * u64::from(height) > limits.max_pixels {
+        return Err(limit(format!("a picture of {width}x{height}, at most {} pixels are allowed", limits.max_pixels)));
+    }
+    Ok(())
+}
+
+fn limit(message: String) -> Error {
+    Error::new(ErrorKind::LimitExceeded, message)
+}
+
+/// One call of [`ClipDecoder::decode`].
+struct Run<'a, 'b> {
+    stream: &'a StreamInfo,
+    plan: &'a DecodePlan,
+    source: &'a dyn PacketSource,
+    limits: &'a DecodeLimits,
+    cancel: &'a dyn Fn() -> bool,
+    sink: &'a mut Sink<'b>,
+    started: Instant,
+    stats: DecodeStats,
+    /// The first packet of this segment that the decoder refused, and why.
+    refusal: Option<(u32, AvError)>,
+}
+
+/// The wanted frames of one segment and which of them are still to come.
+struct Awaited<'a> {
+    wanted: &'a [Wanted],
+    delivered: Vec<bool>,
+    remaining: usize,
+}
+
+impl Run<'_, '_> {
+    fn open(&mut self) -> Result<CodecContext> {
+        self.stats.decoders_opened += 1;
+        CodecContext::open(self.stream, OpenOptions { max_pixels: self.limits.max_pixels })
+    }
+
+    fn segment(&mut self, decoder: &mut CodecContext, segment: &Segment) -> Result<()> {
+        let wanted = self.plan.wanted(segment.wanted.clone());
+        let mut awaited = Awaited { wanted, delivered: vec![false; wanted.len()], remaining: wanted.len() };
+        let mut last = 0;
+        for &packet in self.plan.segment_packets(segment.packets.clone()) {
+            self.check_time()?;
+            let bytes = self.source.packet(packet)?;
+            self.stats.packets += 1;
+            self.stats.packet_bytes += bytes.len() as u64;
+            if let Err(error) = decoder.send(packet, bytes) {
+                self.refuse(packet, error)?;
+            }
+            last = packet;
+            self.receive(decoder, packet, &mut awaited)?;
+            if awaited.remaining == 0 {
+                return Ok(());
+            }
+        }
+        if let Err(error) = decoder.drain() {
+            self.refuse(last, error)?;
+        }
+        self.receive(decoder, last, &mut awaited)?;
+        self.missing(&awaited).map_or(Ok(()), Err)
+    }
+
+    /// Takes all frames that the decoder has ready after `packet`.
+    fn receive(&mut self, decoder: &mut CodecContext, packet: u32, awaited: &mut Awaited<'_>) -> Result<()> {
+        // Each error is about one packet or frame held inside, of which there are few: this only ends a decoder gone mad.
+        let mut errors = 0;
+        while errors < 256 {
+            self.check_time()?;
+            match decoder.receive() {
+                Ok(Received::Frame(frame)) => self.deliver(frame, awaited)?,
+                Ok(Received::NeedsPacket | Received::End) => break,
+                Err(error) => {
+                    self.refuse(packet, error)?;
+                    errors += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, frame: DecodedFrame<'_>, awaited: &mut Awaited<'_>) -> Result<()> {
+        self.stats.decoded_frames += 1;
+        if self.stats.decoded_frames > self.limits.max_decoded_frames {
+            return Err(limit(format!("more than {} decoded frames", self.limits.max_decoded_frames)));
+        }
+        let found = frame.packet().and_then(|packet| awaited.find(packet));
+        let Some(wanted) = found else { return Ok(()) };
+        let format = frame.format().map_err(|error| at_frame(error, wanted))?;
+        let (size, expected) = (frame.size(), (self.stream.width, self.stream.height));
+        if (size, format) != (expected, self.stream.pixel_format) {
+            return Err(Error::corrupt(format!(
+                "frame {} is {}x{} {format}, the record says {}x{} {}",
+                wanted.frame, size.0, size.1, expected.0, expected.1, self.stream.pixel_format
+            )));
+        }
+        let view = frame.view().map_err(|error| at_frame(error, wanted))?;
+        self.stats.delivered_frames += 1;
+        self.stats.flagged_frames += u64::from(frame.is_flagged());
+        (self.sink)(self.plan.positions(wanted), &view)
+    }
+
+    /// Counts a packet that the decoder refused. Decoding goes on, as it did when the record was made; refused memory
+    /// ends it.
+    fn refuse(&mut self, packet: u32, error: AvError) -> Result<()> {
+        if error == AvError::NO_MEMORY {
+            return Err(error.into_error("decode"));
+        }
+        self.stats.refused_packets += 1;
+        self.refusal.get_or_insert((packet, error));
+        Ok(())
+    }
+
+    fn check_time(&self) -> Result<()> {
+        if (self.cancel)() {
+            return Err(Error::new(ErrorKind::Closed, "decoding was cancelled"));
+        }
+        match self.limits.timeout {
+            Some(timeout) if self.started.elapsed() > timeout => {
+                Err(limit(format!("decoding took longer than {} s", timeout.as_secs_f64())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for the first wanted frame that did not come out.
+    fn missing(&self, awaited: &Awaited<'_>) -> Option<Error> {
+        let (wanted, _) = awaited.wanted.iter().zip(&awaited.delivered).find(|(_, delivered)| !**delivered)?;
+        let message = format!("frame {} (packet {}) did not come out of the decoder", wanted.frame, wanted.packet);
+        Some(match self.refusal {
+            Some((packet, error)) => {
+                Error::decode(format!("{message}, which refused packet {packet}")).with_source(error)
+            }
+            None => Error::decode(message),
+        })
+    }
+}
+
+impl<'a> Awaited<'a> {
+    /// The wanted frame of `packet`, the first time that it comes.
+    fn find(&mut self, packet: u32) -> Option<&'a Wanted> {
+        let index = self.wanted.binary_search_by_key(&packet, |wanted| wanted.packet).ok()?;
+        let delivered = self.delivered.get_mut(index).filter(|delivered| !**delivered)?;
+        *delivered = true;
+        self.remaining -= 1;
+        self.wanted.get(index)
+    }
+}
+
+fn at_frame(error: Error, wanted: &Wanted) -> Error {
+    Error::new(error.kind(), format!("frame {}: {}", wanted.frame, error.message()))
+}

@@ -1,0 +1,231 @@
+//! An open decoder.
+#![expect(unsafe_code, reason = "owns an AVCodecContext")]
+
+use super::calls::{
+    AvError, AvResult, check, check_alloc, find_decoder, find_decoder_by_codec, init_logging, padded_copy,
+};
+use super::frame::{DecodedFrame, Frame};
+use super::packet::Packet;
+use crate::media::{Codec, StreamInfo};
+use crate::{Error, Result};
+use ffmpeg_next::ffi;
+use std::ffi::{CString, c_int};
+use std::ptr::{self, NonNull};
+
+/// How to open a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenOptions {
+    /// Pictures of more pixels than this are refused by the decoder before it allocates them.
+    pub max_pixels: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { max_pixels: crate::decode::DecodeLimits::default().max_pixels }
+    }
+}
+
+/// What a decoder has to say when asked for a frame.
+pub(crate) enum Received<'a> {
+    /// The next frame in presentation order.
+    Frame(DecodedFrame<'a>),
+    /// It wants another packet first.
+    NeedsPacket,
+    /// It was drained, and has no frame left.
+    End,
+}
+
+/// An open decoder with one thread, the packet it is fed from and the one frame it gives.
+pub(crate) struct CodecContext {
+    pointer: NonNull<ffi::AVCodecContext>,
+    packet: Packet,
+    frame: Frame,
+    /// Configuration to hand over with the next packet.
+    pending_extradata: Option<Vec<u8>>,
+}
+
+// SAFETY: a codec context may move between threads as long as one uses it at a time, which `&mut self` ensures; with
+// thread_count 1 it has no thread of its own but a wrapped library's, which the library synchronises.
+unsafe impl Send for CodecContext {}
+
+/// `AVCodecParameters` that we own.
+struct Parameters(NonNull<ffi::AVCodecParameters>);
+
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        let mut pointer = self.0.as_ptr();
+        // SAFETY: allocated by `avcodec_parameters_alloc`, freed once, here, with the extradata it owns.
+        unsafe { ffi::avcodec_parameters_free(&raw mut pointer) };
+    }
+}
+
+impl Parameters {
+    fn of_stream(stream: &StreamInfo, id: ffi::AVCodecID) -> AvResult<Self> {
+        // SAFETY: takes nothing; null is checked.
+        let mut this = Self(check_alloc(unsafe { ffi::avcodec_parameters_alloc() })?);
+        let extradata = stream.extradata.as_slice();
+        let copy = if extradata.is_empty() { ptr::null_mut() } else { padded_copy(extradata)?.as_ptr() };
+        // SAFETY: new, and borrowed through `&mut this` alone.
+        let fields = unsafe { this.0.as_mut() };
+        fields.extradata = copy;
+        fields.extradata_size = c_int::try_from(extradata.len()).map_err(|_| AvError::NO_MEMORY)?;
+        fields.codec_type = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
+        fields.codec_id = id;
+        fields.profile = stream.profile.unwrap_or(ffi::FF_PROFILE_UNKNOWN);
+        fields.width = c_int::try_from(stream.width).unwrap_or(0);
+        fields.height = c_int::try_from(stream.height).unwrap_or(0);
+        fields.video_delay = c_int::from(stream.reorder_frames);
+        Ok(this)
+    }
+}
+
+impl CodecContext {
+    /// Opens the decoder of a record.
+    pub(crate) fn open(stream: &StreamInfo, options: OpenOptions) -> Result<Self> {
+        init_logging();
+        let name = CString::new(stream.codec.as_str()).map_err(|_| no_decoder(stream.codec))?;
+        let (id, decoder) = find_decoder_by_codec(&name).ok_or_else(|| no_decoder(stream.codec))?;
+        let doing = "set up the decoder";
+        let parameters = Parameters::of_stream(stream, id).map_err(|error| error.into_error(doing))?;
+        // SAFETY: `parameters` lives until the end of this function.
+        unsafe { Self::open_with(decoder, parameters.0.as_ptr(), options) }
+    }
+
+    /// Opens the decoder for what libavformat found in a file.
+    pub(crate) fn open_parameters(parameters: &ffmpeg_next::codec::Parameters, options: OpenOptions) -> Result<Self> {
+        // SAFETY: used while `parameters` is borrowed.
+        let pointer = unsafe { parameters.as_ptr() };
+        // SAFETY: as above.
+        unsafe { Self::open_raw(pointer, options) }
+    }
+
+    /// As [`Self::open_parameters`], for callers that hold a stream of libavformat's themselves.
+    ///
+    /// # Safety
+    /// `parameters` points to valid parameters, which nobody changes during the call.
+    pub(crate) unsafe fn open_raw(parameters: *const ffi::AVCodecParameters, options: OpenOptions) -> Result<Self> {
+        init_logging();
+        // SAFETY: the caller's promise.
+        let id = unsafe { (*parameters).codec_id };
+        let decoder = find_decoder(id)
+            .ok_or_else(|| Error::unsupported(format!("this FFmpeg has no decoder for codec number {}", id as u32)))?;
+        // SAFETY: the caller's promise.
+        unsafe { Self::open_with(decoder, parameters, options) }
+    }
+
+    /// # Safety
+    /// `parameters` points to valid parameters.
+    unsafe fn open_with(
+        decoder: NonNull<ffi::AVCodec>,
+        parameters: *const ffi::AVCodecParameters,
+        options: OpenOptions,
+    ) -> Result<Self> {
+        let failed = |error: AvError| error.into_error("open the decoder");
+        // SAFETY: the decoder is an entry of a static table; null is checked.
+        let pointer = unsafe { ffi::avcodec_alloc_context3(decoder.as_ptr()) };
+        let mut this = Self {
+            pointer: check_alloc(pointer).map_err(failed)?,
+            packet: Packet::new().map_err(failed)?,
+            frame: Frame::new().map_err(failed)?,
+            pending_extradata: None,
+        };
+        // SAFETY: a new context and, by the caller's promise, valid parameters.
+        check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
+        let fields = this.fields_mut();
+        fields.thread_count = 1;
+        fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);
+        // SAFETY: a context that is not open yet, and the decoder it was made for.
+        check(unsafe { ffi::avcodec_open2(this.pointer.as_ptr(), decoder.as_ptr(), ptr::null_mut()) })
+            .map_err(failed)?;
+        Ok(this)
+    }
+
+    fn fields_mut(&mut self) -> &mut ffi::AVCodecContext {
+        // SAFETY: allocated by libav, freed in `drop` alone, and borrowed through `&mut self` alone. Only numbers that
+        // we set ourselves, or that are numbers in C too, are touched.
+        unsafe { self.pointer.as_mut() }
+    }
+
+    /// How many frames the decoder holds back at the moment to bring them in presentation order. Decoders raise it when
+    /// the stream proves them wrong.
+    pub(crate) fn reorder_frames(&mut self) -> u32 {
+        u32::try_from(self.fields_mut().has_b_frames).unwrap_or(0)
+    }
+
+    /// FFmpeg's profile number as the decoder knows it; `None` where it does not.
+    pub(crate) fn profile(&mut self) -> Option<i32> {
+        Some(self.fields_mut().profile).filter(|profile| *profile != ffi::FF_PROFILE_UNKNOWN)
+    }
+
+    /// Feeds packet `number`. Its bytes are copied. An error is about this packet: frames before it can still be
+    /// received, and decoding may go on with the next one, as the `ffmpeg` command does. Receive until
+    /// [`Received::NeedsPacket`] before the next call.
+    pub(crate) fn send(&mut self, number: u32, bytes: &[u8]) -> AvResult<()> {
+        if bytes.is_empty() {
+            // libav takes an empty packet for the end of the stream.
+            return Ok(());
+        }
+        self.packet.fill(number, bytes)?;
+        if let Some(extradata) = self.pending_extradata.take() {
+            self.packet.set_new_extradata(&extradata)?;
+        }
+        // SAFETY: an open decoder and a valid packet.
+        check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), self.packet.as_ptr()) }).map(drop)
+    }
+
+    /// Says that no packet follows; the frames held back can be received until [`Received::End`]. Then [`Self::flush`].
+    pub(crate) fn drain(&mut self) -> AvResult<()> {
+        // SAFETY: an open decoder; null is the end of the stream.
+        match check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), ptr::null()) }) {
+            Ok(_) | Err(AvError::END) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next frame in presentation order. The one before is given back to the decoder.
+    pub(crate) fn receive(&mut self) -> AvResult<Received<'_>> {
+        // SAFETY: an open decoder and a valid frame, of which no view is left (`&mut self`).
+        match check(unsafe { ffi::avcodec_receive_frame(self.pointer.as_ptr(), self.frame.as_mut_ptr()) }) {
+            Ok(_) => Ok(Received::Frame(DecodedFrame::new(&self.frame))),
+            Err(AvError::AGAIN) => Ok(Received::NeedsPacket),
+            Err(AvError::END) => Ok(Received::End),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets all pictures and references, so that decoding can start anew at a keyframe. Parameter sets stay.
+    pub(crate) fn flush(&mut self) {
+        self.frame.clear();
+        self.pending_extradata = None;
+        // SAFETY: an open decoder.
+        unsafe { ffi::avcodec_flush_buffers(self.pointer.as_ptr()) };
+    }
+
+    /// Brings the decoder, after [`Self::flush`], in the state of a new one for `stream`, with which it was opened:
+    /// parameter sets that came within packets since are overruled. False where the codec knows no way, and a new decoder
+    /// has to be opened.
+    pub(crate) fn restart(&mut self, stream: &StreamInfo) -> bool {
+        match stream.codec {
+            // Both take parameter sets from side data as they do from the configuration.
+            Codec::H264 | Codec::Hevc if !stream.extradata.is_empty() => {
+                self.pending_extradata = Some(stream.extradata.as_slice().to_vec());
+                true
+            }
+            // A random access point carries all that later packets refer to.
+            Codec::Av1 | Codec::Vp9 | Codec::Png => true,
+            _ => false,
+        }
+    }
+}
+
+impl Drop for CodecContext {
+    fn drop(&mut self) {
+        let mut pointer = self.pointer.as_ptr();
+        // SAFETY: allocated by `avcodec_alloc_context3`, freed once, here.
+        unsafe { ffi::avcodec_free_context(&raw mut pointer) };
+    }
+}
+
+fn no_decoder(codec: Codec) -> Error {
+    Error::unsupported(format!("this FFmpeg has no decoder for {codec}"))
+}

@@ -1,0 +1,168 @@
+//! A decoded picture, owned, and its view in our words.
+#![expect(unsafe_code, reason = "owns an AVFrame and borrows its planes")]
+
+use super::calls::{AvResult, check_alloc, pixel_format_name};
+use crate::media::{FrameView, PixelFormat, PlaneView};
+use crate::{Error, Result};
+use ffmpeg_next::ffi;
+use std::ffi::c_int;
+use std::ptr::NonNull;
+
+/// An `AVFrame`.
+pub(crate) struct Frame {
+    pointer: NonNull<ffi::AVFrame>,
+}
+
+// SAFETY: libav's frames have no thread of their own, and their buffers are counted atomically.
+unsafe impl Send for Frame {}
+
+impl Frame {
+    /// A frame without a picture.
+    pub(crate) fn new() -> AvResult<Self> {
+        // SAFETY: takes nothing; null is checked.
+        let pointer = check_alloc(unsafe { ffi::av_frame_alloc() })?;
+        Ok(Self { pointer })
+    }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut ffi::AVFrame {
+        self.pointer.as_ptr()
+    }
+
+    /// Gives the picture's memory back to the decoder.
+    pub(crate) fn clear(&mut self) {
+        // SAFETY: a valid frame, and `&mut self` says that no view of it is left.
+        unsafe { ffi::av_frame_unref(self.pointer.as_ptr()) };
+    }
+
+    fn fields(&self) -> &ffi::AVFrame {
+        // SAFETY: allocated by libav and freed in `drop` alone. Its fields of enum types are never read as such: see
+        // `FrameColor`.
+        unsafe { self.pointer.as_ref() }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut pointer = self.pointer.as_ptr();
+        // SAFETY: allocated by `av_frame_alloc`, freed once, here.
+        unsafe { ffi::av_frame_free(&raw mut pointer) };
+    }
+}
+
+/// What a decoder says about a frame's colours, as FFmpeg's numbers (those of H.273 but for range and chroma location).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameColor {
+    /// 0 unspecified, 1 limited, 2 full. `yuvj` formats are full.
+    pub range: u32,
+    /// MatrixCoefficients, 2 where unspecified.
+    pub matrix: u32,
+    /// ColourPrimaries, 2 where unspecified.
+    pub primaries: u32,
+    /// TransferCharacteristics, 2 where unspecified.
+    pub transfer: u32,
+    /// 0 unspecified, 1 left, 2 center, 3 topleft, and others.
+    pub chroma_location: u32,
+}
+
+/// A picture that a decoder has just given, borrowed until the decoder is asked for the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct DecodedFrame<'a> {
+    frame: &'a Frame,
+}
+
+impl<'a> DecodedFrame<'a> {
+    pub(super) fn new(frame: &'a Frame) -> Self {
+        Self { frame }
+    }
+
+    /// Number of the packet that the frame comes from; `None` where the decoder lost it.
+    pub(crate) fn packet(self) -> Option<u32> {
+        u32::try_from(self.frame.fields().pts).ok()
+    }
+
+    /// True where the decoder says that the picture is damaged: refused slices, missing references, concealment.
+    pub(crate) fn is_flagged(self) -> bool {
+        let fields = self.frame.fields();
+        fields.flags & ffi::AV_FRAME_FLAG_CORRUPT != 0 || fields.decode_error_flags != 0
+    }
+
+    /// Width and height of the picture, cropped.
+    pub(crate) fn size(self) -> (u32, u32) {
+        let fields = self.frame.fields();
+        (u32::try_from(fields.width).unwrap_or(0), u32::try_from(fields.height).unwrap_or(0))
+    }
+
+    /// FFmpeg's name of its pixel format, `yuvj` variants included.
+    pub(crate) fn format_name(self) -> &'static str {
+        pixel_format_name(self.frame.fields().format).unwrap_or("unknown")
+    }
+
+    /// Its pixel format, or [`crate::ErrorKind::Unsupported`] with FFmpeg's name for it.
+    pub(crate) fn format(self) -> Result<PixelFormat> {
+        let name = self.format_name();
+        PixelFormat::parse(name).ok_or_else(|| Error::unsupported(format!("pixel format {name} is not supported")))
+    }
+
+    /// Sample aspect ratio as the decoder says, 0/1 where it does not.
+    pub(crate) fn sample_aspect(self) -> (i32, i32) {
+        let ratio = self.frame.fields().sample_aspect_ratio;
+        (ratio.num, ratio.den)
+    }
+
+    /// What the decoder says about colours.
+    pub(crate) fn color(self) -> FrameColor {
+        let pointer = self.frame.pointer.as_ptr();
+        // SAFETY: a valid frame; the address of its field.
+        let range = unsafe { &raw const (*pointer).color_range };
+        // SAFETY: as above.
+        let matrix = unsafe { &raw const (*pointer).colorspace };
+        // SAFETY: as above.
+        let primaries = unsafe { &raw const (*pointer).color_primaries };
+        // SAFETY: as above.
+        let transfer = unsafe { &raw const (*pointer).color_trc };
+        // SAFETY: as above.
+        let location = unsafe { &raw const (*pointer).chroma_location };
+        FrameColor {
+            range: if self.format_name().starts_with("yuvj") { 2 } else { read_enum(range) },
+            matrix: read_enum(matrix),
+            primaries: read_enum(primaries),
+            transfer: read_enum(transfer),
+            chroma_location: read_enum(location),
+        }
+    }
+
+    /// The planes.
+    pub(crate) fn view(self) -> Result<FrameView<'a>> {
+        let format = self.format()?;
+        let (width, height) = self.size();
+        let mut planes = [PlaneView { data: &[], stride: 0 }; 3];
+        for (index, view) in planes.iter_mut().enumerate().take(format.num_planes()) {
+            let (samples, rows) = format.plane_size(index, width, height);
+            *view = self.plane(index, samples as usize * format.bytes_per_sample(), rows as usize)?;
+        }
+        Ok(FrameView { format, width, height, planes })
+    }
+
+    fn plane(self, index: usize, row_bytes: usize, rows: usize) -> Result<PlaneView<'a>> {
+        let fields = self.frame.fields();
+        let data = fields.data.get(index).copied().unwrap_or(std::ptr::null_mut());
+        let stride = fields.linesize.get(index).copied().unwrap_or(0);
+        let stride = usize::try_from(stride).ok().filter(|stride| *stride >= row_bytes && row_bytes > 0 && rows > 0);
+        let (Some(stride), Some(data)) = (stride, NonNull::new(data)) else {
+            return Err(Error::unsupported(format!("plane {index} of a decoded frame is empty or upside down")));
+        };
+        let len = stride * (rows - 1) + row_bytes;
+        // SAFETY: libavcodec's contract for a received frame: each plane of its format has `rows` rows of `row_bytes`
+        // initialised bytes, `linesize` apart; the frame holds a reference to that memory for as long as `'a` (it is
+        // cleared through `&mut` alone), and decoders only read what they have given out.
+        let data = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) };
+        Ok(PlaneView { data, stride })
+    }
+}
+
+/// Reads a field of a C enum as the number it is, which may be one that the headers do not name.
+fn read_enum<T>(field: *const T) -> u32 {
+    const { assert!(size_of::<T>() == size_of::<c_int>()) };
+    // SAFETY: callers pass the address of a field of a valid frame; C enums are integers of this size (asserted).
+    unsafe { field.cast::<u32>().read() }
+}

@@ -1,0 +1,82 @@
+//! What decoding one clip may cost, and what it did cost.
+
+use std::time::Duration;
+
+/// The budget of one [`super::ClipDecoder::decode`] call. Whatever goes beyond ends it with
+/// [`crate::ErrorKind::LimitExceeded`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeLimits {
+    /// Packets that may be fed. Known from the plan, so too long a clip costs nothing. Default 100,000 (an hour of video
+    /// without a random access point).
+    pub max_packets: u64,
+    /// Frames that the decoder may give, wanted or not. Default 100,000.
+    pub max_decoded_frames: u64,
+    /// Width times height of one picture, as the codec stores it. A header that claims more allocates nothing. Default
+    /// 2^26, which is 8192 by 8192.
+    pub max_pixels: u64,
+    /// Wall time, looked at between packets and between frames; `None` is no limit. Default 2 minutes, far beyond any
+    /// sound clip, so that a slow machine does not decide what is in a batch.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            max_packets: 100_000,
+            max_decoded_frames: 100_000,
+            max_pixels: 1 << 26,
+            timeout: Some(Duration::from_secs(120)),
+        }
+    }
+}
+
+impl DecodeLimits {
+    /// Sets [`Self::max_packets`].
+    #[must_use]
+    pub fn max_packets(mut self, packets: u64) -> Self {
+        self.max_packets = packets;
+        self
+    }
+
+    /// Sets [`Self::max_decoded_frames`].
+    #[must_use]
+    pub fn max_decoded_frames(mut self, frames: u64) -> Self {
+        self.max_decoded_frames = frames;
+        self
+    }
+
+    /// Sets [`Self::max_pixels`].
+    #[must_use]
+    pub fn max_pixels(mut self, pixels: u64) -> Self {
+        self.max_pixels = pixels;
+        self
+    }
+
+    /// Sets [`Self::timeout`].
+    #[must_use]
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// What one [`super::ClipDecoder::decode`] call did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DecodeStats {
+    /// Packets fed.
+    pub packets: u64,
+    /// Bytes of these packets.
+    pub packet_bytes: u64,
+    /// Frames that the decoder gave.
+    pub decoded_frames: u64,
+    /// Different frames handed to the sink.
+    pub delivered_frames: u64,
+    /// Frames handed to the sink that the decoder flagged as damaged. They are what a decode of the whole record gives too.
+    pub flagged_frames: u64,
+    /// Packets that the decoder refused. The frames that were wanted came out all the same.
+    pub refused_packets: u64,
+    /// Decoders opened; 0 where one could be used again.
+    pub decoders_opened: u64,
+}
