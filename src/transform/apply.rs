@@ -1,33 +1,116 @@
 //! The transform of one kind of clip.
 
-use super::{ClipShape, TransformOptions};
-use crate::media::{FrameView, StreamInfo};
-use crate::{Error, Result};
+use super::color::{Matrix, SAMPLE_BITS};
+use super::geometry::Geometry;
+use super::kernels::{HORIZONTAL_MULTIPLE, Isa, ROW_PADDING, Rows, Sample};
+use super::options::{ClipShape, DType, MAX_OUTPUT_SIDE, TransformOptions};
+use super::store::Store;
+use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
+use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
+use crate::{Error, ErrorKind, Result};
 
-/// Turns decoded frames of one geometry and colour into frames of a clip. All tables are made once; use one per thread.
+/// Largest width or height of a decoded picture: what the codecs allow, and what keeps the tables small.
+const MAX_SOURCE_SIDE: u32 = 65_535;
+
+/// Tables of one kind of plane.
+#[derive(Debug)]
+struct PlaneTables {
+    horizontal: Weights,
+    vertical: Weights,
+    /// First column that the horizontal pass needs; its table counts from there.
+    first_column: usize,
+    num_columns: usize,
+}
+
+/// Turns decoded frames of one geometry and colour into frames of a clip. All tables and scratch memory are made once; use
+/// one per thread. What it computes is specified in the crate's `transform` module, bit by bit.
 #[derive(Debug)]
 pub struct Transform {
     options: TransformOptions,
-    size: (u32, u32),
+    format: PixelFormat,
+    width: u32,
+    height: u32,
+    geometry: Geometry,
+    luma: PlaneTables,
+    chroma: Option<PlaneTables>,
+    matrix: Matrix,
+    store: Store,
+    isa: Isa,
+    /// One row after the vertical pass, with [`ROW_PADDING`].
+    column_sums: Vec<i16>,
+    /// One row of each plane after the horizontal pass.
+    samples: [Vec<i16>; 3],
+    rgb: [Vec<u8>; 3],
 }
 
 impl Transform {
     /// Prepares the transform of frames of `stream`: checks the options, computes all tables and allocates all scratch
-    /// memory. It depends on the stream's size, format, sample aspect, orientation and colour only.
+    /// memory. It depends on the stream's size, format, sample aspect, orientation and colour only, so that one may serve
+    /// all clips that agree in these.
+    ///
+    /// Bad options are invalid arguments that name the field. A colour matrix that is no linear function of R'G'B', and
+    /// pictures beyond 65535 pixels a side, are unsupported. A clip whose own display size exceeds [`MAX_OUTPUT_SIDE`],
+    /// where `size` is `None`, exceeds a limit.
     pub fn new(options: &TransformOptions, stream: &StreamInfo) -> Result<Self> {
         options.check()?;
-        let (width, height) = stream.display_size();
-        Ok(Self { options: options.clone(), size: options.size.unwrap_or((height, width)) })
+        let (width, height, format) = (stream.width, stream.height, stream.pixel_format);
+        check_source(width, height, format)?;
+        let display = stream.display_size();
+        if options.size.is_none() && display.0.max(display.1) > MAX_OUTPUT_SIDE {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!(
+                    "size is None and the clip's display size is {}x{}, limit {MAX_OUTPUT_SIDE}",
+                    display.0, display.1
+                ),
+            ));
+        }
+        let geometry = Geometry::new(options, (width, height), stream.sample_aspect, stream.orientation, display);
+        let tables = |plane: usize| -> Result<PlaneTables> {
+            let (x, y) = geometry.plane(plane, format, stream.color.chroma_location);
+            let (plane_w, plane_h) = format.plane_size(plane, width, height);
+            let mut horizontal = Weights::new(x, plane_w, options.filter, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
+            let vertical = Weights::new(y, plane_h, options.filter, vertical_bits(format.depth), 1)?;
+            let (first_column, end) = horizontal.extent();
+            horizontal.rebase(first_column);
+            Ok(PlaneTables { horizontal, vertical, first_column, num_columns: end - first_column })
+        };
+        let luma = tables(0)?;
+        let subsampled = format.model == ColorModel::Yuv && (format.log2_chroma_w > 0 || format.log2_chroma_h > 0);
+        let chroma = if subsampled { Some(tables(1)?) } else { None };
+        let columns = luma.num_columns.max(chroma.as_ref().map_or(0, |tables| tables.num_columns));
+        let grid = geometry.x.len as usize;
+        Ok(Self {
+            matrix: Matrix::new(format, &stream.color, height)?,
+            store: Store::new(options),
+            isa: Isa::detect(),
+            column_sums: vec![0; columns + ROW_PADDING],
+            samples: std::array::from_fn(|_| vec![0; grid]),
+            rgb: std::array::from_fn(|_| vec![0; grid]),
+            options: options.clone(),
+            format,
+            width,
+            height,
+            geometry,
+            luma,
+            chroma,
+        })
     }
 
     /// Height and width of every output frame.
     pub fn output_size(&self) -> (u32, u32) {
-        self.size
+        self.geometry.size
     }
 
     /// Shape of a clip of `frames` output frames.
     pub fn clip_shape(&self, frames: usize) -> ClipShape {
-        ClipShape { frames, height: self.size.0 as usize, width: self.size.1 as usize }
+        let (height, width) = self.geometry.size;
+        ClipShape { frames, height: height as usize, width: width as usize }
+    }
+
+    /// Type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.options.dtype
     }
 
     /// The options it was made with.
@@ -37,12 +120,100 @@ impl Transform {
 
     /// Writes `frame` as frame `t` of a clip of `num_frames` frames. `clip` is the whole clip's memory, exactly
     /// `self.clip_shape(num_frames).num_bytes(dtype)` bytes, of any alignment; floats are in the machine's byte order.
-    /// Every byte of frame `t` is written and no other.
-    pub fn apply(&mut self, _frame: &FrameView<'_>, clip: &mut [u8], num_frames: usize, t: usize) -> Result<()> {
-        let bytes = self.clip_shape(num_frames).num_bytes(self.options.dtype)?;
-        if clip.len() != bytes || t >= num_frames {
-            return Err(Error::invalid("clip does not fit"));
+    /// Every byte of frame `t` is written and no other. Allocates nothing.
+    ///
+    /// A wrong `clip` or `t` is an invalid argument; a frame that is not of the stream's size and format, or whose planes are
+    /// shorter than that, is a decode error.
+    pub fn apply(&mut self, frame: &FrameView<'_>, clip: &mut [u8], num_frames: usize, t: usize) -> Result<()> {
+        let shape = self.clip_shape(num_frames);
+        let bytes = shape.num_bytes(self.options.dtype)?;
+        if clip.len() != bytes {
+            return Err(Error::invalid(format!("clip is {} bytes, expected {bytes}", clip.len())));
         }
-        Err(Error::unsupported("transform is being written"))
+        if t >= num_frames {
+            return Err(Error::invalid(format!("t is {t}, expected less than the clip's {num_frames} frames")));
+        }
+        self.check_frame(frame)?;
+        if self.geometry.inner() != self.geometry.size {
+            self.store.border(clip, shape, t, &self.geometry);
+        }
+        if self.format.bytes_per_sample() == 1 {
+            self.rows::<u8>(frame, clip, shape, t);
+        } else {
+            self.rows::<[u8; 2]>(frame, clip, shape, t);
+        }
+        Ok(())
     }
+
+    fn rows<S: Sample>(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize) {
+        for y in 0..self.luma.vertical.len() {
+            for plane in 0..self.format.num_planes() {
+                self.resample::<S>(plane, frame.planes[plane], y);
+            }
+            let [first, second, third] = &self.samples;
+            // Gray goes through the same matrix, whose other columns are zero.
+            let planes = [first.as_slice(), second.as_slice(), third.as_slice()];
+            self.isa.matrix(self.rgb.each_mut().map(Vec::as_mut_slice), planes, &self.matrix);
+            let rgb = self.rgb.each_ref().map(Vec::as_slice);
+            self.store.row(clip, shape, t, &self.geometry, y, rgb);
+        }
+    }
+
+    /// Row `y` of the grid of one plane, into `samples[plane]`.
+    fn resample<S: Sample>(&mut self, plane: usize, view: PlaneView<'_>, y: usize) {
+        let tables = match &self.chroma {
+            Some(chroma) if plane > 0 => chroma,
+            _ => &self.luma,
+        };
+        let stride = view.stride / size_of::<S>();
+        let (first_row, weights) = tables.vertical.row(y);
+        let samples = S::view(view.data).get(first_row * stride + tables.first_column..).unwrap_or_default();
+        // From samples of `depth` bits with the weights' fraction to 8-bit levels with SAMPLE_BITS of fraction.
+        let shift = tables.vertical.bits() + u32::from(self.format.depth) - 8 - SAMPLE_BITS;
+        let sums = &mut self.column_sums[..tables.num_columns];
+        self.isa.vertical(sums, Rows { samples, stride }, weights, shift);
+        self.isa.horizontal(&mut self.samples[plane], &self.column_sums, &tables.horizontal);
+    }
+
+    /// Uses the loops as compiled for the target's baseline.
+    #[cfg(test)]
+    pub(super) fn use_baseline(&mut self) {
+        self.isa = Isa::BASELINE;
+    }
+
+    fn check_frame(&self, frame: &FrameView<'_>) -> Result<()> {
+        if (frame.format, frame.width, frame.height) != (self.format, self.width, self.height) {
+            return Err(Error::decode(format!(
+                "frame is {}x{} {}, expected {}x{} {}",
+                frame.width, frame.height, frame.format, self.width, self.height, self.format
+            )));
+        }
+        let sample = self.format.bytes_per_sample();
+        for (plane, view) in frame.planes.iter().enumerate().take(self.format.num_planes()) {
+            let (width, height) = self.format.plane_size(plane, self.width, self.height);
+            let row = width as usize * sample;
+            let needed = (height as usize - 1).checked_mul(view.stride).and_then(|bytes| bytes.checked_add(row));
+            if view.stride < row || view.stride % sample != 0 || needed.is_none_or(|needed| view.data.len() < needed) {
+                return Err(Error::decode(format!(
+                    "plane {plane} has {} bytes with {} a row, expected {width}x{height} samples of {sample} bytes",
+                    view.data.len(),
+                    view.stride
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_source(width: u32, height: u32, format: PixelFormat) -> Result<()> {
+    if width == 0 || height == 0 || width > MAX_SOURCE_SIDE || height > MAX_SOURCE_SIDE {
+        return Err(Error::unsupported(format!("picture of {width}x{height}, expected 1 to {MAX_SOURCE_SIDE} a side")));
+    }
+    if !(8..=16).contains(&format.depth) || format.log2_chroma_w > 2 || format.log2_chroma_h > 2 {
+        return Err(Error::unsupported(format!(
+            "pixel format of {} bits with chroma subsampled by 2^{} and 2^{}, expected 8 to 16 bits and at most 2^2",
+            format.depth, format.log2_chroma_w, format.log2_chroma_h
+        )));
+    }
+    Ok(())
 }

@@ -1,0 +1,221 @@
+//! The three inner loops: vertical pass, horizontal pass, matrix. Plain integer code on fixed-size blocks, written so that
+//! the compiler vectorises it, compiled twice: for the target's baseline and for AVX2, chosen at run time. Both give the
+//! same bits, as all arithmetic is integer.
+//!
+//! The arithmetic is specified in the module's documentation (`transform`); overflow cannot happen for samples within
+//! their depth, and samples beyond it (16-bit storage of fewer bits) wrap without a panic.
+
+#![expect(unsafe_code, reason = "calls of functions compiled for AVX2 after the processor was asked for it")]
+
+use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::weights::Weights;
+
+/// `i16` that must be readable beyond the last column of a row given to [`Isa::horizontal`]: padding of its weights.
+pub(super) const ROW_PADDING: usize = 16;
+
+/// Weights per output of a horizontal table come in multiples of this.
+pub(super) const HORIZONTAL_MULTIPLE: usize = 4;
+
+/// A sample type of decoded planes.
+pub(super) trait Sample: Copy {
+    /// The plane's bytes as samples; a last incomplete sample is left out.
+    fn view(bytes: &[u8]) -> &[Self];
+    fn value(self) -> i32;
+}
+
+impl Sample for u8 {
+    fn view(bytes: &[u8]) -> &[Self] {
+        bytes
+    }
+
+    #[inline(always)]
+    fn value(self) -> i32 {
+        i32::from(self)
+    }
+}
+
+/// A little-endian `u16`.
+impl Sample for [u8; 2] {
+    fn view(bytes: &[u8]) -> &[Self] {
+        bytes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn value(self) -> i32 {
+        i32::from(u16::from_le_bytes(self))
+    }
+}
+
+/// Which compilation of the loops runs on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Isa(Level);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Baseline,
+    /// Made by [`Isa::detect`] alone, after the processor said that it has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+/// Rows of one plane as the vertical pass reads them: `rows[k * stride..][..dst.len()]` is the row under weight k.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, S> {
+    pub(super) samples: &'a [S],
+    pub(super) stride: usize,
+}
+
+/// Declares a loop's dispatcher and its AVX2 compilation from one body.
+macro_rules! dispatched {
+    ($(#[$doc:meta])* $name:ident, $avx2:ident, $body:ident $(<$g:ident: $bound:ident>)?,
+        ($($arg:ident: $type:ty),+ $(,)?)) => {
+        impl Isa {
+            $(#[$doc])*
+            pub(super) fn $name$(<$g: $bound>)?(self, $($arg: $type),+) {
+                match self.0 {
+                    Level::Baseline => $body($($arg),+),
+                    // SAFETY: the function needs AVX2 and nothing else. `Level::Avx2` is private to this module and made
+                    // by `Isa::detect` alone, after `is_x86_feature_detected!("avx2")` was true.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 => unsafe { $avx2($($arg),+) },
+                }
+            }
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn $avx2$(<$g: $bound>)?($($arg: $type),+) {
+            $body($($arg),+);
+        }
+    };
+}
+
+impl Isa {
+    /// The compilation that every machine of this target runs.
+    #[cfg(test)]
+    pub(super) const BASELINE: Self = Self(Level::Baseline);
+
+    /// The best one of this machine.
+    pub(super) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return Self(Level::Avx2);
+        }
+        Self(Level::Baseline)
+    }
+}
+
+dispatched! {
+    /// `dst[x] = (sum over k of weights[k] * row_k[x] + half) >> shift`.
+    vertical, vertical_avx2, vertical_body<S: Sample>,
+    (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
+}
+
+dispatched! {
+    /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has [`ROW_PADDING`] further values.
+    horizontal, horizontal_avx2, horizontal_body, (dst: &mut [i16], row: &[i16], weights: &Weights)
+}
+
+dispatched! {
+    /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
+    matrix, matrix_avx2, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+}
+
+/// Columns that are summed together, in registers.
+const BLOCK: usize = 32;
+
+#[inline(always)]
+fn vertical_body<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+    let width = dst.len();
+    let mut x = 0;
+    while x + BLOCK <= width {
+        vertical_block::<S, BLOCK>(dst, x, rows, weights, shift);
+        x += BLOCK;
+    }
+    if x < width && width >= BLOCK {
+        // The last columns are done by a block that overlaps the one before and gives it the same values again.
+        vertical_block::<S, BLOCK>(dst, width - BLOCK, rows, weights, shift);
+        return;
+    }
+    while x < width {
+        vertical_block::<S, 1>(dst, x, rows, weights, shift);
+        x += 1;
+    }
+}
+
+#[inline(always)]
+fn vertical_block<S: Sample, const N: usize>(
+    dst: &mut [i16],
+    x: usize,
+    rows: Rows<'_, S>,
+    weights: &[i16],
+    shift: u32,
+) {
+    let mut sums = [(1_i32 << shift) >> 1; N];
+    let mut start = x;
+    for &weight in weights {
+        let Some(samples) = rows.samples.get(start..).and_then(|rest| rest.first_chunk::<N>()) else { return };
+        for (sum, sample) in sums.iter_mut().zip(samples) {
+            *sum = sum.wrapping_add(sample.value().wrapping_mul(i32::from(weight)));
+        }
+        start += rows.stride;
+    }
+    for (value, sum) in dst[x..x + N].iter_mut().zip(sums) {
+        *value = (sum >> shift) as i16;
+    }
+}
+
+#[inline(always)]
+fn horizontal_body(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    match weights.stride() {
+        4 => horizontal_taps::<4>(dst, row, weights),
+        8 => horizontal_taps::<8>(dst, row, weights),
+        12 => horizontal_taps::<12>(dst, row, weights),
+        16 => horizontal_taps::<16>(dst, row, weights),
+        _ => horizontal_long(dst, row, weights),
+    }
+}
+
+#[inline(always)]
+fn horizontal_taps<const N: usize>(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let half = 1_i32 << (weights.bits() - 1);
+    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows()) {
+        let (Some(samples), Some(taps)) =
+            (row.get(first..).and_then(<[i16]>::first_chunk::<N>), taps.first_chunk::<N>())
+        else {
+            return;
+        };
+        let mut sum = half;
+        for k in 0..N {
+            sum = sum.wrapping_add(i32::from(samples[k]).wrapping_mul(i32::from(taps[k])));
+        }
+        *value = (sum >> weights.bits()) as i16;
+    }
+}
+
+#[inline(always)]
+fn horizontal_long(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let half = 1_i32 << (weights.bits() - 1);
+    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows()) {
+        let Some(samples) = row.get(first..first + taps.len()) else { return };
+        let mut sum = half;
+        for (&sample, &tap) in samples.iter().zip(taps) {
+            sum = sum.wrapping_add(i32::from(sample).wrapping_mul(i32::from(tap)));
+        }
+        *value = (sum >> weights.bits()) as i16;
+    }
+}
+
+#[inline(always)]
+fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+    for ((out, row), bias) in rgb.into_iter().zip(matrix.values).zip(matrix.bias) {
+        let samples = planes[0].iter().zip(planes[1]).zip(planes[2]);
+        for (value, ((&a, &b), &c)) in out.iter_mut().zip(samples) {
+            let sum = (i32::from(a).wrapping_mul(row[0]))
+                .wrapping_add(i32::from(b).wrapping_mul(row[1]))
+                .wrapping_add(i32::from(c).wrapping_mul(row[2]))
+                .wrapping_add(bias);
+            *value = (sum >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
+        }
+    }
+}
