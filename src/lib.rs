@@ -21,7 +21,7 @@ pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
     convert,
 };
-pub use dataset::{Extent, Placement, ShortPolicy, Step, Window};
+pub use dataset::{Dataset, Extent, Placement, ShortPolicy, Step, Window};
 pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
@@ -32,7 +32,10 @@ pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
-pub use pipeline::{Batch, Limit, LoaderState, LoaderStats, Skipped};
+pub use pipeline::{
+    Batch, Batches, ClipReader, DecodedClip, DecodedFrame, LastBatch, Limit, Loader, LoaderBuilder, LoaderState,
+    LoaderStats, Next, OnError, Shuffle, Skipped,
+};
 pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{
     CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadRequest, Storage, StorageFile,

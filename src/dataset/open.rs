@@ -1,0 +1,223 @@
+//! A dataset: its manifest, its index, and its shards, which are opened when they are first needed.
+
+use super::shards::Shards;
+use super::window::Extent;
+use crate::error::{Error, Result};
+use crate::format::{DatasetIndex, IndexRow, Manifest, Record};
+use crate::media::StreamInfo;
+use crate::shard::Shard;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Schema};
+use arrow::record_batch::RecordBatch;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Records that are looked at, at most, to find out whether a column that is not in the dataset's index exists.
+const MAX_COLUMN_SEARCH: usize = 1 << 16;
+
+struct Inner {
+    root: PathBuf,
+    manifest: Manifest,
+    index: DatasetIndex,
+    shards: Shards,
+}
+
+/// The type of a user column, as the dataset's index has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IndexColumn {
+    Bool,
+    Int64,
+    Float64,
+    /// Not in the dataset's index: text, in the shards alone.
+    Text,
+}
+
+/// A dataset on disk. Clones are one dataset: the index is mapped once, and every shard is opened once, when a record of it is
+/// first wanted. Any thread may use it.
+#[derive(Clone)]
+pub struct Dataset(Arc<Inner>);
+
+impl Dataset {
+    /// Opens a dataset's folder: reads and checks the manifest, maps the index. No shard is touched.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no dataset; `Corrupt` where manifest or index are not what they should be; `Unsupported`
+    /// for a newer format.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let root = path.as_ref().to_owned();
+        let manifest = Manifest::read(&root)?;
+        let index_path = root.join(&manifest.index.file);
+        let index = DatasetIndex::open(&index_path, &manifest.index)?;
+        // Record numbers are kept in 32 bits where a window leaves some out.
+        if index.len() as u64 != manifest.rows || u32::try_from(index.len()).is_err() {
+            return Err(Error::corrupt(format!("index has {} rows, the manifest says {}", index.len(), manifest.rows))
+                .with_path(index_path));
+        }
+        let shards = Shards::new(&root, &manifest.shards);
+        Ok(Self(Arc::new(Inner { root, manifest, index, shards })))
+    }
+
+    /// The dataset's folder.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// What the dataset is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// The index over all shards.
+    pub fn index(&self) -> &DatasetIndex {
+        &self.0.index
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.0.index.len()
+    }
+
+    /// True where there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the index knows of a record.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such record; `Corrupt`.
+    pub fn row(&self, record: usize) -> Result<IndexRow<'_>> {
+        if record >= self.len() {
+            let message = format!("there is no record {record}, the dataset has {}", self.len());
+            return Err(Error::new(crate::error::ErrorKind::NotFound, message).with_path(&self.0.root));
+        }
+        self.0.index.row(record)
+    }
+
+    /// Everything about a record, from its shard.
+    ///
+    /// # Errors
+    /// As [`row`](Self::row), and those of opening the shard: `NotFound` where its file is missing, `Corrupt` where it is
+    /// cut, another shard, or contradicts the dataset's index.
+    pub fn record(&self, record: usize) -> Result<Record> {
+        let (shard, row) = self.locate(record)?;
+        let found = shard.record(row.row as usize).map_err(|error| place(error, &shard, row.key))?;
+        check_same(&row, &found.key, &found.stream).map_err(|error| place(error, &shard, row.key))?;
+        Ok(found)
+    }
+
+    /// The video stream of a record and the shard that its packets lie in. Cheaper than [`record`](Self::record), with the
+    /// same errors.
+    pub fn stream(&self, record: usize) -> Result<(Arc<Shard>, StreamInfo)> {
+        let (shard, row) = self.locate(record)?;
+        let found = || -> Result<StreamInfo> {
+            let stream = shard.stream(row.row as usize)?;
+            check_same(&row, shard.key(row.row as usize)?, &stream)?;
+            Ok(stream)
+        };
+        let stream = found().map_err(|error| place(error, &shard, row.key))?;
+        Ok((shard, stream))
+    }
+
+    /// The number of the record with that key; looks at all of them.
+    pub fn find(&self, key: &str) -> Result<Option<usize>> {
+        self.0.index.find(key)
+    }
+
+    /// Shard `number` of the manifest, opened.
+    pub fn shard(&self, number: usize) -> Result<Arc<Shard>> {
+        self.0.shards.get(number)
+    }
+
+    /// The whole index as one table of Arrow columns: a copy of some hundred bytes a record.
+    pub fn table(&self) -> Result<RecordBatch> {
+        let batches = (0..self.0.index.num_batches()).map(|number| self.0.index.batch(number));
+        let batches = batches.collect::<Result<Vec<_>>>()?;
+        let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), |batch| batch.schema());
+        concat_batches(&schema, batches)
+            .map_err(|error| Error::corrupt("index cannot be joined into one table").with_source(error))
+    }
+
+    /// Names of the user columns: those in the index, and those of text that the first records of the first shard have.
+    pub fn column_names(&self) -> Result<Vec<String>> {
+        let mut names: BTreeSet<String> = self.0.index.column_names().iter().cloned().collect();
+        for record in 0..self.len().min(16) {
+            names.extend(self.record(record)?.columns.into_iter().map(|(name, _)| name));
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// The type of a user column.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the known columns, where there is none of that name in the first 65536 records.
+    pub(crate) fn column(&self, name: &str) -> Result<IndexColumn> {
+        if self.0.index.column_names().iter().any(|known| known == name) {
+            return self.index_column(name);
+        }
+        for record in 0..self.len().min(MAX_COLUMN_SEARCH) {
+            if self.record(record)?.columns.contains_key(name) {
+                return Ok(IndexColumn::Text);
+            }
+        }
+        let known = self.column_names()?;
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(Error::invalid(format!("columns: there is no column '{name}', the dataset has: {known}")))
+    }
+
+    fn index_column(&self, name: &str) -> Result<IndexColumn> {
+        let batch = self.0.index.batch(0)?;
+        let field = batch.schema_ref().field_with_name("columns").ok().and_then(|field| match field.data_type() {
+            DataType::Struct(fields) => fields.iter().find(|field| field.name() == name).cloned(),
+            _ => None,
+        });
+        Ok(match field.as_ref().map(|field| field.data_type()) {
+            Some(DataType::Boolean) => IndexColumn::Bool,
+            Some(kind) if kind.is_integer() => IndexColumn::Int64,
+            Some(kind) if kind.is_floating() => IndexColumn::Float64,
+            _ => IndexColumn::Text,
+        })
+    }
+
+    /// What the index knows about the time of a record.
+    pub(crate) fn extent(&self, record: usize) -> Result<Extent> {
+        let row = self.row(record)?;
+        Ok(Extent { num_frames: row.frames, duration: row.duration, time_base: row.time_base })
+    }
+
+    fn locate(&self, record: usize) -> Result<(Arc<Shard>, IndexRow<'_>)> {
+        let row = self.row(record)?;
+        let shard = self.0.shards.get(row.shard as usize).map_err(|error| error.with_record(row.key))?;
+        Ok((shard, row))
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset")
+            .field("root", &self.0.root)
+            .field("records", &self.len())
+            .field("shards", &self.0.manifest.shards.len())
+            .finish()
+    }
+}
+
+fn place(error: Error, shard: &Shard, key: &str) -> Error {
+    error.with_record(key).with_path(shard.path())
+}
+
+/// The dataset's index decided which samples there are; a shard that says otherwise is another shard.
+fn check_same(row: &IndexRow<'_>, key: &str, stream: &StreamInfo) -> Result<()> {
+    let same_time = row.duration == stream.duration && row.time_base == stream.time_base;
+    if row.key == key && row.frames as usize == stream.num_frames() && same_time {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "the dataset's index says '{}' with {} frames, the shard says '{key}' with {}",
+        row.key,
+        row.frames,
+        stream.num_frames()
+    )))
+}

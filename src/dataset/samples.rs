@@ -1,0 +1,67 @@
+//! Which records are samples for a window, from the dataset's index alone.
+
+use super::open::Dataset;
+use super::window::{ShortPolicy, Window};
+use crate::error::{Error, Result};
+
+/// The samples of one epoch, before they are shuffled. Where all records are samples, nothing is listed.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    /// Records that are samples, ascending; `None` where all are.
+    eligible: Option<Vec<u32>>,
+    num_samples: u64,
+    num_short: u64,
+}
+
+impl Samples {
+    /// Looks at every row of the index.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where no record is a sample, saying the longest record's frames; those of reading the index.
+    pub(crate) fn new(dataset: &Dataset, window: &Window) -> Result<Self> {
+        let (mut num_short, mut longest, mut is_sample) = (0_u64, 0_u32, Vec::new());
+        for record in 0..dataset.len() {
+            let extent = dataset.extent(record)?;
+            longest = longest.max(extent.num_frames);
+            let fits = window.fits(extent);
+            num_short += u64::from(!fits);
+            is_sample.push(fits || (window.short != ShortPolicy::Skip && extent.num_frames > 0));
+        }
+        let num_samples = is_sample.iter().filter(|&&is_sample| is_sample).count();
+        if num_samples == 0 {
+            let found = match dataset.len() {
+                0 => "the dataset is empty".to_owned(),
+                _ => format!("longer than every record, the longest has {longest} frames"),
+            };
+            return Err(Error::invalid(format!("window: {} frames, {:?}: {found}", window.frames, window.step))
+                .with_path(dataset.root()));
+        }
+        let eligible = (num_samples < is_sample.len()).then(|| {
+            (0_u32..).zip(&is_sample).filter_map(|(record, &is_sample)| is_sample.then_some(record)).collect()
+        });
+        Ok(Self { eligible, num_samples: num_samples as u64, num_short })
+    }
+
+    /// Samples of one epoch.
+    pub(crate) fn len(&self) -> u64 {
+        self.num_samples
+    }
+
+    /// Records that the window does not fit, whatever becomes of them.
+    pub(crate) fn num_short(&self) -> u64 {
+        self.num_short
+    }
+
+    /// The record of a sample, which must be below the length.
+    pub(crate) fn record(&self, sample: u64) -> usize {
+        match &self.eligible {
+            None => sample as usize,
+            Some(eligible) => eligible[sample as usize] as usize,
+        }
+    }
+
+    /// All records that are samples, ascending.
+    pub(crate) fn records(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.num_samples).map(|sample| self.record(sample))
+    }
+}

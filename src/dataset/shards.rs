@@ -1,0 +1,58 @@
+//! The shards of a dataset, opened when first wanted and shared from then on.
+
+use crate::error::{Error, Result};
+use crate::format::ShardEntry;
+use crate::shard::Shard;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+struct Slot {
+    path: PathBuf,
+    rows: u64,
+    bytes: u64,
+    /// The shard while it is open. Failures are not kept: a file that comes back is found.
+    open: Mutex<Option<Arc<Shard>>>,
+}
+
+/// One slot for each shard of the manifest.
+pub(super) struct Shards(Vec<Slot>);
+
+impl Shards {
+    pub(super) fn new(root: &Path, entries: &[ShardEntry]) -> Self {
+        let slot = |entry: &ShardEntry| Slot {
+            path: root.join(&entry.file),
+            rows: entry.rows,
+            bytes: entry.bytes,
+            open: Mutex::default(),
+        };
+        Self(entries.iter().map(slot).collect())
+    }
+
+    /// Shard `number`, opened and compared with what the manifest says of it.
+    pub(super) fn get(&self, number: usize) -> Result<Arc<Shard>> {
+        let slot = self.0.get(number).ok_or_else(|| {
+            Error::corrupt(format!("the index names shard {number}, the manifest has {}", self.0.len()))
+        })?;
+        let mut open = slot.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = open.as_ref() {
+            return Ok(Arc::clone(shard));
+        }
+        let shard = slot.open_checked().map_err(|error| error.with_path(&slot.path))?;
+        *open = Some(Arc::clone(&shard));
+        Ok(shard)
+    }
+}
+
+impl Slot {
+    fn open_checked(&self) -> Result<Arc<Shard>> {
+        let bytes = std::fs::metadata(&self.path).map_err(|error| Error::io("open shard", &self.path, error))?.len();
+        if bytes != self.bytes {
+            return Err(Error::corrupt(format!("shard has {bytes} bytes, the manifest says {}", self.bytes)));
+        }
+        let shard = Shard::open(&self.path)?;
+        if shard.len() as u64 != self.rows {
+            return Err(Error::corrupt(format!("shard has {} records, the manifest says {}", shard.len(), self.rows)));
+        }
+        Ok(shard)
+    }
+}

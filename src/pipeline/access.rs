@@ -1,0 +1,188 @@
+//! Single clips, without a loader: frames of one record by number, as the decoder's own planes or as a tensor.
+
+use super::clip::{ClipBytes, ClipPlan};
+use super::worker::Tools;
+use crate::dataset::Dataset;
+use crate::decode::DecodeLimits;
+use crate::error::{Error, Result};
+use crate::media::{FrameView, PixelFormat, PlaneView};
+use crate::storage::{Storage, StorageOptions};
+use crate::transform::{ClipShape, DType, Layout, TransformOptions};
+use std::fmt;
+
+/// One decoded frame, untouched: before rotation, in the decoder's own format.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodedFrame {
+    /// Format of the planes.
+    pub format: PixelFormat,
+    /// Width of the luma plane in samples.
+    pub width: u32,
+    /// Height of the luma plane in rows.
+    pub height: u32,
+    /// One, or three: Y, U, V or G, B, R. Dense rows, no padding; samples of more than 8 bits are little-endian `u16`.
+    pub planes: Vec<Vec<u8>>,
+}
+
+impl DecodedFrame {
+    fn copy_of(frame: &FrameView<'_>) -> Self {
+        let plane = |plane: usize| {
+            let (_, rows) = frame.format.plane_size(plane, frame.width, frame.height);
+            (0..rows).flat_map(|y| frame.row(plane, y).iter().copied()).collect()
+        };
+        let planes = (0..frame.format.num_planes()).map(plane).collect();
+        Self { format: frame.format, width: frame.width, height: frame.height, planes }
+    }
+
+    /// The frame, borrowed.
+    pub fn view(&self) -> FrameView<'_> {
+        let plane = |index: usize| {
+            let (width, _) = self.format.plane_size(index, self.width, self.height);
+            let data = self.planes.get(index).map_or(&[][..], Vec::as_slice);
+            PlaneView { data, stride: width as usize * self.format.bytes_per_sample() }
+        };
+        FrameView { format: self.format, width: self.width, height: self.height, planes: std::array::from_fn(plane) }
+    }
+}
+
+impl fmt::Debug for DecodedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecodedFrame({} {}x{})", self.format, self.width, self.height)
+    }
+}
+
+/// A clip as a dense tensor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodedClip {
+    /// Its elements, in the machine's byte order.
+    pub data: Vec<u8>,
+    /// The four axes of `layout`.
+    pub shape: [usize; 4],
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Order of the axes.
+    pub layout: Layout,
+}
+
+impl fmt::Debug for DecodedClip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecodedClip({:?} {} {})", self.shape, self.layout, self.dtype)
+    }
+}
+
+/// Decodes single clips of a dataset in the caller's thread, with decoders that stay open from call to call. One thread at a
+/// time; make one per thread.
+pub struct ClipReader {
+    dataset: Dataset,
+    storage: Storage,
+    tools: Tools,
+    /// What `tools` made its transforms for.
+    transform: Option<TransformOptions>,
+}
+
+impl ClipReader {
+    /// A reader of that dataset.
+    ///
+    /// # Errors
+    /// Those of the storage options.
+    pub fn new(dataset: &Dataset, storage: &StorageOptions) -> Result<Self> {
+        let storage = Storage::new(storage)?;
+        Ok(Self { dataset: dataset.clone(), storage, tools: Tools::default(), transform: None })
+    }
+
+    /// The frames of those numbers, in the order asked for, repeats included.
+    ///
+    /// # Errors
+    /// `NotFound` for a record and `InvalidArgument` for a frame that does not exist; `Corrupt` for packets that fail their
+    /// checksum; `Decode`; `LimitExceeded`; those of reading the shard.
+    pub fn frames(&mut self, record: usize, frames: &[u32], limits: &DecodeLimits) -> Result<Vec<DecodedFrame>> {
+        let mut decoded: Vec<Option<DecodedFrame>> = vec![None; frames.len()];
+        self.for_each_frame(record, frames, limits, &mut |positions, frame| {
+            let copy = DecodedFrame::copy_of(frame);
+            for &position in positions {
+                if let Some(place) = decoded.get_mut(position as usize) {
+                    *place = Some(copy.clone());
+                }
+            }
+            Ok(())
+        })?;
+        let missing = || Error::decode("a frame did not come out of the decoder");
+        decoded.into_iter().collect::<Option<Vec<_>>>().ok_or_else(missing)
+    }
+
+    /// Hands each different frame of those numbers to `sink` once, with its places in `frames`, without keeping any: for
+    /// looking at whole records. Frames come in an order of the decoder's choosing.
+    ///
+    /// # Errors
+    /// As [`frames`](Self::frames), and what `sink` returns.
+    pub fn for_each_frame(
+        &mut self,
+        record: usize,
+        frames: &[u32],
+        limits: &DecodeLimits,
+        sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
+        let run = |reader: &mut Self| {
+            let bytes = reader.read(&clip)?;
+            reader.tools.clip_to_frames(&clip, &bytes, limits, sink)
+        };
+        run(self).map_err(|error| self.place(&clip, error))
+    }
+
+    /// The frames of those numbers as one tensor.
+    ///
+    /// # Errors
+    /// As [`frames`](Self::frames), and `InvalidArgument` for transform options out of range.
+    pub fn tensor(
+        &mut self,
+        record: usize,
+        frames: &[u32],
+        options: &TransformOptions,
+        limits: &DecodeLimits,
+    ) -> Result<DecodedClip> {
+        options.check()?;
+        if self.transform.as_ref() != Some(options) {
+            self.tools = Tools::default();
+            self.transform = Some(options.clone());
+        }
+        let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
+        let run = |reader: &mut Self| {
+            let bytes = reader.read(&clip)?;
+            let (height, width) = match options.size {
+                Some(size) => size,
+                None => {
+                    let (width, height) = clip.stream.display_size();
+                    (height, width)
+                }
+            };
+            let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
+            let mut data = vec![0; shape.num_bytes(options.dtype)?];
+            reader.tools.clip_to_tensor(&clip, &bytes, options, limits, &|| false, &mut data)?;
+            Ok(DecodedClip { data, shape: shape.shape(options.layout), dtype: options.dtype, layout: options.layout })
+        };
+        run(self).map_err(|error| self.place(&clip, error))
+    }
+
+    fn read(&self, clip: &ClipPlan) -> Result<ClipBytes> {
+        let file = self.storage.open(clip.shard.path())?;
+        let mut bytes = ClipBytes::default();
+        for read in &clip.reads {
+            let len = usize::try_from(read.range.len).unwrap_or(usize::MAX);
+            bytes.add(read.range.offset, self.storage.read_at(&file, read.range.offset, len)?);
+        }
+        Ok(bytes)
+    }
+
+    fn place(&self, clip: &ClipPlan, error: Error) -> Error {
+        match self.dataset.row(clip.record) {
+            Ok(row) => error.with_record(row.key).with_path(clip.shard.path()),
+            Err(_) => error,
+        }
+    }
+}
+
+impl fmt::Debug for ClipReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClipReader").field("dataset", &self.dataset).finish_non_exhaustive()
+    }
+}

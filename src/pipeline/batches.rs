@@ -1,0 +1,189 @@
+//! One iteration as the consumer sees it: an iterator that owns its threads.
+
+use super::assemble::Outcome;
+use super::batch::{Batch, Skipped};
+use super::monitor::{Delivery, Monitor};
+use super::run::Run;
+use super::schedule::Schedule;
+use super::shared::LoaderShared;
+use super::stats::{add, add_duration, add_since};
+use super::worker::panic_message;
+use super::{reader, worker};
+use crate::error::{Error, ErrorKind, Result};
+use std::fmt;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What [`Batches::next_within`] found.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "matched at once and not kept")]
+pub enum Next {
+    /// The next batch, or the error in its place.
+    Batch(Result<Batch>),
+    /// The iteration is over.
+    End,
+    /// Nothing was ready in time; call again.
+    Timeout,
+}
+
+/// The batches of one iteration of a [`Loader`](crate::Loader), in the order of positions.
+///
+/// An error stands in the place of its batch, and the next call goes on with the batch after it. An error that ends the
+/// iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment stops its
+/// threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at hand.
+pub struct Batches {
+    run: Arc<Run>,
+    iteration: u64,
+    threads: Vec<JoinHandle<()>>,
+    /// For telling how many batches are to come.
+    schedule: Schedule,
+    /// Left out since the last batch.
+    skipped: Vec<Skipped>,
+    /// When the consumer last came or went.
+    last_seen: Option<Instant>,
+}
+
+impl Batches {
+    pub(super) fn start(shared: Arc<LoaderShared>, schedule: Schedule, seed: u64, iteration: u64) -> Self {
+        let monitor = Monitor::new(shared.sizes.prefetch, shared.options.read_ahead_bytes);
+        let run = Arc::new(Run { shared, monitor, seed });
+        run.shared.set_current(&run);
+        let mut batches = Self {
+            run: Arc::clone(&run),
+            iteration,
+            threads: Vec::new(),
+            schedule: schedule.clone(),
+            skipped: Vec::new(),
+            last_seen: None,
+        };
+        batches.spawn("ff-read".to_owned(), move |run| reader::read(run, schedule));
+        for number in 0..run.shared.sizes.workers {
+            batches.spawn(format!("ff-decode-{number}"), worker::work);
+        }
+        batches
+    }
+
+    /// Starts a thread whose panic ends the iteration with an error.
+    fn spawn(&mut self, name: String, body: impl FnOnce(&Run) + Send + 'static) {
+        let run = Arc::clone(&self.run);
+        let guarded = move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&run))) {
+                let message = format!("a thread of the loader panicked: {}", panic_message(&*panic));
+                run.monitor.fail(Error::new(ErrorKind::Closed, message));
+            }
+        };
+        match std::thread::Builder::new().name(name).spawn(guarded) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                let message = format!("cannot start thread {} of the loader", self.threads.len() + 1);
+                self.run.monitor.fail(Error::new(ErrorKind::Io, message).with_source(error));
+            }
+        }
+    }
+
+    /// Batches that are still to come, those that will be passed over for want of rows included.
+    pub fn num_left(&self) -> u64 {
+        self.schedule.num_batches()
+    }
+
+    /// The next batch, waiting for it no longer than `timeout`: for a consumer that has other things to look at, such as
+    /// signals.
+    pub fn next_within(&mut self, timeout: Duration) -> Next {
+        self.advance(Some(Instant::now() + timeout))
+    }
+
+    fn advance(&mut self, deadline: Option<Instant>) -> Next {
+        let start = Instant::now();
+        let counters = &self.run.shared.counters;
+        // The time between two calls is the consumer's own.
+        let since = self.last_seen.unwrap_or(start);
+        let next = loop {
+            match self.run.monitor.next_outcome(deadline) {
+                Delivery::Timeout => break Next::Timeout,
+                Delivery::End => break Next::End,
+                Delivery::Failure(error) => break Next::Batch(Err(error)),
+                Delivery::Outcome(positions, outcome) => {
+                    self.schedule.next();
+                    self.record_progress(&positions);
+                    match *outcome {
+                        Outcome::Raised(error) => break Next::Batch(Err(error)),
+                        Outcome::Empty(skipped) => self.leave_out(skipped),
+                        Outcome::Batch(mut batch) => {
+                            self.leave_out(std::mem::take(&mut batch.skipped));
+                            batch.skipped = std::mem::take(&mut self.skipped);
+                            break Next::Batch(Ok(batch));
+                        }
+                    }
+                }
+            }
+        };
+        if let Next::Batch(Ok(batch)) = &next {
+            self.count(batch);
+        }
+        add_since(&counters.consumer_wait_nanos, start);
+        let now = Instant::now();
+        add_duration(&counters.elapsed_nanos, now - since);
+        self.last_seen = Some(now);
+        next
+    }
+
+    fn leave_out(&mut self, skipped: Vec<Skipped>) {
+        add(&self.run.shared.counters.skipped, skipped.len() as u64);
+        self.skipped.extend(skipped);
+    }
+
+    fn count(&self, batch: &Batch) {
+        let counters = &self.run.shared.counters;
+        add(&counters.batches_delivered, 1);
+        add(&counters.samples_delivered, batch.len() as u64);
+        add(&counters.frames_delivered, batch.frames.len() as u64);
+        add(&counters.tensor_bytes, batch.video.len() as u64);
+        let mut replaced: Vec<u64> = batch.substituted.iter().map(|sample| sample.position).collect();
+        replaced.dedup();
+        add(&counters.substituted, replaced.len() as u64);
+    }
+
+    /// The loader stands behind the batch of `positions`; behind the last one of an epoch, at the begin of the next.
+    fn record_progress(&self, delivered: &Range<u64>) {
+        let shared = &self.run.shared;
+        let mut progress = shared.progress();
+        if progress.iteration != self.iteration {
+            return;
+        }
+        progress.state.position = delivered.end;
+        if shared.cut.num_batches(delivered.end) == 0 {
+            progress.state.position = 0;
+            progress.state.epoch = progress.state.epoch.saturating_add(1);
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.advance(None) {
+            Next::Batch(batch) => Some(batch),
+            Next::End | Next::Timeout => None,
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.run.monitor.cancel();
+        for thread in self.threads.drain(..) {
+            // Its body catches panics, so there is nothing to learn from the result.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches").field("num_left", &self.num_left()).finish_non_exhaustive()
+    }
+}

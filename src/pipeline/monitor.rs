@@ -1,0 +1,307 @@
+//! The one place where the threads of an iteration meet: batches in the making, clips that wait for a decoder, clips that are to
+//! be tried again, and how much of everything there may be.
+//!
+//! One lock and three conditions. A clip takes milliseconds of work and a microsecond of this lock, so nothing finer is
+//! needed, and every wait can be seen on one page. Whoever changes what others wait for wakes them; cancelling wakes all.
+//! There is no way to wait that cancelling does not end.
+//!
+//! Bounds: at most `max_tickets` batches between the reader and the consumer, and a new clip is admitted only while the bytes
+//! that are held are below `max_held_bytes`.
+
+use super::assemble::{Finished, Outcome, RowOutcome};
+use super::clip::{Job, Task};
+use super::stats::{Counters, add_since};
+use crate::batch::BatchAssembly;
+use crate::error::Error;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// One batch in the making or finished.
+struct Ticket {
+    positions: Range<u64>,
+    state: TicketState,
+}
+
+enum TicketState {
+    /// Clips are missing.
+    Open { finished: Finished, missing: usize },
+    /// All clips are there, a worker puts them together.
+    Assembling,
+    /// To be delivered.
+    Ready(Box<Outcome>),
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order of positions. The first one has the number `first_ticket`.
+    tickets: VecDeque<Ticket>,
+    first_ticket: u64,
+    /// Tickets that are not ready.
+    num_open: usize,
+    jobs: VecDeque<Job>,
+    retries: VecDeque<Task>,
+    held_bytes: u64,
+    /// Nothing more comes from the reader.
+    reader_ended: bool,
+    failure: Option<Error>,
+}
+
+/// What the reader may do next.
+pub(super) enum Admission {
+    /// Plan this clip again.
+    Retry(Task),
+    /// Plan the next clip of the newest batch.
+    Clip,
+    /// Begin a batch.
+    Ticket,
+    /// Nothing now.
+    Full,
+    /// Nothing ever: all batches are ready, or the iteration was cancelled.
+    Ended,
+}
+
+/// What the consumer gets.
+pub(super) enum Delivery {
+    /// The outcome of the batch of these positions.
+    Outcome(Range<u64>, Box<Outcome>),
+    /// The iteration failed as a whole, and is over.
+    Failure(Error),
+    /// It is over.
+    End,
+    /// Nothing was ready in time.
+    Timeout,
+}
+
+pub(super) struct Monitor {
+    state: Mutex<State>,
+    /// For the reader: room, a retry, or the end.
+    room: Condvar,
+    /// For the workers: a job, or the end.
+    work: Condvar,
+    /// For the consumer: a batch, or the end.
+    ready: Condvar,
+    cancelled: AtomicBool,
+    max_tickets: usize,
+    max_held_bytes: u64,
+}
+
+impl Monitor {
+    pub(super) fn new(max_tickets: usize, max_held_bytes: u64) -> Self {
+        Self {
+            state: Mutex::default(),
+            room: Condvar::new(),
+            work: Condvar::new(),
+            ready: Condvar::new(),
+            cancelled: AtomicBool::new(false),
+            max_tickets,
+            max_held_bytes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Ends the iteration: every wait returns. What waits for work is dropped.
+    pub(super) fn cancel(&self) {
+        // Set under the lock, so that nobody checks it and then sleeps through the wake-up.
+        let dropped = {
+            let mut state = self.lock();
+            self.cancelled.store(true, Ordering::Relaxed);
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.retries))
+        };
+        drop(dropped);
+        self.wake_all();
+    }
+
+    /// Ends the iteration with an error for the consumer. The first one counts.
+    pub(super) fn fail(&self, error: Error) {
+        self.lock().failure.get_or_insert(error);
+        self.cancel();
+    }
+
+    fn wake_all(&self) {
+        self.room.notify_all();
+        self.work.notify_all();
+        self.ready.notify_all();
+    }
+
+    /// For the reader: what to do next. `has_clips`: the newest batch has clips to be planned; `has_batches`: there are
+    /// batches to begin; `may_wait`: wait rather than return `Full`.
+    pub(super) fn admit(&self, has_clips: bool, has_batches: bool, may_wait: bool, counters: &Counters) -> Admission {
+        let mut state = self.lock();
+        loop {
+            if self.is_cancelled() {
+                return Admission::Ended;
+            }
+            if state.held_bytes < self.max_held_bytes {
+                if let Some(task) = state.retries.pop_front() {
+                    return Admission::Retry(task);
+                }
+                if has_clips {
+                    return Admission::Clip;
+                }
+                if has_batches && state.tickets.len() < self.max_tickets {
+                    return Admission::Ticket;
+                }
+            }
+            if !has_clips && !has_batches && state.num_open == 0 {
+                return Admission::Ended;
+            }
+            if !may_wait {
+                return Admission::Full;
+            }
+            let start = Instant::now();
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            add_since(&counters.read_blocked_nanos, start);
+        }
+    }
+
+    /// For the reader: begins a batch and gives its number.
+    pub(super) fn open_ticket(&self, epoch: u64, positions: Range<u64>, assembly: BatchAssembly) -> u64 {
+        let mut state = self.lock();
+        let rows = (positions.end - positions.start) as usize;
+        let finished = Finished::new(epoch, assembly, rows);
+        state.tickets.push_back(Ticket { positions, state: TicketState::Open { finished, missing: rows } });
+        state.num_open += 1;
+        state.first_ticket + state.tickets.len() as u64 - 1
+    }
+
+    /// For the reader: counts bytes that are asked for, until `release`.
+    pub(super) fn hold(&self, bytes: u64) {
+        self.lock().held_bytes += bytes;
+    }
+
+    /// Gives back what `hold` counted.
+    pub(super) fn release(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.held_bytes = state.held_bytes.saturating_sub(bytes);
+        drop(state);
+        self.room.notify_one();
+    }
+
+    /// For the reader: a clip whose bytes are there.
+    pub(super) fn push_job(&self, job: Job) {
+        let mut state = self.lock();
+        if self.is_cancelled() {
+            return;
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// For the reader: nothing more comes.
+    pub(super) fn end_reading(&self) {
+        self.lock().reader_ended = true;
+        self.wake_all();
+    }
+
+    /// For a worker: the next clip, or `None` when the iteration is over.
+    pub(super) fn next_job(&self, counters: &Counters) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if self.is_cancelled() {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.reader_ended {
+                return None;
+            }
+            let start = Instant::now();
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            add_since(&counters.worker_wait_nanos, start);
+        }
+    }
+
+    /// A clip that is to be tried again with another record.
+    pub(super) fn retry(&self, task: Task) {
+        let mut state = self.lock();
+        if self.is_cancelled() {
+            return;
+        }
+        state.retries.push_back(task);
+        drop(state);
+        self.room.notify_one();
+    }
+
+    /// The outcome of one row. Whoever brings the last one gets the batch to put together, and then calls `publish`.
+    pub(super) fn settle(&self, number: u64, row: usize, outcome: RowOutcome) -> Option<Finished> {
+        let mut state = self.lock();
+        let index = usize::try_from(number.checked_sub(state.first_ticket)?).ok()?;
+        let ticket = state.tickets.get_mut(index)?;
+        let TicketState::Open { finished, missing } = &mut ticket.state else { return None };
+        finished.set(row, outcome);
+        *missing -= 1;
+        if *missing > 0 {
+            return None;
+        }
+        match std::mem::replace(&mut ticket.state, TicketState::Assembling) {
+            TicketState::Open { finished, .. } => Some(finished),
+            _ => None,
+        }
+    }
+
+    /// A batch is put together.
+    pub(super) fn publish(&self, number: u64, outcome: Outcome) {
+        let mut state = self.lock();
+        let index = number.checked_sub(state.first_ticket).and_then(|index| usize::try_from(index).ok());
+        if let Some(ticket) = index.and_then(|index| state.tickets.get_mut(index)) {
+            ticket.state = TicketState::Ready(Box::new(outcome));
+            state.num_open -= 1;
+        }
+        drop(state);
+        self.ready.notify_one();
+        self.room.notify_one();
+    }
+
+    /// For the consumer: the next batch in the order of positions.
+    pub(super) fn next_outcome(&self, deadline: Option<Instant>) -> Delivery {
+        let mut state = self.lock();
+        loop {
+            if let Some(error) = state.failure.take() {
+                return Delivery::Failure(error);
+            }
+            if self.is_cancelled() {
+                return Delivery::End;
+            }
+            match state.tickets.pop_front() {
+                Some(Ticket { positions, state: TicketState::Ready(outcome) }) => {
+                    state.first_ticket += 1;
+                    drop(state);
+                    self.room.notify_one();
+                    return Delivery::Outcome(positions, outcome);
+                }
+                Some(ticket) => state.tickets.push_front(ticket),
+                None if state.reader_ended => return Delivery::End,
+                None => {}
+            }
+            state = match deadline {
+                None => self.ready.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Delivery::Timeout;
+                    }
+                    self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Batches that are ready, clips that wait for a worker, bytes held.
+    pub(super) fn depths(&self) -> (u64, u64, u64) {
+        let state = self.lock();
+        let ready = state.tickets.iter().filter(|ticket| matches!(ticket.state, TicketState::Ready(_))).count();
+        (ready as u64, state.jobs.len() as u64, state.held_bytes)
+    }
+}

@@ -1,0 +1,197 @@
+//! Decode workers: threads that each take a clip, check its packets, decode it and transform its frames straight into the
+//! clip's place in the batch. One clip is one thread's from begin to end.
+
+use super::assemble::{ClipFacts, RowOutcome};
+use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job};
+use super::run::Run;
+use super::shared::LoaderShared;
+use super::stats::{Counters, add, add_duration};
+use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
+use crate::error::{Error, Result};
+use crate::media::{ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo};
+use crate::transform::{Transform, TransformOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// Transforms that a worker keeps.
+const MAX_TRANSFORMS: usize = 16;
+
+/// All of a stream that a transform depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Geometry {
+    format: PixelFormat,
+    size: (u32, u32),
+    sample_aspect: Ratio,
+    orientation: Orientation,
+    color: ColorSpec,
+}
+
+impl From<&StreamInfo> for Geometry {
+    fn from(stream: &StreamInfo) -> Self {
+        Self {
+            format: stream.pixel_format,
+            size: (stream.width, stream.height),
+            sample_aspect: stream.sample_aspect,
+            orientation: stream.orientation,
+            color: stream.color,
+        }
+    }
+}
+
+/// What one thread needs to turn clips into tensors, kept from clip to clip.
+pub(super) struct Tools {
+    decoder: ClipDecoder,
+    /// Most recently used last.
+    transforms: Vec<(Geometry, Transform)>,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self { decoder: ClipDecoder::new(DecoderOptions::default()), transforms: Vec::new() }
+    }
+}
+
+/// What decoding a clip took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ClipCost {
+    packets: u64,
+    frames: u64,
+    total: Duration,
+    transform: Duration,
+}
+
+impl Tools {
+    /// Decodes a clip into `output`, the memory of all its frames. `options` are the same at every call.
+    pub(super) fn clip_to_tensor(
+        &mut self,
+        clip: &ClipPlan,
+        bytes: &ClipBytes,
+        options: &TransformOptions,
+        limits: &DecodeLimits,
+        cancel: &dyn Fn() -> bool,
+        output: &mut [u8],
+    ) -> Result<ClipCost> {
+        let start = Instant::now();
+        let index = self.transform_for(&clip.stream, options)?;
+        let transform = &mut self.transforms[index].1;
+        let num_frames = clip.frames.len();
+        let mut spent = Duration::ZERO;
+        let mut written = 0_usize;
+        let mut sink = |positions: &[u32], frame: &FrameView<'_>| -> Result<()> {
+            let start = Instant::now();
+            for &position in positions {
+                transform.apply(frame, output, num_frames, position as usize)?;
+            }
+            written += positions.len();
+            spent += start.elapsed();
+            Ok(())
+        };
+        let source = CheckedPackets { clip, bytes };
+        let stats = self.decoder.decode(&clip.stream, &clip.plan, &source, limits, cancel, &mut sink)?;
+        // The memory is recycled: a frame that was not written would show another clip's.
+        if written != num_frames {
+            return Err(Error::decode(format!("{written} of {num_frames} frames came out of the decoder")));
+        }
+        Ok(ClipCost { packets: stats.packets, frames: stats.decoded_frames, total: start.elapsed(), transform: spent })
+    }
+
+    /// Decodes a clip and hands each frame to `sink` with its positions in the request.
+    pub(super) fn clip_to_frames(
+        &mut self,
+        clip: &ClipPlan,
+        bytes: &ClipBytes,
+        limits: &DecodeLimits,
+        sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let source = CheckedPackets { clip, bytes };
+        self.decoder.decode(&clip.stream, &clip.plan, &source, limits, &|| false, sink).map(drop)
+    }
+
+    /// The place of the transform for a stream, which is made where there is none.
+    fn transform_for(&mut self, stream: &StreamInfo, options: &TransformOptions) -> Result<usize> {
+        let geometry = Geometry::from(stream);
+        let found = self.transforms.iter().position(|(known, _)| *known == geometry);
+        let entry = match found {
+            Some(index) => self.transforms.remove(index),
+            None => (geometry, Transform::new(options, stream)?),
+        };
+        if self.transforms.len() >= MAX_TRANSFORMS {
+            self.transforms.remove(0);
+        }
+        self.transforms.push(entry);
+        Ok(self.transforms.len() - 1)
+    }
+}
+
+/// The thread's life.
+pub(super) fn work(run: &Run) {
+    let (shared, counters) = (&*run.shared, &run.shared.counters);
+    let mut tools = shared.take_tools();
+    while let Some(job) = run.monitor.next_job(counters) {
+        let Job { mut task, clip, bytes, held_bytes } = job;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let output = task.slot.bytes_mut();
+            let cancel = || run.monitor.is_cancelled();
+            let options = &shared.options;
+            let cost = tools.clip_to_tensor(&clip, &bytes, &options.transform, &options.limits, &cancel, output)?;
+            Ok((cost, facts(shared, &clip)?))
+        }));
+        let result = result.unwrap_or_else(|panic| {
+            // Whatever state the panic left behind is not used again.
+            tools = Tools::default();
+            Err(Error::decode(format!("decoding panicked: {}", panic_message(&*panic))))
+        });
+        drop(bytes);
+        run.monitor.release(held_bytes);
+        match result {
+            Ok((cost, mut facts)) => {
+                count(counters, cost);
+                facts.position = task.position;
+                facts.failed = std::mem::take(&mut task.failed);
+                run.deliver(task, RowOutcome::Delivered(Box::new(facts)));
+            }
+            Err(error) => run.clip_failed(task, clip.record, error),
+        }
+    }
+    shared.park_tools(tools);
+}
+
+fn count(counters: &Counters, cost: ClipCost) {
+    add(&counters.packets_decoded, cost.packets);
+    add(&counters.frames_decoded, cost.frames);
+    add_duration(&counters.decode_nanos, cost.total.saturating_sub(cost.transform));
+    add_duration(&counters.transform_nanos, cost.transform);
+}
+
+fn facts(shared: &LoaderShared, clip: &ClipPlan) -> Result<ClipFacts> {
+    let (mut caption, mut columns, mut key) = (None, Vec::new(), None);
+    if shared.options.captions || !shared.columns.is_empty() {
+        let mut record = shared.dataset.record(clip.record)?;
+        caption = record.caption.take();
+        columns = shared.columns.iter().map(|column| record.columns.swap_remove(&column.name)).collect();
+        key = Some(record.key);
+    }
+    let key = match key {
+        Some(key) => key,
+        None => shared.dataset.row(clip.record)?.key.to_owned(),
+    };
+    let pts = clip.frames.iter().map(|&frame| clip.stream.frame_pts(frame as usize));
+    let pts = pts.collect::<Option<Vec<_>>>().ok_or_else(|| Error::corrupt("a frame has no timestamp"))?;
+    Ok(ClipFacts {
+        position: 0,
+        record: clip.record as u64,
+        key,
+        frames: clip.frames.clone(),
+        pts,
+        time_base: clip.stream.time_base,
+        caption,
+        columns,
+        failed: Vec::new(),
+    })
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
