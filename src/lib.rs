@@ -33,8 +33,8 @@ pub use media::{
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{
-    Batch, Batches, ClipReader, DecodedClip, DecodedFrame, LastBatch, Limit, Loader, LoaderBuilder, LoaderState,
-    LoaderStats, Next, OnError, Shuffle, Skipped,
+    Batch, Batches, ClipReader, DecodedClip, DecodedFrame, ErrorPolicy, LastBatch, Limit, Loader, LoaderBuilder,
+    LoaderState, LoaderStats, Next, Shuffle, Skipped,
 };
 pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{

@@ -122,11 +122,8 @@ impl ClipReader {
         sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
     ) -> Result<()> {
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
-        let run = |reader: &mut Self| {
-            let bytes = reader.read(&clip)?;
-            reader.tools.clip_to_frames(&clip, &bytes, limits, sink)
-        };
-        run(self).map_err(|error| self.place(&clip, error))
+        let decoded = self.read(&clip).and_then(|bytes| self.tools.clip_to_frames(&clip, &bytes, limits, sink));
+        decoded.map_err(|error| self.place(&clip, error))
     }
 
     /// The frames of those numbers as one tensor.

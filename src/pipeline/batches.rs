@@ -97,7 +97,6 @@ impl Batches {
 
     fn advance(&mut self, deadline: Option<Instant>) -> Next {
         let start = Instant::now();
-        let counters = &self.run.shared.counters;
         // The time between two calls is the consumer's own.
         let since = self.last_seen.unwrap_or(start);
         let next = loop {
@@ -121,8 +120,9 @@ impl Batches {
             }
         };
         if let Next::Batch(Ok(batch)) = &next {
-            self.count(batch);
+            self.count_batch(batch);
         }
+        let counters = &self.run.shared.counters;
         add_since(&counters.consumer_wait_nanos, start);
         let now = Instant::now();
         add_duration(&counters.elapsed_nanos, now - since);
@@ -135,7 +135,7 @@ impl Batches {
         self.skipped.extend(skipped);
     }
 
-    fn count(&self, batch: &Batch) {
+    fn count_batch(&self, batch: &Batch) {
         let counters = &self.run.shared.counters;
         add(&counters.batches_delivered, 1);
         add(&counters.samples_delivered, batch.len() as u64);

@@ -31,6 +31,6 @@ pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, Skipped};
 pub use batches::{Batches, Next};
 pub use loader::Loader;
-pub use options::{LastBatch, LoaderBuilder, OnError, Shuffle};
+pub use options::{ErrorPolicy, LastBatch, LoaderBuilder, Shuffle};
 pub use schedule::LoaderState;
 pub use stats::{Limit, LoaderStats};

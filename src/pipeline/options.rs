@@ -19,7 +19,7 @@ const MIN_READ_AHEAD: u64 = 1 << 16;
 /// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
 /// limit that is exceeded. Anything else (a missing file, a failing disk) is raised under every policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
+pub enum ErrorPolicy {
     /// The loader gives the error in place of the batch; the next call goes on with the batch after.
     #[default]
     Raise,
@@ -31,7 +31,7 @@ pub enum OnError {
     Substitute,
 }
 
-impl OnError {
+impl ErrorPolicy {
     /// `raise`, `skip` or `substitute`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ pub(super) struct Options {
     pub(super) prefetch_batches: Option<usize>,
     pub(super) read_ahead_bytes: u64,
     pub(super) storage: StorageOptions,
-    pub(super) on_error: OnError,
+    pub(super) on_error: ErrorPolicy,
     pub(super) columns: Vec<String>,
     pub(super) captions: bool,
     pub(super) limits: DecodeLimits,
@@ -114,7 +114,7 @@ impl LoaderBuilder {
             prefetch_batches: None,
             read_ahead_bytes: 256 << 20,
             storage: StorageOptions::new(),
-            on_error: OnError::Raise,
+            on_error: ErrorPolicy::Raise,
             columns: Vec::new(),
             captions: false,
             limits: DecodeLimits::default(),
@@ -254,7 +254,7 @@ impl LoaderBuilder {
 
     /// What becomes of damaged samples; they are raised by default.
     #[must_use]
-    pub fn on_error(mut self, on_error: OnError) -> Self {
+    pub fn on_error(mut self, on_error: ErrorPolicy) -> Self {
         self.options.on_error = on_error;
         self
     }

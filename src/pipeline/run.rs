@@ -4,7 +4,7 @@ use super::assemble::{Outcome, RowOutcome};
 use super::batch::Skipped;
 use super::clip::Task;
 use super::monitor::Monitor;
-use super::options::{OnError, Shuffle};
+use super::options::{ErrorPolicy, Shuffle};
 use super::shared::LoaderShared;
 use super::stats::add;
 use super::worker::panic_message;
@@ -52,13 +52,13 @@ impl Run {
             Ok(row) => error.with_record(row.key),
             Err(_) => error,
         };
-        if policy == OnError::Raise || !error.is_data_error() {
+        if policy == ErrorPolicy::Raise || !error.is_data_error() {
             return self.deliver(task, RowOutcome::Raised(error));
         }
         let (epoch, position, record) = (task.epoch, task.position, record as u64);
         let failed = Skipped { epoch, position, record, reason: error.report() };
         tracing::debug!(position, record, reason = failed.reason, "a sample could not be decoded");
-        if policy == OnError::Skip {
+        if policy == ErrorPolicy::Skip {
             return self.deliver(task, RowOutcome::Skipped(failed));
         }
         if task.attempt >= MAX_ATTEMPTS {
