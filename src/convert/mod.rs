@@ -6,8 +6,14 @@
 //! command goes on where a killed run stopped.
 
 mod clip;
+mod keys;
+mod list;
 mod options;
+mod out;
+mod plan;
 mod report;
+mod sidecar;
+mod sources;
 
 pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile};

@@ -1,7 +1,20 @@
 //! What a conversion did, for people and for programs, and what it says while it runs.
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
+
+/// What a source can fail with.
+const KINDS: [ErrorKind; 9] = [
+    ErrorKind::NotFound,
+    ErrorKind::Conflict,
+    ErrorKind::Corrupt,
+    ErrorKind::Unsupported,
+    ErrorKind::InvalidArgument,
+    ErrorKind::LimitExceeded,
+    ErrorKind::Decode,
+    ErrorKind::OutOfMemory,
+    ErrorKind::Io,
+];
 
 /// A source, cut or list row that could not be converted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +38,16 @@ impl Failure {
             key: key.map(str::to_owned),
             kind: error.kind().as_str().to_owned(),
             reason: error.report(),
+        }
+    }
+
+    /// The error again, without its place: that stands in the reason.
+    pub(super) fn to_error(&self) -> Error {
+        let kind = KINDS.into_iter().find(|kind| kind.as_str() == self.kind).unwrap_or(ErrorKind::Decode);
+        let error = Error::new(kind, format!("cannot convert '{}': {}", self.source, self.reason));
+        match &self.key {
+            Some(key) => error.with_record(key),
+            None => error,
         }
     }
 }

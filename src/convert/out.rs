@@ -1,0 +1,150 @@
+//! The output folder: what lies where, whether it is ours, and the lock that keeps a second run out.
+//!
+//! ```text
+//! OUT/manifest.json, index.arrow, shards/<id>.tar      the dataset
+//! OUT/.framefeed/lock                                  locked while a conversion runs; holds its process number
+//! OUT/.framefeed/plan.json                             the plan
+//! OUT/.framefeed/units/<id>.json                       what each finished unit did
+//! OUT/.framefeed/tmp/<id>/                             clips of units under way
+//! OUT/.framefeed/failures.jsonl                        what is not in the dataset, and why
+//! ```
+
+use crate::format::MANIFEST_FILE;
+use crate::{Error, ErrorKind, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Folder of the conversion's own files.
+const STATE_FOLDER: &str = ".framefeed";
+
+/// The output folder, locked. The lock goes with it, and with the process.
+#[derive(Debug)]
+pub(super) struct OutFolder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl OutFolder {
+    /// Creates the folder where it is missing, refuses it where it holds something else, and locks it.
+    pub(super) fn claim(root: &Path) -> Result<Self> {
+        let state = root.join(STATE_FOLDER);
+        match fs::read_dir(root) {
+            Ok(mut entries) => {
+                if !state.is_dir() && entries.next().is_some() {
+                    let message = if root.join(MANIFEST_FILE).exists() {
+                        "the output folder is another dataset"
+                    } else {
+                        "the output folder is not empty, and no conversion left it"
+                    };
+                    return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(Error::new(ErrorKind::Conflict, "the output folder is a file").with_path(root));
+            }
+            Err(e) => return Err(Error::io("open", root, e)),
+        }
+        fs::create_dir_all(&state).map_err(|e| Error::io("create", &state, e))?;
+        let lock = lock(&state.join("lock"), root)?;
+        let out = Self { root: root.to_owned(), _lock: lock };
+        for folder in [out.root.join("shards"), state.join("units"), state.join("tmp")] {
+            fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        }
+        Ok(out)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn plan(&self) -> PathBuf {
+        self.root.join(STATE_FOLDER).join("plan.json")
+    }
+
+    pub(super) fn failures(&self) -> PathBuf {
+        self.root.join(STATE_FOLDER).join("failures.jsonl")
+    }
+
+    pub(super) fn unit_report(&self, id: &str) -> PathBuf {
+        self.root.join(STATE_FOLDER).join("units").join(format!("{id}.json"))
+    }
+
+    /// Where the clips of a unit wait to be appended.
+    pub(super) fn unit_tmp(&self, id: &str) -> PathBuf {
+        self.tmp().join(id)
+    }
+
+    pub(super) fn tmp(&self) -> PathBuf {
+        self.root.join(STATE_FOLDER).join("tmp")
+    }
+
+    /// A shard's path from the dataset's folder, as the manifest names it.
+    pub(super) fn shard_file(id: &str) -> String {
+        format!("shards/{id}.tar")
+    }
+
+    pub(super) fn shard(&self, id: &str) -> PathBuf {
+        self.root.join(Self::shard_file(id))
+    }
+}
+
+fn lock(path: &Path, root: &Path) -> Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|e| Error::io("open", path, e))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder); // only for the message
+            let by = match holder.trim() {
+                "" => String::new(),
+                pid => format!(" (process {pid})"),
+            };
+            let message = format!("another conversion{by} is writing the output folder");
+            return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
+        }
+        Err(e) => return Err(Error::io("lock", path, e.into())),
+    }
+    let pid = std::process::id().to_string();
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(pid.as_bytes()))
+        .map_err(|e| Error::io("write", path, e))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_claim_is_refused_and_names_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("new/out");
+        let first = OutFolder::claim(&root).unwrap();
+        let error = OutFolder::claim(&root).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(first);
+        OutFolder::claim(&root).unwrap();
+    }
+
+    #[test]
+    fn folders_that_hold_something_else_are_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "x").unwrap();
+        assert_eq!(OutFolder::claim(dir.path()).unwrap_err().kind(), ErrorKind::Conflict);
+        fs::write(dir.path().join(MANIFEST_FILE), "x").unwrap();
+        let error = OutFolder::claim(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("another dataset"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(OutFolder::claim(&dir.path().join("thesis.tex")).unwrap_err().kind(), ErrorKind::Conflict);
+    }
+}

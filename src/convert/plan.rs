@@ -1,0 +1,437 @@
+//! The plan: which clips there are, in which order, in which shard. A pure function of the sources (path, size, time of
+//! change, what stands beside them), the lists and the options.
+//!
+//! The clips are ordered by a hash of seed and key, so that the pieces of one film do not lie side by side, and the order
+//! is cut into units of about `shard_bytes`. The fingerprint identifies what went in; it is known before any file is
+//! opened, so a second run can tell at once that nothing has changed.
+
+use super::keys::{KeySource, make_keys};
+use super::report::Failure;
+use super::sources::{Candidate, Listing};
+use super::{CheckLevel, ConvertOptions, Profile, SourceInfo, probe};
+use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Raised when the same inputs would give other shards, so that no run goes on with half of the old kind.
+const PLAN_VERSION: u32 = 1;
+
+/// A piece at the end that is shorter than this share of `split_seconds` joins the piece before it: containers state
+/// durations that are a little too long, and a piece without a frame is no clip.
+const MIN_PIECE_SHARE: f64 = 0.1;
+
+/// One clip to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanClip {
+    pub(super) key: String,
+    pub(super) source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) start: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) end: Option<f64>,
+    /// Estimated size.
+    pub(super) bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) caption: Option<String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(super) columns: Map<String, Value>,
+}
+
+/// One shard to be written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanUnit {
+    /// Number and fingerprint: the name of the shard.
+    pub(super) id: String,
+    /// In the order in which they stand in the shard.
+    pub(super) clips: Vec<PlanClip>,
+}
+
+/// The whole conversion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) version: u32,
+    /// BLAKE3 of everything that went in.
+    pub(super) fingerprint: String,
+    pub(super) profile: Profile,
+    pub(super) check: CheckLevel,
+    /// Different files.
+    pub(super) sources: u64,
+    /// Bytes of these files.
+    pub(super) source_bytes: u64,
+    pub(super) units: Vec<PlanUnit>,
+    /// What the user named and did not become a clip.
+    pub(super) failed: Vec<Failure>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Plan {
+    pub(super) fn num_clips(&self) -> u64 {
+        self.units.iter().map(|unit| unit.clips.len() as u64).sum()
+    }
+}
+
+/// Identifies the inputs of a plan.
+pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result<String> {
+    let inputs = (
+        PLAN_VERSION,
+        options.profile,
+        options.split_seconds,
+        options.shard_bytes,
+        options.seed,
+        options.check,
+        listing,
+    );
+    let bytes =
+        serde_json::to_vec(&inputs).map_err(|e| Error::invalid("the sources cannot be written down").with_source(e))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+/// Makes the plan. Looks into the headers of sources that are cut, on `jobs` threads.
+pub(super) fn make_plan(
+    options: &ConvertOptions,
+    listing: Listing,
+    fingerprint: String,
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<Plan> {
+    let Listing { candidates, mut failed, mut warnings, .. } = listing;
+    let durations = durations(options, &candidates, cancel)?;
+    let duration = |candidate: &Candidate| durations.get(candidate.path.as_str()).copied().flatten();
+    let pieces: Vec<Option<Vec<Cut>>> = candidates
+        .iter()
+        .map(|candidate| options.split_seconds.map(|seconds| split(candidate, seconds, duration(candidate))))
+        .collect();
+    if options.split_seconds.is_some() {
+        let unknown = candidates.iter().filter(|c| c.end.is_none() && duration(c).is_none());
+        warnings.extend(unknown.map(|c| format!("'{}' does not say how long it is, so it is not split", c.path)));
+    }
+    let entries: Vec<KeySource<'_>> = candidates
+        .iter()
+        .zip(&pieces)
+        .map(|(candidate, pieces)| KeySource {
+            given: candidate.key.as_deref(),
+            key_path: &candidate.key_path,
+            path: &candidate.path,
+            pieces: pieces.as_ref().map(Vec::len),
+        })
+        .collect();
+    let keys = make_keys(&entries);
+    let mut paths: HashSet<&str> = HashSet::new();
+    let mut source_bytes = 0_u64;
+    let mut clips = Vec::new();
+    for ((candidate, pieces), keys) in candidates.iter().zip(&pieces).zip(keys) {
+        if paths.insert(&candidate.path) {
+            source_bytes = source_bytes.saturating_add(candidate.bytes);
+        }
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(error) => {
+                let place = candidate.place.as_deref().unwrap_or(&candidate.path);
+                failed.push(Failure::new(place, candidate.key.as_deref(), &error));
+                continue;
+            }
+        };
+        let whole = [Cut { start: candidate.start, end: candidate.end }];
+        let cuts = pieces.as_deref().unwrap_or(&whole);
+        for (key, cut) in keys.into_iter().zip(cuts) {
+            clips.push(PlanClip {
+                key,
+                source: candidate.path.clone(),
+                start: cut.start,
+                end: cut.end,
+                bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
+                caption: candidate.caption.clone(),
+                columns: candidate.columns.clone(),
+            });
+        }
+    }
+    unify_columns(&mut clips, &mut warnings);
+    shuffle(&mut clips, options.seed);
+    Ok(Plan {
+        version: PLAN_VERSION,
+        profile: options.profile,
+        check: options.check,
+        sources: paths.len() as u64,
+        source_bytes,
+        units: cut_into_units(clips, options.shard_bytes, &fingerprint),
+        fingerprint,
+        failed,
+        warnings,
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cut {
+    start: Option<f64>,
+    end: Option<f64>,
+}
+
+impl Cut {
+    /// The cut's share of the file, by time; the whole file where the file does not say how long it is.
+    fn estimated_bytes(self, file_bytes: u64, duration: Option<f64>) -> u64 {
+        let share = match duration {
+            Some(duration) if duration > 0.0 && (self.start.is_some() || self.end.is_some()) => {
+                let end = self.end.unwrap_or(duration).min(duration);
+                ((end - self.start.unwrap_or(0.0)) / duration).clamp(0.0, 1.0)
+            }
+            _ => 1.0,
+        };
+        // A tar member and an index row are never free.
+        ((file_bytes as f64 * share) as u64).max(4096)
+    }
+}
+
+/// The pieces of `seconds` that an entry is split into. One piece where its length is unknown.
+fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut> {
+    let start = candidate.start.unwrap_or(0.0);
+    let end = match (candidate.end, duration) {
+        (Some(end), Some(duration)) => Some(end.min(duration)),
+        (end, duration) => end.or(duration),
+    };
+    let length = end.map_or(0.0, |end| end - start);
+    let whole = (length / seconds).floor();
+    let has_rest = length - whole * seconds >= seconds * MIN_PIECE_SHARE;
+    let count = (whole + f64::from(u8::from(has_rest))).clamp(1.0, 1e7) as usize;
+    (0..count)
+        .map(|number| Cut {
+            start: if number == 0 { candidate.start } else { Some(start + seconds * number as f64) },
+            end: if number + 1 == count { candidate.end } else { Some(start + seconds * (number + 1) as f64) },
+        })
+        .collect()
+}
+
+/// How long each file is that is cut. A file that cannot be opened is left out: its conversion will say why.
+fn durations<'a>(
+    options: &ConvertOptions,
+    candidates: &'a [Candidate],
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<HashMap<&'a str, Option<f64>>> {
+    let mut paths: Vec<&str> = candidates
+        .iter()
+        .filter(|c| options.split_seconds.is_some() || c.start.is_some() || c.end.is_some())
+        .map(|c| c.path.as_str())
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(HashMap::with_capacity(paths.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.num_jobs().min(paths.len()) {
+            scope.spawn(|| {
+                while let Some(&path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if cancel() {
+                        break;
+                    }
+                    let seconds =
+                        probe(path.as_ref()).ok().and_then(|SourceInfo { duration_seconds, .. }| duration_seconds);
+                    let seconds = seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path, seconds);
+                }
+            });
+        }
+    });
+    if cancel() {
+        return Err(Error::new(ErrorKind::Closed, "interrupted while planning"));
+    }
+    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// Orders the clips by a hash of seed and key.
+fn shuffle(clips: &mut [PlanClip], seed: u64) {
+    clips.sort_by_cached_key(|clip| {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(clip.key.as_bytes());
+        *hasher.finalize().as_bytes()
+    });
+}
+
+fn cut_into_units(clips: Vec<PlanClip>, shard_bytes: u64, fingerprint: &str) -> Vec<PlanUnit> {
+    let mut units: Vec<PlanUnit> = Vec::new();
+    let mut room = 0_u64;
+    for clip in clips {
+        match units.last_mut() {
+            Some(unit) if clip.bytes <= room => {
+                room -= clip.bytes;
+                unit.clips.push(clip);
+            }
+            _ => {
+                room = shard_bytes.saturating_sub(clip.bytes);
+                let id = format!("{:05}-{}", units.len(), fingerprint.get(..8).unwrap_or_default());
+                units.push(PlanUnit { id, clips: vec![clip] });
+            }
+        }
+    }
+    units
+}
+
+/// Gives each column one type over the whole dataset: integers beside floats become floats, anything else that is mixed
+/// becomes text, and what is nested becomes its JSON text.
+fn unify_columns(clips: &mut [PlanClip], warnings: &mut Vec<String>) {
+    const BOOL: u8 = 1;
+    const INT: u8 = 2;
+    const FLOAT: u8 = 4;
+    const TEXT: u8 = 8;
+    const INT_AND_FLOAT: u8 = INT | FLOAT;
+    let kind = |value: &Value| match value {
+        Value::Bool(_) => BOOL,
+        Value::Number(number) if number.is_i64() => INT,
+        Value::Number(number) if number.is_u64() => TEXT, // beyond 63 bits: a float would lose digits
+        Value::Number(_) => FLOAT,
+        _ => TEXT,
+    };
+    let mut kinds: BTreeMap<String, u8> = BTreeMap::new();
+    for (name, value) in clips.iter().flat_map(|clip| &clip.columns) {
+        match kinds.get_mut(name) {
+            Some(kinds) => *kinds |= kind(value),
+            None => _ = kinds.insert(name.clone(), kind(value)),
+        }
+    }
+    for (name, kinds) in &kinds {
+        let is_one_type = matches!(*kinds, BOOL | INT | FLOAT | TEXT | INT_AND_FLOAT);
+        if !is_one_type {
+            warnings.push(format!("column '{name}' has values of several types, so all are stored as text"));
+        }
+    }
+    for (name, value) in clips.iter_mut().flat_map(|clip| &mut clip.columns) {
+        match kinds.get(name.as_str()).copied().unwrap_or(TEXT) {
+            BOOL | INT | FLOAT => {}
+            INT_AND_FLOAT => {
+                if let Some(number) = value.as_f64().and_then(Number::from_f64) {
+                    *value = Value::Number(number);
+                }
+            }
+            _ => {
+                if !value.is_string() {
+                    *value = Value::String(value.to_string());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn candidate(name: &str, bytes: u64) -> Candidate {
+        Candidate {
+            path: name.to_owned(),
+            key_path: name.to_owned(),
+            key: None,
+            start: None,
+            end: None,
+            caption: None,
+            columns: Map::new(),
+            bytes,
+            modified_nanos: 1,
+            place: None,
+        }
+    }
+
+    fn plan(options: &ConvertOptions, candidates: Vec<Candidate>) -> Plan {
+        let listing = Listing { candidates, ..Listing::default() };
+        let print = fingerprint(options, &listing).unwrap();
+        make_plan(options, listing, print, &|| false).unwrap()
+    }
+
+    fn many() -> Vec<Candidate> {
+        (0..40).flat_map(|film| (0..10).map(move |cut| candidate(&format!("film{film}/{cut}.mp4"), 10_000))).collect()
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_plan_and_other_inputs_another() {
+        let options = ConvertOptions::new(["x"], "out").shard_bytes(1 << 20);
+        let first = plan(&options, many());
+        assert_eq!(first, plan(&options.clone().jobs(7), many()));
+        let print = |options: &ConvertOptions, candidates| plan(options, candidates).fingerprint;
+        let mut touched = many();
+        touched[3].modified_nanos = 2;
+        assert_ne!(print(&options, touched), first.fingerprint);
+        let mut captioned = many();
+        captioned[3].caption = Some("c".into());
+        assert_ne!(print(&options, captioned), first.fingerprint);
+        assert_ne!(print(&options.clone().seed(1), many()), first.fingerprint);
+        assert_ne!(print(&options.clone().shard_bytes(1 << 21), many()), first.fingerprint);
+        assert_eq!(print(&options.clone().on_error(super::super::OnError::Fail), many()), first.fingerprint);
+        let back: Plan = serde_json::from_slice(&serde_json::to_vec(&first).unwrap()).unwrap();
+        assert_eq!(back, first);
+    }
+
+    #[test]
+    fn clips_of_one_source_are_spread_over_the_shards() {
+        let plan = plan(&ConvertOptions::new(["x"], "out").shard_bytes(400_000), many());
+        assert_eq!(plan.num_clips(), 400);
+        assert_eq!(plan.units.len(), 10);
+        for film in 0..40 {
+            let prefix = format!("film{film}/");
+            let most = plan.units.iter().map(|u| u.clips.iter().filter(|c| c.key.starts_with(&prefix)).count()).max();
+            assert!(most.unwrap() <= 5, "10 clips of film {film}, {most:?} of them in one of 10 shards");
+        }
+        assert_eq!(plan.units[3].id, format!("00003-{}", &plan.fingerprint[..8]));
+    }
+
+    #[test]
+    fn a_clip_larger_than_a_shard_gets_its_own() {
+        let plan = plan(
+            &ConvertOptions::new(["x"], "out").shard_bytes(10),
+            vec![candidate("a.mp4", 5000), candidate("b.mp4", 9000)],
+        );
+        assert_eq!(plan.units.iter().map(|unit| unit.clips.len()).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn pieces_cover_the_source_without_gaps_and_a_sliver_joins_the_last_one() {
+        let cuts = |start, end, duration| {
+            let candidate = Candidate { start, end, ..candidate("a.mp4", 1) };
+            split(&candidate, 5.0, duration).into_iter().map(|cut| (cut.start, cut.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(cuts(None, None, Some(10.04)), [(None, Some(5.0)), (Some(5.0), None)]);
+        assert_eq!(cuts(None, None, Some(11.0)), [(None, Some(5.0)), (Some(5.0), Some(10.0)), (Some(10.0), None)]);
+        assert_eq!(cuts(None, None, Some(3.0)), [(None, None)]);
+        assert_eq!(cuts(None, None, None), [(None, None)]);
+        assert_eq!(cuts(Some(1.0), Some(8.0), Some(100.0)), [(Some(1.0), Some(6.0)), (Some(6.0), Some(8.0))]);
+        assert_eq!(cuts(Some(90.0), Some(200.0), Some(100.0)), [(Some(90.0), Some(95.0)), (Some(95.0), Some(200.0))]);
+    }
+
+    #[test]
+    fn a_cut_weighs_its_share_of_the_file() {
+        let cut = Cut { start: Some(10.0), end: Some(20.0) };
+        assert_eq!(cut.estimated_bytes(1_000_000, Some(100.0)), 100_000);
+        assert_eq!(cut.estimated_bytes(1_000_000, None), 1_000_000);
+    }
+
+    #[test]
+    fn a_column_has_one_type_over_the_whole_dataset() {
+        let columns =
+            [json!({"a": 1, "b": 1, "c": [1], "d": true, "e": u64::MAX}), json!({"a": 0.5, "b": "x", "d": false})];
+        let mut clips: Vec<PlanClip> = columns
+            .into_iter()
+            .map(|columns| PlanClip {
+                key: String::new(),
+                source: String::new(),
+                start: None,
+                end: None,
+                bytes: 1,
+                caption: None,
+                columns: columns.as_object().unwrap().clone(),
+            })
+            .collect();
+        let mut warnings = Vec::new();
+        unify_columns(&mut clips, &mut warnings);
+        let expected = json!({"a": 1.0, "b": "1", "c": "[1]", "d": true, "e": u64::MAX.to_string()});
+        assert_eq!(Value::Object(clips[0].columns.clone()), expected);
+        assert!(clips[0].columns["a"].is_f64());
+        assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_bad_given_key_is_a_failure_with_its_place() {
+        let bad = Candidate { key: Some("a.b".into()), place: Some("l.csv, line 3".into()), ..candidate("a.mp4", 1) };
+        let plan = plan(&ConvertOptions::new(["x"], "out"), vec![bad, candidate("b.mp4", 1)]);
+        assert_eq!((plan.num_clips(), plan.failed[0].source.as_str()), (1, "l.csv, line 3"));
+    }
+}
