@@ -6,32 +6,159 @@
 //! command goes on where a killed run stopped.
 
 mod clip;
+mod commit;
 mod keys;
 mod list;
 mod options;
 mod out;
 mod plan;
 mod report;
+mod run;
+mod saved;
 mod sidecar;
 mod sources;
+mod unit;
 
 pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
 
+use crate::format::{MANIFEST_FILE, publish};
+use crate::{Error, ErrorKind, Result};
+use out::OutFolder;
+use plan::{Plan, PlanUnit};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Instant;
+use unit::UnitReport;
+
 /// Converts `options.sources` into the dataset `options.out`. Blocks until done. `cancel` is asked often; when it returns
-/// true the call ends with [`crate::ErrorKind::Closed`], no manifest is written, and the same call goes on later.
+/// true the call ends with [`ErrorKind::Closed`], no manifest is written, and the same call goes on later.
+///
+/// Called again with the same sources and options it converts what is missing, which is nothing once it has succeeded.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Conflict`] where `out` holds something else, or another run is writing it; `InvalidArgument` for
+/// [`ErrorKind::Conflict`] where `out` holds something else, or another run is writing it; `InvalidArgument` for
 /// options and lists; with [`OnError::Fail`] the first clip's error; where nothing at all could be converted, the first
-/// failure.
+/// failure. An output folder that is full or broken is an error under either policy.
 pub fn convert(
     options: &ConvertOptions,
     progress: &dyn ConvertProgress,
     cancel: &(dyn Fn() -> bool + Sync),
-) -> crate::Result<ConvertReport> {
+) -> Result<ConvertReport> {
+    let started = Instant::now();
     options.validate()?;
-    let _ = (progress, cancel, options.num_jobs());
-    Err(crate::Error::unsupported("convert is being built"))
+    progress.event(ConvertEvent::Planning);
+    let listing = sources::list_sources(&options.sources, &options.out)?;
+    if options.on_error == OnError::Fail
+        && let Some(failure) = listing.failed.first()
+    {
+        return Err(failure.to_error());
+    }
+    let out = OutFolder::claim(&options.out)?;
+    let plan = plan_of(options, listing, &out, cancel)?;
+    if options.on_error == OnError::Fail {
+        commit::first_failure(&plan, &[])?;
+    }
+    let mut done: HashMap<&str, UnitReport> = HashMap::new();
+    for unit in &plan.units {
+        if let Some(report) = UnitReport::load_done(&out, unit, &plan.fingerprint) {
+            done.insert(&unit.id, report);
+        }
+    }
+    let open: Vec<&PlanUnit> = plan.units.iter().filter(|unit| !done.contains_key(unit.id.as_str())).collect();
+    let reused_clips: u64 = done.values().map(|unit| unit.rows).sum();
+    announce(progress, &plan, &open);
+    remove_leftovers(&out, &open)?;
+    let made = run::run_units(&plan, &open, options, &out, progress, cancel)?;
+    let clips_converted = made.iter().map(|unit| unit.rows).sum();
+    done.extend(open.iter().map(|unit| unit.id.as_str()).zip(made));
+    let units: Vec<UnitReport> = plan.units.iter().filter_map(|unit| done.remove(unit.id.as_str())).collect();
+    if options.on_error == OnError::Fail {
+        commit::first_failure(&plan, &units)?;
+    }
+    let up_to_date = open.is_empty() && commit::is_published(&out, &units);
+    if !up_to_date {
+        if cancel() {
+            return Err(Error::new(ErrorKind::Closed, "interrupted").with_path(out.root()));
+        }
+        progress.event(ConvertEvent::Committing);
+        commit::commit(&out, &plan, &units)?;
+    }
+    Ok(ConvertReport {
+        up_to_date,
+        clips_converted,
+        clips_reused: reused_clips,
+        wall_seconds: started.elapsed().as_secs_f64(),
+        ..commit::report(&out, &plan, &units)
+    })
+}
+
+/// The plan of these sources: the one in the folder where it is of the same inputs, or a new one where the folder holds
+/// nothing that would be lost.
+fn plan_of(
+    options: &ConvertOptions,
+    listing: sources::Listing,
+    out: &OutFolder,
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<Plan> {
+    let fingerprint = plan::fingerprint(options, &listing)?;
+    let old: Option<Plan> = std::fs::read(out.plan()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match old {
+        Some(plan) if plan.fingerprint == fingerprint => return Ok(plan),
+        _ if out.root().join(MANIFEST_FILE).exists() || has_shards(out) => {
+            let message = "the output folder is of other sources or options (or the sources have changed since)";
+            return Err(Error::new(ErrorKind::Conflict, message).with_path(out.root()));
+        }
+        _ => {}
+    }
+    let plan = plan::make_plan(options, listing, fingerprint, cancel)?;
+    let bytes = serde_json::to_vec(&plan).map_err(|e| Error::invalid("the plan cannot be written").with_source(e))?;
+    publish(&out.plan(), &bytes)?;
+    Ok(plan)
+}
+
+fn has_shards(out: &OutFolder) -> bool {
+    let shards = std::fs::read_dir(out.root().join("shards"));
+    shards.is_ok_and(|mut entries| {
+        entries
+            .any(|entry| entry.is_ok_and(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "tar")))
+    })
+}
+
+fn announce(progress: &dyn ConvertProgress, plan: &Plan, open: &[&PlanUnit]) {
+    let bytes = |unit: &PlanUnit| unit.clips.iter().map(|clip| clip.bytes).sum::<u64>();
+    let all_bytes: u64 = plan.units.iter().map(bytes).sum();
+    let open_bytes: u64 = open.iter().map(|unit| bytes(unit)).sum();
+    let open_clips: u64 = open.iter().map(|unit| unit.clips.len() as u64).sum();
+    progress.event(ConvertEvent::Planned {
+        clips: plan.num_clips(),
+        bytes: all_bytes,
+        shards: plan.units.len() as u64,
+        reused_clips: plan.num_clips() - open_clips,
+        reused_bytes: all_bytes - open_bytes,
+    });
+}
+
+/// Removes what a killed run left half done: files under temporary names, and clips of units that are not open any more.
+fn remove_leftovers(out: &OutFolder, open: &[&PlanUnit]) -> Result<()> {
+    let open: HashSet<&str> = open.iter().map(|unit| unit.id.as_str()).collect();
+    let state = out.tmp();
+    let folders = [out.root().to_owned(), out.root().join("shards"), out.plan().with_file_name("units")];
+    for folder in folders.iter().chain(out.plan().parent().map(Path::to_owned).iter()) {
+        for entry in std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
+            let path = entry.map_err(|e| Error::io("read", folder, e))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".tmp") && path.is_file() {
+                std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+            }
+        }
+    }
+    for entry in std::fs::read_dir(&state).map_err(|e| Error::io("read", &state, e))? {
+        let path = entry.map_err(|e| Error::io("read", &state, e))?.path();
+        if !open.contains(&*path.file_name().unwrap_or_default().to_string_lossy()) {
+            std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
 }

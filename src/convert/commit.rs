@@ -1,0 +1,115 @@
+//! From finished units to a dataset: the index over all shards, the list of failures, and last of all the manifest.
+
+use super::out::OutFolder;
+use super::plan::Plan;
+use super::report::{ConvertReport, Failure};
+use super::unit::UnitReport;
+use crate::format::{FORMAT_VERSION, IndexEntry, Manifest, ShardEntry, publish};
+use crate::shard::build_index;
+use crate::{Error, ErrorKind, Result};
+
+const INDEX_FILE: &str = "index.arrow";
+
+/// True where the dataset that these units give has been published.
+pub(super) fn is_published(out: &OutFolder, units: &[UnitReport]) -> bool {
+    let Ok(manifest) = Manifest::read(out.root()) else { return false };
+    let IndexEntry { file, bytes, .. } = &manifest.index;
+    manifest.shards == shard_entries(units)
+        && std::fs::metadata(out.root().join(file)).is_ok_and(|meta| meta.len() == *bytes)
+}
+
+fn shard_entries(units: &[UnitReport]) -> Vec<ShardEntry> {
+    let with_shard = units.iter().filter(|unit| unit.rows > 0);
+    with_shard
+        .map(|unit| ShardEntry {
+            id: unit.id.clone(),
+            file: OutFolder::shard_file(&unit.id),
+            rows: unit.rows,
+            bytes: unit.bytes,
+            blake3: unit.blake3.clone(),
+        })
+        .collect()
+}
+
+/// Publishes index, failures and manifest. `units` are those of the plan, all of them, in order.
+pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Result<()> {
+    let shards = shard_entries(units);
+    if shards.is_empty() {
+        let first = failures(plan, units).next().map_or_else(
+            || Error::new(ErrorKind::NotFound, "the sources hold no video"),
+            |failure| {
+                let error = failure.to_error();
+                Error::new(
+                    error.kind(),
+                    format!("nothing could be converted; the first of the reasons: {}", error.message()),
+                )
+            },
+        );
+        return Err(first);
+    }
+    let built = build_index(units.iter().filter(|unit| unit.rows > 0).map(|unit| unit.open_shard(out)))?;
+    write_failures(out, plan, units)?;
+    publish(&out.root().join(INDEX_FILE), &built.bytes)?;
+    // The same clips make the same dataset, wherever and whenever it was made.
+    let mut id = blake3::Hasher::new();
+    for shard in &shards {
+        id.update(shard.blake3.as_bytes());
+    }
+    Manifest {
+        version: FORMAT_VERSION,
+        id: id.finalize().to_hex().chars().take(32).collect(),
+        created_by: concat!("framefeed ", env!("CARGO_PKG_VERSION")).to_owned(),
+        profile: "copy".to_owned(),
+        rows: shards.iter().map(|shard| shard.rows).sum(),
+        frames: built.frames,
+        seconds: built.seconds,
+        bytes: shards.iter().map(|shard| shard.bytes).sum(),
+        index: IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry },
+        shards,
+    }
+    .write(out.root())
+}
+
+fn failures<'a>(plan: &'a Plan, units: &'a [UnitReport]) -> impl Iterator<Item = &'a Failure> {
+    plan.failed.iter().chain(units.iter().flat_map(|unit| &unit.failed))
+}
+
+fn write_failures(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Result<()> {
+    let mut lines = Vec::new();
+    for failure in failures(plan, units) {
+        serde_json::to_writer(&mut lines, failure)
+            .map_err(|e| Error::invalid("a failure cannot be written down").with_source(e))?;
+        lines.push(b'\n');
+    }
+    publish(&out.failures(), &lines)
+}
+
+/// The report of a dataset that stands.
+pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> ConvertReport {
+    let sum = |of: fn(&UnitReport) -> u64| units.iter().map(of).sum::<u64>();
+    let mut failed: Vec<Failure> = failures(plan, units).cloned().collect();
+    failed.sort_by(|a, b| (&a.source, &a.key).cmp(&(&b.source, &b.key)));
+    let mut warnings = plan.warnings.clone();
+    warnings.extend(units.iter().flat_map(|unit| unit.warnings.iter().cloned()));
+    let mut reencoded: Vec<_> = units.iter().flat_map(|unit| unit.reencoded.iter().cloned()).collect();
+    reencoded.sort_by(|a, b| a.key.cmp(&b.key));
+    ConvertReport {
+        dataset: out.root().display().to_string(),
+        sources: plan.sources,
+        clips: sum(|unit| unit.rows),
+        frames: sum(|unit| unit.frames),
+        hours: units.iter().map(|unit| unit.seconds).sum::<f64>() / 3600.0,
+        bytes_in: plan.source_bytes,
+        bytes_out: sum(|unit| unit.bytes),
+        shards: units.iter().filter(|unit| unit.rows > 0).count() as u64,
+        reencoded,
+        failed,
+        warnings,
+        ..ConvertReport::default()
+    }
+}
+
+/// The first failure as an error, for those who asked for that.
+pub(super) fn first_failure(plan: &Plan, units: &[UnitReport]) -> Result<()> {
+    failures(plan, units).next().map_or(Ok(()), |failure| Err(failure.to_error()))
+}

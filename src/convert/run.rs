@@ -1,0 +1,309 @@
+//! Running the units of a plan that are not done: workers convert clips in plan order, whatever unit they are of, each
+//! into a file of its own; the calling thread appends them in plan order and publishes each shard as it fills.
+//!
+//! So one shard uses all cores as well as many do, the bytes do not depend on the number of workers, and how far the
+//! workers run ahead of the appending is bounded in clips and in bytes. A clip is kept until its shard is published.
+
+use super::out::OutFolder;
+use super::plan::{Plan, PlanClip, PlanUnit};
+use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
+use super::saved::{load_clip, save_clip};
+use super::unit::UnitReport;
+use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, convert_clip};
+use crate::shard::{NewRecord, ShardWriter};
+use crate::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// One clip on its way, numbered over all units that are to be run.
+struct Task<'a> {
+    clip: &'a PlanClip,
+    mp4: PathBuf,
+    tables: PathBuf,
+}
+
+type Outcome = std::result::Result<Box<ClipOutput>, Failure>;
+
+#[derive(Default)]
+struct Board {
+    /// The next task that a worker takes.
+    next: usize,
+    /// How many tasks have been appended.
+    appended: usize,
+    /// Bytes of the clips that wait.
+    waiting_bytes: u64,
+    outcomes: HashMap<usize, Outcome>,
+    /// Why everything stops.
+    fatal: Option<Error>,
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    options: &'a ConvertOptions,
+    out: &'a OutFolder,
+    progress: &'a dyn ConvertProgress,
+    cancel: &'a (dyn Fn() -> bool + Sync),
+    tasks: Vec<Task<'a>>,
+    board: Mutex<Board>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+/// Runs `units`, in order, and returns their reports.
+pub(super) fn run_units(
+    plan: &Plan,
+    units: &[&PlanUnit],
+    options: &ConvertOptions,
+    out: &OutFolder,
+    progress: &dyn ConvertProgress,
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<UnitReport>> {
+    let mut tasks = Vec::new();
+    for unit in units {
+        let folder = out.unit_tmp(&unit.id);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        for (number, clip) in unit.clips.iter().enumerate() {
+            let mp4 = folder.join(format!("{number}.mp4"));
+            tasks.push(Task { clip, tables: mp4.with_extension("json"), mp4 });
+        }
+    }
+    let workers = options.num_jobs().min(tasks.len());
+    let run = Run {
+        plan,
+        options,
+        out,
+        progress,
+        cancel,
+        tasks,
+        board: Mutex::default(),
+        changed: Condvar::new(),
+        stop: AtomicBool::new(false),
+    };
+    std::thread::scope(|scope| {
+        for number in 0..workers {
+            let worker = std::thread::Builder::new().name(format!("convert-{number}"));
+            if let Err(e) = worker.spawn_scoped(scope, || run.work())
+                && number == 0
+            {
+                return Err(Error::new(ErrorKind::Io, "cannot start a thread").with_source(e));
+            }
+        }
+        let _stop = StopOnDrop(&run);
+        run.append(units)
+    })
+}
+
+/// However the appending ends, nobody works on, and nobody waits.
+struct StopOnDrop<'a, 'b>(&'a Run<'b>);
+
+impl Drop for StopOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        self.0.changed.notify_all();
+    }
+}
+
+impl Run<'_> {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || (self.cancel)()
+    }
+
+    /// Ends everything with `error`; the first one stays.
+    fn abort(&self, error: Error) {
+        self.board().fatal.get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    /// A worker: takes the next clip until there is none.
+    fn work(&self) {
+        while let Some((number, task)) = self.take() {
+            match self.make(task) {
+                Ok(clip) => self.hand_in(number, task, Ok(Box::new(clip))),
+                Err(error) if is_fatal(&error, self.out.root()) => {
+                    return self.abort(error.with_record(&task.clip.key));
+                }
+                Err(error) => {
+                    let failure = Failure::new(&task.clip.source, Some(&task.clip.key), &error);
+                    if self.options.on_error == OnError::Fail {
+                        return self.abort(error.with_record(&task.clip.key).with_path(&task.clip.source));
+                    }
+                    self.hand_in(number, task, Err(failure));
+                }
+            }
+        }
+    }
+
+    /// The next clip, once the appending is near enough. The clip that the appending waits for is always given out.
+    fn take(&self) -> Option<(usize, &Task<'_>)> {
+        let ahead_clips = 4 * self.options.num_jobs() + 16;
+        let ahead_bytes = self.options.shard_bytes.max(256 << 20);
+        let mut board = self.board();
+        loop {
+            let number = board.next;
+            let task = self.tasks.get(number)?;
+            if self.should_stop() {
+                return None;
+            }
+            let ahead = number - board.appended;
+            if ahead == 0 || (ahead < ahead_clips && board.waiting_bytes < ahead_bytes) {
+                board.next += 1;
+                return Some((number, task));
+            }
+            board = self.wait(board);
+        }
+    }
+
+    /// Waits for a change, but never long: `cancel` wakes nobody.
+    fn wait<'b>(&self, board: MutexGuard<'b, Board>) -> MutexGuard<'b, Board> {
+        let pause = std::time::Duration::from_millis(50);
+        self.changed.wait_timeout(board, pause).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn make(&self, task: &Task<'_>) -> Result<ClipOutput> {
+        if let Some(clip) = load_clip(&task.mp4, &task.tables) {
+            return Ok(clip);
+        }
+        let request = ClipRequest {
+            source: PathBuf::from(&task.clip.source),
+            start: task.clip.start,
+            end: task.clip.end,
+            check: self.plan.check,
+        };
+        // A panic in one clip must not leave the others waiting for it.
+        let clip = catch_unwind(AssertUnwindSafe(|| convert_clip(&request, &task.mp4, &|| self.should_stop())))
+            .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))?;
+        save_clip(&clip, &task.mp4, &task.tables)?;
+        Ok(clip)
+    }
+
+    fn hand_in(&self, number: usize, task: &Task<'_>, outcome: Outcome) {
+        if let Err(failure) = &outcome {
+            tracing::warn!(source = %failure.source, reason = %failure.reason, "left out");
+            let _ = std::fs::remove_file(&task.mp4);
+        }
+        let failure = outcome.as_ref().err();
+        self.progress.event(ConvertEvent::ClipDone { key: &task.clip.key, bytes: task.clip.bytes, failure });
+        let mut board = self.board();
+        board.waiting_bytes += outcome.as_ref().map_or(0, |clip| clip.bytes);
+        board.outcomes.insert(number, outcome);
+        drop(board);
+        self.changed.notify_all();
+    }
+
+    /// The calling thread: appends the clips in plan order.
+    fn append(&self, units: &[&PlanUnit]) -> Result<Vec<UnitReport>> {
+        let mut number = 0;
+        let mut reports = Vec::with_capacity(units.len());
+        for unit in units {
+            let mut report = UnitReport::new(unit, &self.plan.fingerprint);
+            let mut writer = None;
+            for _ in &unit.clips {
+                let Some(task) = self.tasks.get(number) else { break };
+                match self.outcome(number)? {
+                    Ok(clip) => {
+                        let writer = match &mut writer {
+                            Some(writer) => writer,
+                            none => none.insert(ShardWriter::create(&self.out.shard(&unit.id))?),
+                        };
+                        let bytes = clip.bytes;
+                        add_clip(writer, &mut report, task, *clip)?;
+                        self.board().waiting_bytes -= bytes;
+                    }
+                    Err(failure) => report.failed.push(failure),
+                }
+                number += 1;
+                self.board().appended = number;
+                self.changed.notify_all();
+            }
+            if let Some(writer) = writer {
+                let summary = writer.finish()?;
+                (report.rows, report.bytes, report.blake3) = (summary.rows, summary.bytes, summary.blake3);
+            }
+            report.publish(self.out)?;
+            let folder = self.out.unit_tmp(&unit.id);
+            std::fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, e))?;
+            let (id, rows, bytes) = (unit.id.as_str(), report.rows, report.bytes);
+            self.progress.event(ConvertEvent::ShardDone { id, rows, bytes });
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    fn outcome(&self, number: usize) -> Result<Outcome> {
+        let mut board = self.board();
+        loop {
+            if (self.cancel)() {
+                return Err(Error::new(ErrorKind::Closed, "interrupted").with_path(self.out.root()));
+            }
+            if let Some(error) = board.fatal.take() {
+                return Err(error);
+            }
+            if let Some(outcome) = board.outcomes.remove(&number) {
+                return Ok(outcome);
+            }
+            board = self.wait(board);
+        }
+    }
+}
+
+fn add_clip(writer: &mut ShardWriter, report: &mut UnitReport, task: &Task<'_>, clip: ClipOutput) -> Result<()> {
+    let PlanClip { key, source, start, end, caption, columns, .. } = task.clip;
+    report.frames += clip.stream.num_frames() as u64;
+    report.seconds += clip.stream.time_base.seconds(clip.stream.duration);
+    if let Some(reason) = &clip.reencoded {
+        report.reencoded.push(Reencoded { key: key.clone(), reason: reason.clone() });
+    }
+    report.warnings.extend(clip.warnings.iter().map(|warning| format!("{source}: {warning}")));
+    writer.add(NewRecord {
+        key: key.clone(),
+        stream: clip.stream,
+        caption: caption.clone(),
+        columns: columns.clone(),
+        source: source.clone(),
+        source_start: *start,
+        source_end: *end,
+        reencoded: clip.reencoded,
+        fields: Vec::new(),
+        video_path: task.mp4.clone(),
+    })
+}
+
+/// True where the machine or the output folder is to blame, so that going on with the next clip would only fail again, or
+/// would leave out clips that are good.
+fn is_fatal(error: &Error, out: &Path) -> bool {
+    if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Closed) {
+        return true;
+    }
+    if error.path().is_some_and(|path| path.starts_with(out))
+        && matches!(error.kind(), ErrorKind::Io | ErrorKind::NotFound)
+    {
+        return true;
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(this) = cause {
+        if let Some(code) = this.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+            && [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EROFS, libc::EMFILE, libc::ENFILE].contains(&code)
+        {
+            return true;
+        }
+        cause = this.source();
+    }
+    false
+}
+
+fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::decode(format!("the converter panicked, which is a bug in framefeed: {text}"))
+}

@@ -1,0 +1,73 @@
+//! One unit: which clips it has, what it did, and whether it still stands.
+
+use super::out::OutFolder;
+use super::plan::PlanUnit;
+use super::report::{Failure, Reencoded};
+use crate::format::publish;
+use crate::shard::Shard;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a unit did. Written after its shard, so that a report never stands without one. Holds nothing that differs from
+/// run to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct UnitReport {
+    pub(super) id: String,
+    /// Of the plan.
+    pub(super) fingerprint: String,
+    /// Clips in the shard. With 0 there is no shard.
+    pub(super) rows: u64,
+    /// Of the shard.
+    pub(super) bytes: u64,
+    /// Of the shard.
+    pub(super) blake3: String,
+    pub(super) frames: u64,
+    pub(super) seconds: f64,
+    pub(super) reencoded: Vec<Reencoded>,
+    pub(super) failed: Vec<Failure>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl UnitReport {
+    pub(super) fn new(unit: &PlanUnit, fingerprint: &str) -> Self {
+        Self {
+            id: unit.id.clone(),
+            fingerprint: fingerprint.to_owned(),
+            rows: 0,
+            bytes: 0,
+            blake3: String::new(),
+            frames: 0,
+            seconds: 0.0,
+            reencoded: Vec::new(),
+            failed: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The report of a unit that is done: its shard is there, whole, and as long as it says. Its hash was taken when it
+    /// was written, and `verify` compares it; reading terabytes again to go on would cost more than it tells.
+    pub(super) fn load_done(out: &OutFolder, unit: &PlanUnit, fingerprint: &str) -> Option<Self> {
+        let bytes = std::fs::read(out.unit_report(&unit.id)).ok()?;
+        let report: Self = serde_json::from_slice(&bytes).ok()?;
+        if report.id != unit.id || report.fingerprint != fingerprint {
+            return None;
+        }
+        if report.rows == 0 {
+            return (report.failed.len() == unit.clips.len()).then_some(report);
+        }
+        let shard = report.open_shard(out).ok()?;
+        (shard.len() as u64 == report.rows && shard.file_bytes() == report.bytes).then_some(report)
+    }
+
+    pub(super) fn open_shard(&self, out: &OutFolder) -> Result<Arc<Shard>> {
+        Shard::open(&out.shard(&self.id))
+    }
+
+    /// Publishes the report, and with it the unit.
+    pub(super) fn publish(&self, out: &OutFolder) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::invalid("the unit's report cannot be written").with_source(e))?;
+        publish(&out.unit_report(&self.id), &bytes)
+    }
+}
