@@ -309,6 +309,32 @@ fn an_engine_dropped_with_reads_in_flight_gives_all_memory_back() {
 }
 
 #[test]
+fn memory_of_a_dropped_engine_is_written_to_no_more() {
+    each(|setup| {
+        let (path, _) = setup.file("a", 1 << 20);
+        let other = setup.dir.path().join("b");
+        std::fs::write(&other, vec![0xB7; 1 << 20]).unwrap();
+        let (file, other) = (setup.storage.open(&path).unwrap(), setup.storage.open(&other).unwrap());
+        for _ in 0..5 {
+            let mut engine = setup.storage.engine().unwrap();
+            for tag in 0..DEPTH as u64 {
+                engine.submit(ReadRequest { tag, file: file.clone(), offset: 0, len: 1 << 20 }).unwrap();
+            }
+            // Begins them all, and may end one.
+            drop(engine.wait(Some(Duration::ZERO)).unwrap());
+            drop(engine);
+            // These get the memory that the dropped reads had.
+            let ranges = [(0, 1 << 20); DEPTH];
+            let reads = read_all(&mut *setup.storage.engine().unwrap(), &other, &ranges);
+            std::thread::sleep(Duration::from_millis(2));
+            for read in reads {
+                assert!(read.unwrap().iter().all(|&byte| byte == 0xB7), "{}", setup.name);
+            }
+        }
+    });
+}
+
+#[test]
 fn memory_is_recycled() {
     each(|setup| {
         let (path, _) = setup.file("a", 100_000);
