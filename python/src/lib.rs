@@ -1,1 +1,39 @@
-//! The Python module of framefeed.
+//! The Python module of framefeed, on the crate's public API alone: arguments in, errors and arrays out, the GIL let go while
+//! waiting. `python/framefeed/_framefeed.pyi` documents what Python sees.
+
+mod batch;
+mod convert;
+mod dataset;
+mod decode;
+mod dlpack;
+mod errors;
+mod loader;
+mod options;
+mod process;
+mod record;
+mod wait;
+mod window;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _framefeed {
+    #[pymodule_export]
+    use crate::convert::convert;
+    #[pymodule_export]
+    use crate::dataset::PyDataset;
+    #[pymodule_export]
+    use crate::dlpack::Tensor;
+    #[pymodule_export]
+    use crate::loader::{PyBatches, PyLoader};
+    #[pymodule_export]
+    use crate::record::PyRecord;
+    #[pymodule_export]
+    use crate::window::PyWindow;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,81 @@
+"""The exceptions of framefeed: one class for each kind of error, all derived from :class:`Error`."""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """An error of framefeed, with its kind and its place.
+
+    Attributes:
+        kind: what the caller can do about it, in words: ``"not found"``, ``"corrupt"``, ``"invalid argument"``, ...
+        path: the file that is to blame, if one is.
+        record: the key of the record that is to blame, if one is.
+        offset: the byte offset in ``path``, where it is known.
+    """
+
+    kind: str
+    path: str | None
+    record: str | None
+    offset: int | None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        kind: str = "error",
+        path: str | None = None,
+        record: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.path = path
+        self.record = record
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args, self.__dict__)
+
+
+class NotFoundError(Error):
+    """A file, record, column or device does not exist."""
+
+
+class ConflictError(Error):
+    """Another run or another dataset is in the way."""
+
+
+class CorruptError(Error):
+    """Bytes contradict a checksum, the specification or each other."""
+
+
+class UnsupportedError(Error):
+    """Valid, but beyond what this build, machine or version can do."""
+
+
+class InvalidArgumentError(Error, ValueError):
+    """An argument is outside its range, or arguments contradict each other."""
+
+
+class LimitExceededError(Error):
+    """A budget was used up: frames, packets, bytes or time."""
+
+
+class DecodeError(Error):
+    """A decoder or demuxer refused its input."""
+
+
+class DeviceError(Error):
+    """A GPU or its driver failed."""
+
+
+class OutOfMemoryError(Error, MemoryError):
+    """An allocation was refused."""
+
+
+class ClosedError(Error):
+    """The loader was closed, or is used in another process than the one that made it."""
+
+
+class StorageError(Error):
+    """The operating system refused a read, a write or an open."""

@@ -1,0 +1,395 @@
+"""The compiled part of framefeed. Import its names from `framefeed`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, final, overload
+
+import numpy
+import pyarrow
+from typing_extensions import CapsuleType, Self
+
+__version__: str
+
+_Path: TypeAlias = str | PathLike[str]
+_Fit: TypeAlias = Literal["crop", "pad", "stretch"]
+_Filter: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos"]
+_Layout: TypeAlias = Literal["TCHW", "THWC", "CTHW"]
+_DType: TypeAlias = Literal["uint8", "float16", "bfloat16", "float32"]
+
+@final
+class Tensor:
+    """A dense array in host memory, for `numpy.from_dlpack`, `torch.from_dlpack` and every other library that speaks DLPack.
+
+    No copy is made: all views are of one memory, which lives as long as the last of them, also without this object, its batch,
+    its loader and its dataset.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sides, outermost first."""
+    @property
+    def dtype(self) -> str:
+        """Name of the element type, as NumPy and torch write it."""
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes."""
+    def numpy(self) -> numpy.ndarray[Any, Any]:
+        """The same memory as a NumPy array.
+
+        Raises:
+            UnsupportedError: the dtype is bfloat16, which NumPy lacks.
+        """
+    def __len__(self) -> int: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> CapsuleType:
+        """A capsule: `dltensor_versioned` where `max_version` is 1.0 or later, else `dltensor`."""
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """`(1, 0)`: host memory."""
+
+@final
+class Window:
+    """The frames of a sample: how many, how far apart, where in the record.
+
+    Args:
+        frames: how many, 1 to 65536.
+        stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
+        fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies. 29.97 and its
+            like mean the NTSC rates.
+        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"start"`; `"center"`.
+        short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts them),
+            `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
+    """
+
+    def __new__(
+        cls,
+        *,
+        frames: int,
+        stride: int | None = None,
+        fps: float | None = None,
+        placement: Literal["random", "start", "center"] = "random",
+        short: Literal["skip", "repeat_last", "loop"] = "skip",
+    ) -> Self: ...
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+    @property
+    def stride(self) -> int | None:
+        """Frames from one to the next, where the window goes by frame numbers."""
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, where the window goes by timestamps."""
+    @property
+    def placement(self) -> str:
+        """Where in the record."""
+    @property
+    def short(self) -> str:
+        """What becomes of records that are too short."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
+
+@final
+class Dataset:
+    """A dataset on disk, as `framefeed convert` makes it. Opening it reads the manifest and maps the index.
+
+    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used.
+
+    Args:
+        path: the folder that holds `manifest.json`.
+
+    Raises:
+        NotFoundError: there is no dataset.
+        CorruptError: manifest or index are not what they should be.
+    """
+
+    def __new__(cls, path: _Path, /) -> Self: ...
+    @property
+    def path(self) -> Path:
+        """The dataset's folder."""
+    @property
+    def columns(self) -> list[str]:
+        """Names of the user columns."""
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest: version, shards with sizes and hashes, totals."""
+    def __len__(self) -> int: ...
+    def __getitem__(self, number: int, /) -> Record:
+        """The record of that number; -1 is the last one."""
+    def __iter__(self) -> Iterator[Record]: ...
+    def find(self, key: str, /) -> Record:
+        """The record with that key.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+    def table(self) -> pyarrow.Table:
+        """The dataset's index over mapped memory, one row for each record: key, shard, size, frames, fps, user columns, ..."""
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Record:
+    """One clip of a dataset. Frames are numbered from 0 in presentation order."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset that the record is of."""
+    @property
+    def number(self) -> int:
+        """The record's number in the dataset."""
+    @property
+    def key(self) -> str:
+        """Unique in the dataset."""
+    @property
+    def caption(self) -> str | None:
+        """What the clip shows."""
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The user columns that have a value here."""
+    @property
+    def num_frames(self) -> int:
+        """Exact number of frames; also `len(record)`."""
+    @property
+    def pts(self) -> list[int]:
+        """Timestamp of each frame, in ticks of `time_base`."""
+    @property
+    def time_base(self) -> tuple[int, int]:
+        """Seconds per tick, numerator and denominator."""
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last."""
+    @property
+    def fps(self) -> float:
+        """Average frames per second."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width as displayed: turned, with square pixels."""
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Height and width of the decoded planes."""
+    @property
+    def rotation(self) -> int:
+        """Clockwise rotation for display, in degrees."""
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of the format of the decoded planes."""
+    @property
+    def color(self) -> dict[str, Any]:
+        """Colour as decided at conversion: `matrix`, `primaries` and `transfer` (numbers of H.273), `range`, `chroma_location`, and
+        `guessed`, true where the source did not say."""
+    @property
+    def gops(self) -> list[int]:
+        """Number of the first frame of each group of pictures."""
+    @property
+    def video_bytes(self) -> int:
+        """Bytes of the stored video."""
+    @property
+    def source(self) -> str:
+        """Where the clip came from, as the source list named it."""
+    @property
+    def source_start(self) -> float | None:
+        """Start of the cut, in seconds from the source's first frame."""
+    @property
+    def source_end(self) -> float | None:
+        """End of the cut, in seconds from the source's first frame."""
+    @property
+    def reencoded(self) -> str | None:
+        """Why the video was re-encoded; None where its packets are the source's."""
+    def __len__(self) -> int: ...
+    def frames_at(self, seconds: Iterable[float], /) -> list[int]:
+        """The frames on screen at these seconds from the record's first frame."""
+    @overload
+    def decode(
+        self,
+        frames: Iterable[int],
+        *,
+        format: Literal["rgb"] = "rgb",
+        size: tuple[int, int] | None = None,
+        fit: _Fit = "crop",
+        filter: _Filter = "bicubic",
+        layout: _Layout = "TCHW",
+        dtype: _DType = "uint8",
+    ) -> Tensor: ...
+    @overload
+    def decode(self, frames: Iterable[int], *, format: Literal["yuv"]) -> list[Tensor]:
+        """Decodes frames by number, in any order, with repeats.
+
+        Args:
+            frames: frame numbers.
+            format: `"rgb"`: one tensor of the frames in colour, turned for display. `"yuv"`: the decoder's own planes, untouched and
+                not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
+                of uint16 with the value in the low bits where the clip has more than 8 bits.
+            size: height and width; the record's display size where it is not given.
+            fit, filter, layout, dtype: as for `Loader`.
+
+        Raises:
+            InvalidArgumentError: there is no such frame.
+            CorruptError: bytes fail their checksum.
+            DecodeError: the decoder refuses them.
+        """
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Loader:
+    """Streams the samples of a dataset in batches. Each `iter(loader)` is one epoch, the next one each time.
+
+    Reading, decoding and transforming run on threads of this process, which start with an epoch and end with it. A batch is a
+    dictionary::
+
+        video      Tensor [B, T, C, H, W] (or the axes of `layout`), of `dtype`
+        key        list[str]: the records' keys
+        caption    list[str | None], unless `captions=False`
+        pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
+        frame      int64 Tensor [B, T]: frame numbers in the record
+        time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
+        record     int64 Tensor [B]: the records' numbers in the dataset
+        position   int64 Tensor [B]: the samples' positions in the epoch
+        epoch      int
+        columns    dict[str, list]: the user columns asked for, each of one type; a missing float is NaN, anything else None
+        skipped    list[dict]: samples that `on_error` left out since the last batch: epoch, position, record, reason
+        substituted   list[dict]: samples of this batch that `on_error` replaced
+
+    Order, windows and substitutes are pure functions of seed, epoch and position, whatever the number of threads. A loader belongs to the
+    process that made it; in its fork it raises ClosedError.
+
+    Args:
+        dataset: what to load from.
+        batch_size: samples per batch.
+        window: which frames of a record make a sample.
+        size: height and width of the frames; without it they have the records' display size, and all must have the same.
+        fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
+        filter: of the antialiased resize.
+        layout: the axes of a sample.
+        dtype: of the pixels. `"uint8"` are levels; for float types see `scale`.
+        scale, mean, std: for float types, `(level * scale - mean) / std` per channel; levels are 0 to 255.
+        pad: colour of the borders of `fit="pad"`, as 8-bit R, G, B.
+        shuffle: a new order in each epoch.
+        seed: of the order and of random windows.
+        decode_workers: threads that decode; one for each core by default.
+        prefetch_batches: batches that are finished or in the making while the consumer works; by default 2, or more where that would
+            leave workers idle.
+        on_error: for damaged clips: `"raise"`; `"skip"`, the batch comes without them; or `"substitute"`, another record takes the
+            place. A missing file or a failing disk is always raised.
+        drop_last: leave out the last batch if it is not full.
+        columns: names of user columns to hand out.
+        captions: whether to hand out captions.
+
+    Raises:
+        InvalidArgumentError: an argument is outside its range, or the window is longer than every clip; the message names it.
+    """
+
+    def __new__(
+        cls,
+        dataset: Dataset,
+        *,
+        batch_size: int = 1,
+        window: Window,
+        size: tuple[int, int] | None = None,
+        fit: str = "crop",
+        filter: str = "bicubic",
+        layout: str = "TCHW",
+        dtype: str = "uint8",
+        scale: float = ...,
+        mean: Sequence[float] = ...,
+        std: Sequence[float] = ...,
+        pad: Sequence[int] = ...,
+        shuffle: bool = False,
+        seed: int = 0,
+        decode_workers: int | None = None,
+        prefetch_batches: int | None = None,
+        on_error: str = "raise",
+        drop_last: bool = False,
+        columns: Sequence[str] = ...,
+        captions: bool = True,
+    ) -> Self: ...
+    @property
+    def dataset(self) -> Dataset:
+        """What the loader loads from."""
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+    @property
+    def drop_last(self) -> bool:
+        """Whether a last batch that is not full is left out."""
+    @property
+    def num_samples(self) -> int:
+        """Samples in an epoch."""
+    @property
+    def num_short(self) -> int:
+        """Records that are no samples because they are too short for the window."""
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next sample."""
+    def __len__(self) -> int:
+        """Batches in an epoch, when none is skipped."""
+    def __iter__(self) -> Batches:
+        """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said."""
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next iteration begin with that epoch."""
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader stands: behind the last batch that was handed out, whatever was read ahead."""
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Makes the next iteration go on where the state was taken, with its seed.
+
+        Raises:
+            InvalidArgumentError: it is no state, or one of another dataset or window.
+        """
+    def stats(self) -> dict[str, Any]:
+        """What the loader has done so far, in all its epochs.
+
+        Counters by name; three rates over the time of iteration (`read_bytes_per_second`, `frames_decoded_per_second`,
+        `tensor_bytes_per_second`); `read_amplification`, bytes read per byte needed; `decode_amplification`, frames decoded per
+        frame delivered; and `limited_by`: `"storage"`, `"decode"`, `"transform"`, `"plan"`, `"consumer"` or `"unknown"`.
+        """
+    def describe(self) -> str:
+        """What was chosen, and what the machine lacks, in a few lines for people."""
+
+@final
+class Batches:
+    """The batches of one epoch. Threads read ahead until it ends, is closed or is dropped."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> dict[str, Any]:
+        """The next batch. Ctrl-C works while it waits."""
+    def close(self) -> None:
+        """Ends the epoch and its threads."""
+
+def convert(
+    sources: _Path | Sequence[_Path],
+    out: _Path,
+    *,
+    profile: Literal["copy"] = "copy",
+    split_seconds: float | None = None,
+    shard_bytes: int = ...,
+    jobs: int = 0,
+    seed: int = 0,
+    check: Literal["full", "fast"] = "full",
+    on_error: Literal["skip", "fail"] = "skip",
+) -> dict[str, Any]:
+    """Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes on later.
+
+    Args:
+        sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
+        out: folder of the dataset.
+        profile: `"copy"`: the packets as they are.
+        split_seconds: cuts long videos into pieces of this length.
+        shard_bytes: bytes after which a shard is full, 1 GiB by default.
+        jobs: clips converted at a time; 0 is one for each core.
+        seed: of the order of the clips.
+        check: how thoroughly each clip is proved.
+        on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
+
+    Returns:
+        The report: counts, what was re-encoded and why, what failed and why.
+    """

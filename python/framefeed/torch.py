@@ -1,0 +1,218 @@
+"""framefeed for PyTorch: :class:`DataLoader`, in the place of ``torch.utils.data.DataLoader``. Torch is imported here alone.
+
+The pixels come by DLPack, without a copy: a batch's tensor is the loader's own memory, and goes back to it when the last
+tensor that looks at it is gone. Keep a batch as long as you like; only then is new memory allocated for the next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+import framefeed
+from framefeed import Dataset, DeviceError, Loader, Window
+
+__all__ = ["DataLoader"]
+
+_DTYPES = {
+    torch.uint8: "uint8",
+    torch.float16: "float16",
+    torch.bfloat16: "bfloat16",
+    torch.float32: "float32",
+}
+
+
+class DataLoader:
+    """Batches of clips as torch tensors. Each ``iter(loader)`` is one epoch; there are no worker processes.
+
+    A batch is a dict::
+
+        video      Tensor [B, T, C, H, W] (or the axes of ``layout``), of ``dtype``, on ``device``
+        key        list[str]: the records' keys
+        caption    list[str | None], unless ``captions=False``
+        pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
+        frame      int64 Tensor [B, T]: frame numbers in the record
+        time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
+        record     int64 Tensor [B]: the records' numbers in the dataset
+        position   int64 Tensor [B]: the samples' positions in the epoch
+        epoch      int
+        columns    dict: the user columns asked for. A tensor [B] where they are numbers or booleans (a missing float is
+                   NaN), a list where they are text, or where a row has no whole number or boolean
+        skipped, substituted   list[dict]: samples that ``on_error`` left out since the last batch, or replaced in this one
+
+    Args:
+        dataset: what to load from.
+        batch_size: samples per batch.
+        window: which frames of a record make a sample.
+        size: height and width of the frames. Without it, frames have the records' display size, and all must have one size.
+        fit: ``"crop"``, ``"pad"`` or ``"stretch"``, where the aspect ratio differs.
+        filter: ``"area"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``; all antialiased.
+        layout: ``"TCHW"``, ``"THWC"`` or ``"CTHW"``.
+        dtype: ``"uint8"``, ``"float16"``, ``"bfloat16"`` or ``"float32"``, or torch's names for them.
+        scale, mean, std: for float types: ``(level * scale - mean) / std``, per channel.
+        pad: colour of the borders of ``fit="pad"``, as 8-bit R, G, B.
+        shuffle: a new order each epoch, a pure function of ``seed`` and the epoch's number.
+        seed: of the order and of the windows' random placement.
+        device: where the pixels go: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        decode_workers: threads that decode; one for each core by default.
+        prefetch_batches: batches that are finished or in the making while the training step runs.
+        on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``.
+        drop_last: leave out the last batch if it is not full.
+        columns: names of user columns to hand out.
+        captions: whether to hand out captions.
+
+    Raises:
+        framefeed.InvalidArgumentError: an argument is outside its range; the message names it.
+        framefeed.DeviceError: ``device`` is not there.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int = 1,
+        window: Window,
+        size: tuple[int, int] | None = None,
+        fit: str = "crop",
+        filter: str = "bicubic",
+        layout: str = "TCHW",
+        dtype: str | torch.dtype = "uint8",
+        scale: float = 1 / 255,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        pad: Sequence[int] = (0, 0, 0),
+        shuffle: bool = False,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        decode_workers: int | None = None,
+        prefetch_batches: int | None = None,
+        on_error: str = "raise",
+        drop_last: bool = False,
+        columns: Sequence[str] = (),
+        captions: bool = True,
+    ) -> None:
+        self._device = _checked_device(device)
+        if isinstance(dtype, torch.dtype):
+            if dtype not in _DTYPES:
+                known = ", ".join(_DTYPES.values())
+                raise framefeed.InvalidArgumentError(
+                    f"dtype is {dtype}, expected one of {known}", kind="invalid argument"
+                )
+            dtype = _DTYPES[dtype]
+        self._loader = Loader(
+            dataset,
+            batch_size=batch_size,
+            window=window,
+            size=size,
+            fit=fit,
+            filter=filter,
+            layout=layout,
+            dtype=dtype,
+            scale=scale,
+            mean=mean,
+            std=std,
+            pad=pad,
+            shuffle=shuffle,
+            seed=seed,
+            decode_workers=decode_workers,
+            prefetch_batches=prefetch_batches,
+            on_error=on_error,
+            drop_last=drop_last,
+            columns=columns,
+            captions=captions,
+        )
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the loader loads from."""
+        return self._loader.dataset
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        return self._loader.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a last batch that is not full is left out."""
+        return self._loader.drop_last
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels go."""
+        return self._device
+
+    @property
+    def epoch(self) -> int:
+        """The epoch being delivered, or the next one if none is."""
+        return self._loader.epoch
+
+    def __len__(self) -> int:
+        """Batches in an epoch, when no clip is skipped."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Starts an epoch: the next one, or where ``load_state_dict`` said. An iterator from before is closed."""
+        return map(self._to_torch, iter(self._loader))
+
+    def __repr__(self) -> str:
+        return f"framefeed.torch.DataLoader({self._loader!r}, device={str(self._device)!r})"
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next ``iter`` start at the beginning of that epoch."""
+        self._loader.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank."""
+        return self._loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Makes the next ``iter`` go on where the state was taken; in a loader with the same order, windows and dataset."""
+        self._loader.load_state_dict(dict(state))
+
+    def stats(self) -> dict[str, Any]:
+        """What the loader has done so far; see :meth:`framefeed.Loader.stats`."""
+        return self._loader.stats()
+
+    def describe(self) -> str:
+        """How the loader is set up, and what the machine lacks."""
+        return f"{self._loader.describe()}\ndevice: {self._device}"
+
+    def close(self) -> None:
+        """Ends the running epoch and its threads."""
+        self._loader.close()
+
+    def _to_torch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        converted = {
+            name: torch.from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
+            for name, value in batch.items()
+        }
+        converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}
+        if self._device.type != "cpu":
+            converted["video"] = converted["video"].to(self._device, non_blocking=True)
+        return converted
+
+
+def _column(values: list[Any]) -> torch.Tensor | list[Any]:
+    """A tensor where every row has a number or a boolean; the loader gives each column one type."""
+    if values and all(isinstance(value, (bool, int, float)) for value in values):
+        dtype = torch.float64 if isinstance(values[0], float) else None
+        return torch.tensor(values, dtype=dtype)
+    return values
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    try:
+        checked = torch.device(device)
+    except RuntimeError as error:
+        raise framefeed.InvalidArgumentError(f"device is {device!r}: {error}", kind="invalid argument") from error
+    if checked.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device is '{checked}', expected a cpu or cuda device", kind="device")
+    if checked.type == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError(f"device is '{checked}', but torch finds no CUDA device", kind="device")
+        if checked.index is not None and checked.index >= torch.cuda.device_count():
+            raise DeviceError(f"device is '{checked}', but torch finds {torch.cuda.device_count()} CUDA devices", kind="device")
+    return checked

@@ -1,0 +1,141 @@
+//! `framefeed.Dataset`: records by number, and the index as a table.
+
+use framefeed::{ClipReader, Dataset, StorageOptions};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::errors::raise;
+use crate::process::Owned;
+use crate::record::PyRecord;
+
+/// Readers that are kept open for the next call; more are closed after use.
+const MAX_PARKED: usize = 16;
+
+/// A dataset as this process has opened it, with readers that calls of [`crate::decode`] take and put back.
+pub(crate) struct Opened {
+    pub(crate) dataset: Dataset,
+    readers: Mutex<Vec<ClipReader>>,
+}
+
+impl Opened {
+    fn open(path: &Path) -> framefeed::Result<Arc<Self>> {
+        Ok(Arc::new(Self { dataset: Dataset::open(path)?, readers: Mutex::default() }))
+    }
+
+    /// A reader for one thread.
+    pub(crate) fn reader(&self) -> framefeed::Result<ClipReader> {
+        let parked = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        parked.map_or_else(|| ClipReader::new(&self.dataset, &StorageOptions::new()), Ok)
+    }
+
+    /// Keeps a reader with its open decoders for the next call.
+    pub(crate) fn park(&self, reader: ClipReader) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < MAX_PARKED {
+            readers.push(reader);
+        }
+    }
+}
+
+/// A dataset on disk. In a forked child it is opened anew when it is first used there; pickled, it is its path.
+#[pyclass(frozen, name = "Dataset", module = "framefeed")]
+pub(crate) struct PyDataset {
+    path: PathBuf,
+    /// Locked only with the GIL held and never for long, so that no fork finds it locked.
+    handle: Mutex<Owned<Arc<Opened>>>,
+}
+
+impl PyDataset {
+    /// The dataset, as this process has opened it.
+    pub(crate) fn here(&self) -> PyResult<Arc<Opened>> {
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = handle.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let opened = Opened::open(&self.path).map_err(raise)?;
+        *handle = Owned::new(Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+#[pymethods]
+impl PyDataset {
+    #[new]
+    #[pyo3(signature = (path, /))]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        // So that a pickle means the same folder in a process with another working directory.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let opened = py.detach(|| Opened::open(&path)).map_err(raise)?;
+        Ok(Self { path, handle: Mutex::new(Owned::new(opened)) })
+    }
+
+    /// The dataset's folder.
+    #[getter]
+    fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// Names of the user columns.
+    #[getter]
+    fn columns(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let opened = self.here()?;
+        let dataset = &opened.dataset;
+        py.detach(|| dataset.column_names()).map_err(raise)
+    }
+
+    /// The manifest, as it is on disk.
+    #[getter]
+    fn manifest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = self.here()?.dataset.manifest().to_bytes().map_err(raise)?;
+        py.import("json")?.call_method1("loads", (bytes,))
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.here()?.dataset.len())
+    }
+
+    fn __getitem__(slf: &Bound<'_, Self>, number: isize) -> PyResult<PyRecord> {
+        let opened = slf.get().here()?;
+        let dataset = &opened.dataset;
+        let len = dataset.len();
+        let wanted = if number < 0 { number.checked_add_unsigned(len) } else { Some(number) };
+        let index = wanted.and_then(|wanted| usize::try_from(wanted).ok()).filter(|&index| index < len);
+        let index = index
+            .ok_or_else(|| PyIndexError::new_err(format!("there is no record {number}, the dataset has {len}")))?;
+        PyRecord::open(slf, dataset, index)
+    }
+
+    /// The record with that key.
+    #[pyo3(signature = (key, /))]
+    fn find(slf: &Bound<'_, Self>, key: &str) -> PyResult<PyRecord> {
+        let opened = slf.get().here()?;
+        let dataset = &opened.dataset;
+        let found = slf.py().detach(|| dataset.find(key)).map_err(raise)?;
+        let number = found.ok_or_else(|| {
+            let missing = framefeed::Error::new(framefeed::ErrorKind::NotFound, "there is no such record");
+            raise(missing.with_record(key).with_path(&slf.get().path))
+        })?;
+        PyRecord::open(slf, dataset, number)
+    }
+
+    /// The dataset's index as a pyarrow Table over mapped memory: one row for each record.
+    fn table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let opened = self.here()?;
+        let dataset = &opened.dataset;
+        let path = dataset.root().join(&dataset.manifest().index.file);
+        let file = py.import("pyarrow")?.call_method1("memory_map", (path,))?;
+        py.import("pyarrow.ipc")?.call_method1("open_file", (file,))?.call_method0("read_all")
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        Ok(format!("framefeed.Dataset('{}', {} records)", self.path.display(), self.here()?.dataset.len()))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let arguments = PyTuple::new(slf.py(), [slf.getattr("path")?])?;
+        Ok((slf.get_type().into_any(), arguments))
+    }
+}

@@ -1,0 +1,137 @@
+//! Frames of one record, by number: in colour, or as the decoder's own planes.
+
+use framefeed::{ClipShape, DecodeLimits, Error, ErrorKind, FrameView, StreamInfo, Transform, TransformOptions};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::time::Instant;
+
+use crate::dataset::Opened;
+use crate::dlpack::{Element, Tensor};
+use crate::errors::raise;
+use crate::wait::SIGNAL_INTERVAL;
+
+/// What to make of the frames.
+pub(crate) enum Wanted {
+    /// One tensor of frames in colour.
+    Rgb(TransformOptions),
+    /// One tensor for each plane.
+    Planes,
+}
+
+type Sink<'a> = &'a mut (dyn FnMut(&[u32], &FrameView<'_>) -> framefeed::Result<()> + Send);
+
+/// Decodes frames of record `number`, whose stream is `stream`, in the calling thread and without the GIL.
+pub(crate) fn decode<'py>(
+    py: Python<'py>,
+    opened: &Opened,
+    number: usize,
+    stream: &StreamInfo,
+    frames: &[u32],
+    wanted: &Wanted,
+) -> PyResult<Bound<'py, PyAny>> {
+    match wanted {
+        Wanted::Rgb(options) => {
+            let tensor = rgb(py, opened, number, stream, frames, options)?;
+            Ok(Bound::new(py, tensor)?.into_any())
+        }
+        Wanted::Planes => {
+            let planes = PyList::empty(py);
+            for tensor in planes_of(py, opened, number, stream, frames)? {
+                planes.append(Bound::new(py, tensor)?)?;
+            }
+            Ok(planes.into_any())
+        }
+    }
+}
+
+fn rgb(
+    py: Python<'_>,
+    opened: &Opened,
+    number: usize,
+    stream: &StreamInfo,
+    frames: &[u32],
+    options: &TransformOptions,
+) -> PyResult<Tensor> {
+    let mut transform = Transform::new(options, stream).map_err(raise)?;
+    let (height, width) = transform.output_size();
+    let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
+    let mut clip = zeroed(py, shape.num_bytes(options.dtype).map_err(raise)?)?;
+    run(py, opened, number, frames, &mut |positions, frame| {
+        positions.iter().try_for_each(|&position| transform.apply(frame, &mut clip, frames.len(), position as usize))
+    })?;
+    Ok(Tensor::from_bytes(clip, &shape.shape(options.layout), options.dtype.into()))
+}
+
+fn planes_of(
+    py: Python<'_>,
+    opened: &Opened,
+    number: usize,
+    stream: &StreamInfo,
+    frames: &[u32],
+) -> PyResult<Vec<Tensor>> {
+    let format = stream.pixel_format;
+    let element = if format.bytes_per_sample() == 2 { Element::Uint16 } else { Element::Uint8 };
+    let sizes: Vec<_> = (0..format.num_planes())
+        .map(|plane| format.plane_size(plane, stream.width, stream.height))
+        .map(|(width, height)| (width as usize, height as usize))
+        .collect();
+    let plane_bytes = |(width, height): (usize, usize)| width * height * format.bytes_per_sample();
+    let mut planes = Vec::with_capacity(sizes.len());
+    for &size in &sizes {
+        planes.push(zeroed(py, plane_bytes(size).saturating_mul(frames.len()))?);
+    }
+    run(py, opened, number, frames, &mut |positions, frame| {
+        for (index, (plane, &size)) in planes.iter_mut().zip(&sizes).enumerate() {
+            let (bytes, row_bytes) = (plane_bytes(size), size.0 * format.bytes_per_sample());
+            for &position in positions {
+                let slot = &mut plane[position as usize * bytes..][..bytes];
+                for (y, row) in slot.chunks_exact_mut(row_bytes.max(1)).enumerate() {
+                    row.copy_from_slice(frame.row(index, y as u32));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    let tensors = planes.into_iter().zip(&sizes);
+    Ok(tensors
+        .map(|(plane, &(width, height))| Tensor::from_bytes(plane, &[frames.len(), height, width], element))
+        .collect())
+}
+
+/// Hands the frames to `sink`, and looks for signals in between.
+fn run(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], sink: Sink<'_>) -> PyResult<()> {
+    if frames.is_empty() {
+        return Ok(());
+    }
+    let mut interrupt = None;
+    let mut looked = Instant::now();
+    let result = py.detach(|| {
+        let mut reader = opened.reader()?;
+        let result = reader.for_each_frame(number, frames, &DecodeLimits::default(), &mut |positions, frame| {
+            if looked.elapsed() >= SIGNAL_INTERVAL {
+                looked = Instant::now();
+                if let Err(error) = Python::attach(|py| py.check_signals()) {
+                    interrupt = Some(error);
+                    return Err(Error::new(ErrorKind::Closed, "interrupted"));
+                }
+            }
+            sink(positions, frame)
+        });
+        opened.park(reader);
+        result
+    });
+    match interrupt {
+        Some(error) => Err(error),
+        None => result.map_err(raise),
+    }
+}
+
+/// Memory for the result; a size that the machine lacks is an exception.
+fn zeroed(py: Python<'_>, len: usize) -> PyResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|error| {
+        raise(Error::new(ErrorKind::OutOfMemory, format!("cannot allocate {len} bytes for frames")).with_source(error))
+    })?;
+    py.detach(|| bytes.resize(len, 0));
+    Ok(bytes)
+}

@@ -1,0 +1,58 @@
+//! Errors of the crate as exceptions of `framefeed._errors`, with kind, path, record and byte offset as attributes.
+
+use framefeed::{Error, ErrorKind};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+/// Name of the exception class for a kind.
+fn class_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "NotFoundError",
+        ErrorKind::Conflict => "ConflictError",
+        ErrorKind::Corrupt => "CorruptError",
+        ErrorKind::Unsupported => "UnsupportedError",
+        ErrorKind::InvalidArgument => "InvalidArgumentError",
+        ErrorKind::LimitExceeded => "LimitExceededError",
+        ErrorKind::Decode => "DecodeError",
+        ErrorKind::Device => "DeviceError",
+        ErrorKind::OutOfMemory => "OutOfMemoryError",
+        ErrorKind::Closed => "ClosedError",
+        ErrorKind::Io => "StorageError",
+        _ => "Error",
+    }
+}
+
+/// The exception for an error of the crate.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+pub(crate) fn raise(error: Error) -> PyErr {
+    Python::attach(|py| build(py, &error).unwrap_or_else(|failure| failure))
+}
+
+fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let module = ERRORS.get_or_try_init(py, || py.import("framefeed._errors").map(Bound::unbind))?.bind(py);
+    let details = PyDict::new(py);
+    details.set_item("kind", error.kind().as_str())?;
+    details.set_item("path", error.path().map(|path| path.to_string_lossy().into_owned()))?;
+    details.set_item("record", error.record())?;
+    details.set_item("offset", error.offset())?;
+    let instance = module.getattr(class_of(error.kind()))?.call((error.report(),), Some(&details))?;
+    Ok(PyErr::from_value(instance))
+}
+
+/// An invalid argument.
+pub(crate) fn invalid(message: impl Into<String>) -> PyErr {
+    raise(Error::invalid(message))
+}
+
+/// Something that this build or machine can't do.
+pub(crate) fn unsupported(message: impl Into<String>) -> PyErr {
+    raise(Error::unsupported(message))
+}
+
+/// Something used after it was closed, or in another process than it was made in.
+pub(crate) fn closed(message: impl Into<String>) -> PyErr {
+    raise(Error::new(ErrorKind::Closed, message))
+}

@@ -1,0 +1,259 @@
+//! `framefeed.Loader` and the iterator over its batches.
+
+use framefeed::{Batches, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Shuffle};
+use pyo3::exceptions::{PyKeyError, PyStopIteration};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Mutex, PoisonError};
+
+use crate::batch::batch_to_dict;
+use crate::dataset::PyDataset;
+use crate::errors::{invalid, raise};
+use crate::options::{Picture, count};
+use crate::process::Owned;
+use crate::wait::poll;
+use crate::window::PyWindow;
+
+/// Version of the state that `state_dict` gives.
+const STATE_VERSION: u64 = 1;
+
+/// Streams the samples of a dataset in batches.
+#[pyclass(frozen, name = "Loader", module = "framefeed")]
+pub(crate) struct PyLoader {
+    dataset: Py<PyDataset>,
+    loader: Owned<Loader>,
+    batch_size: usize,
+    drop_last: bool,
+}
+
+impl PyLoader {
+    fn here(&self) -> PyResult<&Loader> {
+        self.loader.here("the loader")
+    }
+}
+
+#[pymethods]
+impl PyLoader {
+    #[new]
+    #[pyo3(signature = (
+        dataset, *, batch_size=1, window, size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
+        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, decode_workers=None,
+        prefetch_batches=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
+    ))]
+    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments")]
+    fn new(
+        dataset: &Bound<'_, PyDataset>,
+        batch_size: i64,
+        window: &PyWindow,
+        size: Option<(i64, i64)>,
+        fit: &str,
+        filter: &str,
+        layout: &str,
+        dtype: &str,
+        scale: f64,
+        mean: [f32; 3],
+        std: [f32; 3],
+        pad: [u8; 3],
+        shuffle: bool,
+        seed: u64,
+        decode_workers: Option<i64>,
+        prefetch_batches: Option<i64>,
+        on_error: &str,
+        drop_last: bool,
+        columns: Vec<String>,
+        captions: bool,
+    ) -> PyResult<Self> {
+        let transform =
+            Picture { size, fit, filter, layout, dtype }.transform()?.scale(scale).normalize(mean, std).pad(pad);
+        let batch_size = count("batch_size", batch_size)?;
+        let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
+            .batch_size(batch_size)
+            .window(window.window)
+            .transform(transform)
+            .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
+            .seed(seed)
+            .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
+            .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
+            .columns(columns);
+        if captions {
+            builder = builder.with_captions();
+        }
+        if let Some(workers) = decode_workers {
+            builder = builder.decode_workers(count("decode_workers", workers)?);
+        }
+        if let Some(batches) = prefetch_batches {
+            builder = builder.prefetch_batches(count("prefetch_batches", batches)?);
+        }
+        let loader = dataset.py().detach(|| builder.build()).map_err(raise)?;
+        Ok(Self { dataset: dataset.clone().unbind(), loader: Owned::new(loader), batch_size, drop_last })
+    }
+
+    /// What the loader loads from.
+    #[getter]
+    fn dataset(&self, py: Python<'_>) -> Py<PyDataset> {
+        self.dataset.clone_ref(py)
+    }
+
+    /// Samples per batch.
+    #[getter]
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Whether a last batch that is not full is left out.
+    #[getter]
+    fn drop_last(&self) -> bool {
+        self.drop_last
+    }
+
+    /// Samples in an epoch.
+    #[getter]
+    fn num_samples(&self) -> PyResult<u64> {
+        Ok(self.here()?.num_samples())
+    }
+
+    /// Records that are no samples because they are too short for the window.
+    #[getter]
+    fn num_short(&self) -> PyResult<u64> {
+        Ok(self.here()?.num_short())
+    }
+
+    /// The epoch of the next sample.
+    #[getter]
+    fn epoch(&self) -> PyResult<u64> {
+        Ok(self.here()?.state().epoch)
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.here()?.len() as usize)
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<PyBatches> {
+        let loader = self.here()?;
+        let batches = py.detach(|| loader.iter());
+        Ok(PyBatches { batches: Owned::new(Mutex::new(Some(batches))) })
+    }
+
+    /// Makes the next iteration begin with that epoch.
+    fn set_epoch(&self, epoch: u64) -> PyResult<()> {
+        self.here()?.set_epoch(epoch);
+        Ok(())
+    }
+
+    /// Where the loader stands: behind the last batch that was handed out.
+    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = self.here()?.state();
+        let dict = PyDict::new(py);
+        for (name, value) in [
+            ("version", STATE_VERSION),
+            ("seed", state.seed),
+            ("epoch", state.epoch),
+            ("position", state.position),
+            ("num_samples", state.num_samples),
+        ] {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Makes the next iteration go on where the state was taken.
+    #[pyo3(signature = (state, /))]
+    fn load_state_dict(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        let field = |name: &str| -> PyResult<u64> {
+            let value = state.get_item(name).map_err(|error| {
+                let missing = error.is_instance_of::<PyKeyError>(state.py());
+                if missing { invalid(format!("state: '{name}' is missing")) } else { error }
+            })?;
+            value.extract().map_err(|_| invalid(format!("state: '{name}' is {value}, expected a whole number")))
+        };
+        let version = field("version")?;
+        if version != STATE_VERSION {
+            return Err(invalid(format!("state: version is {version}, expected {STATE_VERSION}")));
+        }
+        let state = LoaderState::new(field("seed")?, field("epoch")?, field("position")?, field("num_samples")?);
+        self.here()?.load_state(&state).map_err(raise)
+    }
+
+    /// What the loader has done so far, in all its epochs.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.here()?.stats();
+        let dict = PyDict::new(py);
+        for (name, value) in stats.counters() {
+            dict.set_item(name, value)?;
+        }
+        dict.set_item("num_workers", stats.num_workers)?;
+        dict.set_item("ready_batches", stats.ready_batches)?;
+        dict.set_item("queued_clips", stats.queued_clips)?;
+        dict.set_item("held_bytes", stats.held_bytes)?;
+        dict.set_item("num_short", stats.num_short)?;
+        dict.set_item("batch_buffers_allocated", stats.batch_memory.num_allocated)?;
+        dict.set_item("batch_buffers_recycled", stats.batch_memory.num_recycled)?;
+        let seconds = stats.elapsed_nanos as f64 / 1e9;
+        let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        dict.set_item("read_bytes_per_second", rate(stats.read_bytes))?;
+        dict.set_item("frames_decoded_per_second", rate(stats.frames_decoded))?;
+        dict.set_item("tensor_bytes_per_second", rate(stats.tensor_bytes))?;
+        dict.set_item("read_amplification", stats.read_amplification())?;
+        dict.set_item("decode_amplification", stats.decode_amplification())?;
+        dict.set_item("limited_by", stats.limited_by().as_str())?;
+        Ok(dict)
+    }
+
+    /// What was chosen, and what the machine lacks, in a few lines for people.
+    fn describe(&self) -> PyResult<String> {
+        Ok(self.here()?.describe())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let dataset = self.dataset.bind(py).repr()?;
+        Ok(format!("framefeed.Loader({dataset}, batch_size={}, {} batches)", self.batch_size, self.__len__()?))
+    }
+}
+
+/// The batches of one epoch. Threads read ahead until it ends, is closed or is dropped.
+#[pyclass(frozen, name = "Batches", module = "framefeed")]
+pub(crate) struct PyBatches {
+    /// Locked only while detached from the interpreter, so that nobody waits for it with the GIL held.
+    batches: Owned<Mutex<Option<Batches>>>,
+}
+
+#[pymethods]
+impl PyBatches {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let batches = self.batches.here("the iterator")?;
+        let next = poll(py, |time| {
+            let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+            // The outer option says whether the wait is over, the inner one whether there is a batch.
+            match batches.as_mut().map_or(Next::End, |batches| batches.next_within(time)) {
+                Next::Batch(batch) => batch.map(|batch| Some(Some(batch))),
+                Next::End => Ok(Some(None)),
+                Next::Timeout => Ok(None),
+            }
+        })?;
+        match next {
+            Some(batch) => batch_to_dict(py, batch),
+            None => Err(PyStopIteration::new_err(())),
+        }
+    }
+
+    /// Ends the epoch and its threads.
+    fn close(&self, py: Python<'_>) {
+        if let Some(batches) = self.batches.get() {
+            py.detach(|| {
+                let running = batches.lock().unwrap_or_else(PoisonError::into_inner).take();
+                drop(running);
+            });
+        }
+    }
+}
+
+impl Drop for PyBatches {
+    fn drop(&mut self) {
+        // Joining the threads may take as long as decoding a clip does: not with the GIL held.
+        let _ = Python::try_attach(|py| self.close(py));
+    }
+}

@@ -1,0 +1,117 @@
+//! `framefeed.Window`.
+
+use framefeed::{Placement, ShortPolicy, Step, Window};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::{invalid, raise};
+
+const PLACEMENTS: [(&str, Placement); 3] =
+    [("start", Placement::Start), ("center", Placement::Center), ("random", Placement::Random)];
+const SHORTS: [(&str, ShortPolicy); 3] =
+    [("skip", ShortPolicy::Skip), ("repeat_last", ShortPolicy::RepeatLast), ("loop", ShortPolicy::Loop)];
+
+/// The value of that name in a list of named values, or an error that lists the names.
+pub(crate) fn choose<T: Copy>(what: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
+    values.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, value)| value).ok_or_else(|| {
+        let known: Vec<_> = values.iter().map(|&(known, _)| known).collect();
+        invalid(format!("{what} is '{name}', expected one of {}", known.join(", ")))
+    })
+}
+
+fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static str {
+    values.iter().find(|(_, known)| known == value).map_or("", |&(name, _)| name)
+}
+
+/// The frames of a sample: how many, how far apart, where in the record.
+#[pyclass(frozen, eq, name = "Window", module = "framefeed")]
+#[derive(Clone, PartialEq)]
+pub(crate) struct PyWindow {
+    pub(crate) window: Window,
+    /// As given; the crate keeps a fraction.
+    fps: Option<f64>,
+}
+
+#[pymethods]
+impl PyWindow {
+    #[new]
+    #[pyo3(signature = (*, frames, stride=None, fps=None, placement="random", short="skip"))]
+    fn new(frames: i64, stride: Option<i64>, fps: Option<f64>, placement: &str, short: &str) -> PyResult<Self> {
+        let count = |name: &str, value: i64| {
+            u32::try_from(value)
+                .map_err(|_| invalid(format!("window: {name} is {value}, expected a whole number above 0")))
+        };
+        let frames = count("frames", frames)?;
+        let window = match (stride, fps) {
+            (Some(_), Some(_)) => return Err(invalid("window: give stride or fps, not both")),
+            (_, Some(fps)) => Window::at_fps(frames, fps).map_err(raise)?,
+            (stride, None) => Window::strided(frames, count("stride", stride.unwrap_or(1))?),
+        };
+        let window = window.placement(choose("window: placement", placement, &PLACEMENTS)?).short(choose(
+            "window: short",
+            short,
+            &SHORTS,
+        )?);
+        window.check().map_err(raise)?;
+        Ok(Self { window, fps })
+    }
+
+    /// Number of frames.
+    #[getter]
+    fn frames(&self) -> u32 {
+        self.window.frames
+    }
+
+    /// Frames from one to the next, where the window goes by frame numbers.
+    #[getter]
+    fn stride(&self) -> Option<u32> {
+        match self.window.step {
+            Step::Stride(stride) => Some(stride),
+            Step::Fps(_) => None,
+        }
+    }
+
+    /// Frames per second, where the window goes by timestamps.
+    #[getter]
+    fn fps(&self) -> Option<f64> {
+        self.fps
+    }
+
+    /// Where in the record: "start", "center" or "random".
+    #[getter]
+    fn placement(&self) -> &'static str {
+        name_of(&PLACEMENTS, &self.window.placement)
+    }
+
+    /// What becomes of records that are too short: "skip", "repeat_last" or "loop".
+    #[getter]
+    fn short(&self) -> &'static str {
+        name_of(&SHORTS, &self.window.short)
+    }
+
+    fn __repr__(&self) -> String {
+        let step = match (self.stride(), self.fps) {
+            (Some(stride), _) => format!("stride={stride}"),
+            (None, fps) => format!("fps={}", fps.unwrap_or_default()),
+        };
+        let (placement, short) = (self.placement(), self.short());
+        format!("framefeed.Window(frames={}, {step}, placement='{placement}', short='{short}')", self.window.frames)
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (self.frames(), self.stride(), self.fps.map(f64::to_bits), self.placement(), self.short()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((), Bound<'py, PyDict>)> {
+        let named = PyDict::new(py);
+        named.set_item("frames", self.frames())?;
+        named.set_item("stride", self.stride())?;
+        named.set_item("fps", self.fps)?;
+        named.set_item("placement", self.placement())?;
+        named.set_item("short", self.short())?;
+        Ok(((), named))
+    }
+}
