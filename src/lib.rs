@@ -13,6 +13,8 @@ mod media;
 mod pipeline;
 mod shard;
 mod storage;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transform;
 
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};

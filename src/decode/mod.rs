@@ -10,8 +10,12 @@
 
 mod clip;
 pub(crate) mod ffmpeg;
+#[cfg(test)]
+pub(crate) mod fixture_stream;
 mod limits;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use clip::{ClipDecoder, DecoderOptions, PacketSource};
 pub use limits::{DecodeLimits, DecodeStats};
