@@ -241,7 +241,7 @@ impl Run<'_, '_> {
         }
         let found = frame.packet().and_then(|packet| awaited.find(packet));
         let Some(wanted) = found else { return Ok(()) };
-        let format = frame.format().map_err(|error| at_frame(error, wanted))?;
+        let format = frame.format().map_err(|error| at_frame(&error, wanted))?;
         let (size, expected) = (frame.size(), (self.stream.width, self.stream.height));
         if (size, format) != (expected, self.stream.pixel_format) {
             return Err(Error::corrupt(format!(
@@ -249,7 +249,7 @@ impl Run<'_, '_> {
                 wanted.frame, size.0, size.1, expected.0, expected.1, self.stream.pixel_format
             )));
         }
-        let view = frame.view().map_err(|error| at_frame(error, wanted))?;
+        let view = frame.view().map_err(|error| at_frame(&error, wanted))?;
         self.stats.delivered_frames += 1;
         self.stats.flagged_frames += u64::from(frame.is_flagged());
         (self.sink)(self.plan.positions(wanted), &view)
@@ -302,6 +302,6 @@ impl<'a> Awaited<'a> {
     }
 }
 
-fn at_frame(error: Error, wanted: &Wanted) -> Error {
+fn at_frame(error: &Error, wanted: &Wanted) -> Error {
     Error::new(error.kind(), format!("frame {}: {}", wanted.frame, error.message()))
 }

@@ -47,8 +47,10 @@ impl FixtureStream {
                 packets.push(data);
             }
         }
-        // SAFETY: `parameters` is alive.
-        let par = unsafe { &*parameters.as_ptr() };
+        // SAFETY: used while `parameters` is alive.
+        let par = unsafe { parameters.as_ptr() };
+        // SAFETY: as above.
+        let par = unsafe { &*par };
         let extradata = if par.extradata.is_null() {
             Vec::new()
         } else {

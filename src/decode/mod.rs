@@ -7,6 +7,7 @@
 //! in the state of a newly opened one, whatever it decoded before.
 //!
 //! This module reads no files and checks no checksums; packets come from a [`PacketSource`], which has checked them.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod clip;
 pub(crate) mod ffmpeg;
@@ -14,6 +15,8 @@ pub(crate) mod ffmpeg;
 pub(crate) mod fixture_stream;
 mod limits;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod tests;
 
