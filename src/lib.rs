@@ -35,8 +35,9 @@ pub use media::{
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{
-    Batch, Batches, ClipReader, DecodedClip, DecodedFrame, ErrorPolicy, LastBatch, Limit, Loader, LoaderBuilder,
-    LoaderState, LoaderStats, Next, Shuffle, Skipped,
+    Batch, Batches, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame, ErrorPolicy,
+    FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem, Shuffle,
+    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset,
 };
 pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{

@@ -17,6 +17,7 @@ mod assemble;
 mod batch;
 mod batches;
 mod clip;
+mod inspect;
 mod loader;
 mod monitor;
 mod options;
@@ -30,6 +31,10 @@ mod worker;
 pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, Skipped};
 pub use batches::{Batches, Next};
+pub use inspect::{
+    CodecCount, DatasetCheck, DatasetInfo, FpsCount, GopLengths, Problem, SizeCount, VerifyLevel, VerifyOptions,
+    WindowCost, extract_clip, verify_dataset,
+};
 pub use loader::Loader;
 pub use options::{ErrorPolicy, LastBatch, LoaderBuilder, Shuffle};
 pub use schedule::LoaderState;

@@ -1,0 +1,306 @@
+//! Is a dataset sound? Every checksum of every file; and on request every frame, decoded twice: the record from its first
+//! packet on, and each GOP by itself, as a loader would. Both must give the same pictures. Nothing stops at the first
+//! problem: all are listed.
+
+use super::info::frames_per_gop;
+use crate::dataset::Dataset;
+use crate::decode::DecodeLimits;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Crc32c, Manifest, ShardEntry};
+use crate::media::FrameView;
+use crate::pipeline::ClipReader;
+use crate::shard::{Shard, build_index};
+use crate::storage::StorageOptions;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum VerifyLevel {
+    /// All checksums and tables.
+    #[default]
+    Checksums,
+    /// These, and all frames decoded twice and compared.
+    Frames,
+}
+
+/// Options of [`verify_dataset`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct VerifyOptions {
+    /// How deep to look. Default: checksums.
+    pub level: VerifyLevel,
+    /// Shards, then records, looked at a time; 0 is one for every core. Default: 0.
+    pub jobs: usize,
+}
+
+impl VerifyOptions {
+    /// Sets [`Self::level`].
+    #[must_use]
+    pub fn level(mut self, level: VerifyLevel) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets [`Self::jobs`].
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
+        self
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The record's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The byte in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// [`ErrorKind`] in words.
+    pub kind: String,
+    /// What is wrong, in one line.
+    pub reason: String,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self {
+            file: error.path().map(|path| path.display().to_string()),
+            record: error.record().map(str::to_owned),
+            offset: error.offset(),
+            kind: error.kind().as_str().to_owned(),
+            reason: error.report(),
+        }
+    }
+}
+
+/// What [`verify_dataset`] looked at and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DatasetCheck {
+    /// The dataset's folder.
+    pub dataset: String,
+    /// Shards looked at.
+    pub shards: u64,
+    /// Records looked at.
+    pub records: u64,
+    /// Packets whose checksum was compared.
+    pub packets: u64,
+    /// GOPs whose checksum was compared.
+    pub gops: u64,
+    /// Frames decoded and compared; each was decoded at least twice.
+    pub frames: u64,
+    /// Bytes read for checksums.
+    pub bytes: u64,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Checks the dataset in folder `root`. `progress` hears, from several threads, how many of how many shards and records
+/// are done; `cancel` is asked between them.
+///
+/// # Errors
+/// Where there is no manifest that can be read, or the run is cancelled. What is wrong with the dataset is no error here
+/// but listed in [`DatasetCheck::problems`].
+pub fn verify_dataset(
+    root: &Path,
+    options: &VerifyOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<DatasetCheck> {
+    let manifest = Manifest::read(root)?;
+    let check = Mutex::new(DatasetCheck { dataset: root.display().to_string(), ..DatasetCheck::default() });
+    let is_deep = options.level == VerifyLevel::Frames;
+    let num_shards = manifest.shards.len();
+    let total = num_shards as u64 + if is_deep { manifest.rows } else { 0 };
+    let done = AtomicUsize::new(0);
+    let step = || progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, total);
+    in_parallel(
+        options.jobs,
+        num_shards,
+        cancel,
+        || (),
+        |(), number| {
+            if let Some(entry) = manifest.shards.get(number) {
+                check_shard(root, entry, &check);
+            }
+            step();
+        },
+    )?;
+    check_index(root, &manifest, &check);
+    if is_deep {
+        match Dataset::open(root) {
+            Ok(dataset) => {
+                let limits = DecodeLimits::default().max_packets(u64::MAX).max_decoded_frames(u64::MAX).timeout(None);
+                let reader = || ClipReader::new(&dataset, &StorageOptions::default());
+                in_parallel(options.jobs, dataset.len(), cancel, reader, |reader, row| {
+                    let frames = match reader {
+                        Ok(reader) => check_frames(&dataset, reader, row, &limits),
+                        Err(error) => Err(Error::new(error.kind(), error.report())),
+                    };
+                    match frames {
+                        Ok(frames) => lock(&check).frames += frames,
+                        Err(error) => note(&check, &error),
+                    }
+                    step();
+                })?;
+            }
+            Err(error) => note(&check, &error),
+        }
+    }
+    let mut check = check.into_inner().unwrap_or_else(PoisonError::into_inner);
+    check.problems.sort();
+    check.problems.dedup();
+    Ok(check)
+}
+
+fn lock(check: &Mutex<DatasetCheck>) -> std::sync::MutexGuard<'_, DatasetCheck> {
+    check.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note(check: &Mutex<DatasetCheck>, error: &Error) {
+    lock(check).problems.push(Problem::from(error));
+}
+
+/// Calls `work` for every number below `count`, on `jobs` threads, each with its own state.
+fn in_parallel<S>(
+    jobs: usize,
+    count: usize,
+    cancel: &(dyn Fn() -> bool + Sync),
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) + Sync,
+) -> Result<()> {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = if jobs == 0 { cores() } else { jobs };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(count) {
+            scope.spawn(|| {
+                let mut state = state();
+                while !cancel() {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    work(&mut state, number);
+                }
+            });
+        }
+    });
+    if cancel() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
+}
+
+fn check_shard(root: &Path, entry: &ShardEntry, check: &Mutex<DatasetCheck>) {
+    let path = root.join(&entry.file);
+    let shard = match Shard::open(&path) {
+        Ok(shard) => shard,
+        Err(error) => return note(check, &error.with_path(path)),
+    };
+    let report = shard.verify(Some(&entry.blake3));
+    let mut check = lock(check);
+    check.shards += 1;
+    check.records += report.records;
+    check.packets += report.packets;
+    check.gops += report.gops;
+    check.bytes += report.bytes;
+    check.problems.extend(report.problems.iter().map(Problem::from));
+    let found = (shard.len() as u64, shard.file_bytes());
+    if found != (entry.rows, entry.bytes) {
+        let message = format!(
+            "the shard has {} records and {} bytes, the manifest says {} and {}",
+            found.0, found.1, entry.rows, entry.bytes
+        );
+        check.problems.push(Problem::from(&Error::corrupt(message).with_path(&path)));
+    }
+}
+
+/// The index must be the one that the shards give.
+fn check_index(root: &Path, manifest: &Manifest, check: &Mutex<DatasetCheck>) {
+    let path = root.join(&manifest.index.file);
+    let result = std::fs::read(&path).map_err(|e| Error::io("read", &path, e)).and_then(|bytes| {
+        lock(check).bytes += bytes.len() as u64;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        if bytes.len() as u64 != manifest.index.bytes || hash != manifest.index.blake3 {
+            let message = format!("the index has hash {hash}, the manifest says {}", manifest.index.blake3);
+            return Err(Error::corrupt(message));
+        }
+        let shards = manifest.shards.iter().map(|entry| Shard::open(&root.join(&entry.file)));
+        // A shard that cannot be opened has been listed already.
+        match build_index(shards) {
+            Ok(built) if built.bytes != bytes => Err(Error::corrupt("the index says otherwise than the shards")),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = result {
+        note(check, &error.with_path(path));
+    }
+}
+
+/// Decodes a record as a whole and GOP by GOP; returns its number of frames.
+fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, limits: &DecodeLimits) -> Result<u64> {
+    let (shard, stream) = dataset.stream(row)?;
+    let all: Vec<u32> = (0..stream.num_frames() as u32).collect();
+    let mut whole = vec![None; all.len()];
+    reader.for_each_frame(row, &all, limits, &mut |positions, frame| {
+        let crc = frame_crc(frame);
+        for &position in positions {
+            if let Some(place) = whole.get_mut(position as usize) {
+                *place = Some(crc);
+            }
+        }
+        Ok(())
+    })?;
+    let mut by_gop: Vec<Vec<u32>> =
+        frames_per_gop(&stream).into_iter().map(|frames| Vec::with_capacity(frames as usize)).collect();
+    for (frame, &packet) in stream.frame_packets.iter().enumerate() {
+        let gop = stream.gops.partition_point(|gop| gop.first_packet <= packet);
+        if let Some(frames) = gop.checked_sub(1).and_then(|gop| by_gop.get_mut(gop)) {
+            frames.push(frame as u32);
+        }
+    }
+    let mut compared = 0_u64;
+    for frames in by_gop.iter().filter(|frames| !frames.is_empty()) {
+        reader.for_each_frame(row, frames, limits, &mut |positions, view| {
+            let crc = frame_crc(view);
+            for &position in positions {
+                let frame = frames.get(position as usize).copied().unwrap_or(u32::MAX);
+                if whole.get(frame as usize) != Some(&Some(crc)) {
+                    let message =
+                        format!("frame {frame} is another picture when its GOP is decoded alone than in sequence");
+                    let key = shard.key(dataset.row(row)?.row as usize)?;
+                    return Err(Error::corrupt(message).with_record(key).with_path(shard.path()));
+                }
+                compared += 1;
+            }
+            Ok(())
+        })?;
+    }
+    if compared != all.len() as u64 {
+        let message = format!("{compared} of {} frames came out of the decoder", all.len());
+        let key = shard.key(dataset.row(row)?.row as usize)?;
+        return Err(Error::decode(message).with_record(key).with_path(shard.path()));
+    }
+    Ok(compared)
+}
+
+/// CRC32C of all samples, row by row, plane by plane, and of what they are.
+fn frame_crc(frame: &FrameView<'_>) -> u32 {
+    let mut crc = Crc32c::new();
+    crc.update(format!("{} {} {}", frame.format, frame.width, frame.height).as_bytes());
+    for plane in 0..frame.format.num_planes() {
+        let (_, rows) = frame.format.plane_size(plane, frame.width, frame.height);
+        for row in 0..rows {
+            crc.update(frame.row(plane, row));
+        }
+    }
+    crc.value()
+}
