@@ -80,7 +80,7 @@ pub fn convert(
     let up_to_date = open.is_empty() && commit::is_published(&out, &units);
     if !up_to_date {
         if cancel() {
-            return Err(Error::new(ErrorKind::Closed, "interrupted").with_path(out.root()));
+            return Err(Error::new(ErrorKind::Closed, "interrupted while converting").with_path(out.root()));
         }
         progress.event(ConvertEvent::Committing);
         commit::commit(&out, &plan, &units)?;

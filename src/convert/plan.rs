@@ -233,7 +233,7 @@ fn durations<'a>(
         }
     });
     if cancel() {
-        return Err(Error::new(ErrorKind::Closed, "interrupted while planning"));
+        return Err(Error::new(ErrorKind::Closed, "interrupted while converting"));
     }
     Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }

@@ -241,7 +241,7 @@ impl Run<'_> {
         let mut board = self.board();
         loop {
             if (self.cancel)() {
-                return Err(Error::new(ErrorKind::Closed, "interrupted").with_path(self.out.root()));
+                return Err(Error::new(ErrorKind::Closed, "interrupted while converting").with_path(self.out.root()));
             }
             if let Some(error) = board.fatal.take() {
                 return Err(error);

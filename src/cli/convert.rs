@@ -1,0 +1,195 @@
+//! `framefeed convert`.
+
+use super::units::{bytes, count, grouped, hours, parse_bytes};
+use super::{Ending, output, signal};
+use clap::{Args, ValueEnum};
+use framefeed::{
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnError, Profile, Result, convert,
+};
+use indicatif::ProgressBar;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Failures, warnings and re-encoded clips shown in the summary; --json has all.
+const SHOWN: usize = 20;
+
+/// Convert videos into a dataset, or go on where a conversion stopped.
+///
+/// Packets are copied, not re-encoded; a codec that MP4 cannot hold is re-encoded to visually lossless H.264, and
+/// reported. Beside x.mp4, x.json is its metadata and x.txt its caption. Run again with the same sources and options, the
+/// command converts what is missing: nothing, once it has succeeded.
+#[derive(Args)]
+pub(super) struct ConvertArgs {
+    /// Files, folders, globs, or lists (.csv, .jsonl, .parquet).
+    ///
+    /// A folder is searched to the bottom for videos. A list has a column `path` (or `video`, or `file`), relative to the
+    /// list's folder, and may have `start` and `end` (seconds, or hours:minutes:seconds, after the first frame), `key`,
+    /// `caption`, and further columns, which are kept with the clip. A cut has exactly the frames with start <= time < end.
+    #[arg(required = true, value_name = "SRC")]
+    sources: Vec<PathBuf>,
+
+    /// Folder of the dataset: missing, empty, or left by an earlier run of this command.
+    #[arg(short, long, value_name = "DATASET")]
+    out: PathBuf,
+
+    /// How videos get into the shards. `copy` stores their packets as they are.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
+    profile: ProfileArg,
+
+    /// Cut every video (or cut) into pieces of this many seconds. Default: not at all.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    split_seconds: Option<f64>,
+
+    /// Size of a shard, estimated from the sizes of its sources: 512MiB, 2GB. Larger ones suit object stores, smaller ones
+    /// small datasets.
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    shard_size: u64,
+
+    /// Clips converted at a time; 0 is one for every core.
+    #[arg(short, long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=4096))]
+    jobs: u16,
+
+    /// Seed of the order of the clips over the shards. The clips of one video are spread.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// How thoroughly each clip is proved: `full` decodes it twice, once GOP by GOP; `fast` once.
+    #[arg(long, value_enum, default_value_t = CheckArg::Full)]
+    check: CheckArg,
+
+    /// What to do with a video or list row that cannot be converted: leave it out and list it, or stop without a dataset.
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = OnErrorArg::Skip)]
+    on_error: OnErrorArg,
+
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileArg {
+    Copy,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CheckArg {
+    Full,
+    Fast,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnErrorArg {
+    Skip,
+    Fail,
+}
+
+fn parse_seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.01 => Ok(seconds),
+        _ => Err("expected seconds, 0.01 or more".to_owned()),
+    }
+}
+
+pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
+    signal::listen();
+    let options = ConvertOptions::new(args.sources.iter().cloned(), &args.out)
+        .profile(match args.profile {
+            ProfileArg::Copy => Profile::Copy,
+        })
+        .split_seconds(args.split_seconds)
+        .shard_bytes(args.shard_size)
+        .jobs(usize::from(args.jobs))
+        .seed(args.seed)
+        .check(match args.check {
+            CheckArg::Full => CheckLevel::Full,
+            CheckArg::Fast => CheckLevel::Fast,
+        })
+        .on_error(match args.on_error {
+            OnErrorArg::Skip => OnError::Skip,
+            OnErrorArg::Fail => OnError::Fail,
+        });
+    let bar = Bar(output::progress_bar("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {prefix}"));
+    let result = convert(&options, &bar, &signal::is_asked_to_stop);
+    bar.0.finish_and_clear();
+    let report = result?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&summary(&report))?;
+    }
+    Ok(Ending::Good)
+}
+
+/// The progress bar: bytes of the sources, because clips differ.
+struct Bar(ProgressBar);
+
+impl ConvertProgress for Bar {
+    fn event(&self, event: ConvertEvent<'_>) {
+        let bar = &self.0;
+        match event {
+            ConvertEvent::Planning => bar.set_message("planning"),
+            ConvertEvent::Planned { clips, bytes, reused_clips, reused_bytes, .. } => {
+                bar.set_length(bytes);
+                bar.set_position(reused_bytes);
+                bar.reset_eta();
+                bar.reset_elapsed();
+                bar.set_message(format!("{} to convert", count(clips - reused_clips, "clip")));
+            }
+            ConvertEvent::ClipDone { bytes, failure, .. } => {
+                bar.inc(bytes);
+                if let Some(failure) = failure {
+                    bar.set_prefix(format!("(left out: {})", failure.source));
+                }
+            }
+            ConvertEvent::Committing => bar.set_message("publishing"),
+            _ => {}
+        }
+    }
+}
+
+fn summary(report: &ConvertReport) -> String {
+    let mut text = String::new();
+    let state = if report.up_to_date { "up to date: " } else { "" };
+    let _ = writeln!(
+        text,
+        "{state}{} from {} in {}: {}, {}, {} in {}",
+        count(report.clips, "clip"),
+        count(report.sources, "source"),
+        report.dataset,
+        count(report.frames, "frame"),
+        hours(report.hours),
+        bytes(report.bytes_out),
+        count(report.shards, "shard"),
+    );
+    if !report.up_to_date {
+        let _ = writeln!(
+            text,
+            "converted {}, found {} converted by earlier runs; {} of sources in {:.1} s",
+            grouped(report.clips_converted),
+            grouped(report.clips_reused),
+            bytes(report.bytes_in),
+            report.wall_seconds,
+        );
+    }
+    section(&mut text, "re-encoded", report.reencoded.iter().map(|clip| format!("{}: {}", clip.key, clip.reason)));
+    section(
+        &mut text,
+        "left out",
+        report.failed.iter().map(|failure| format!("{}: {}: {}", failure.source, failure.kind, failure.reason)),
+    );
+    section(&mut text, "to know", report.warnings.iter().cloned());
+    text
+}
+
+fn section(text: &mut String, title: &str, lines: impl ExactSizeIterator<Item = String>) {
+    let total = lines.len();
+    if total > 0 {
+        let _ = writeln!(text, "{title} ({}):", grouped(total as u64));
+    }
+    for line in lines.take(SHOWN) {
+        let _ = writeln!(text, "  {line}");
+    }
+    if total > SHOWN {
+        let _ = writeln!(text, "  ... and {} more; --json lists all", grouped((total - SHOWN) as u64));
+    }
+}

@@ -1,0 +1,88 @@
+//! `framefeed info`.
+
+use super::units::{bytes, count, grouped, hours};
+use super::{Ending, output};
+use clap::Args;
+use framefeed::{Dataset, DatasetInfo, Result, Window};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Sizes and rates shown; --json has all.
+const SHOWN: usize = 8;
+
+/// Say what is in a dataset, and what reading a window of frames from it costs.
+#[derive(Args)]
+pub(super) struct InfoArgs {
+    /// Folder of the dataset.
+    dataset: PathBuf,
+
+    /// Frames of the window whose cost is estimated.
+    #[arg(long, value_name = "FRAMES", default_value_t = 16)]
+    window: u32,
+
+    /// From one frame of the window to the next, in frames of the clip.
+    #[arg(long, value_name = "FRAMES", default_value_t = 4)]
+    stride: u32,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &InfoArgs) -> Result<Ending> {
+    let window = Window::strided(args.window, args.stride);
+    window.check()?;
+    let info = DatasetInfo::gather(&Dataset::open(&args.dataset)?, window)?;
+    if args.json {
+        output::print_json(&info)?;
+    } else {
+        output::print(&table(&info, args))?;
+    }
+    Ok(Ending::Good)
+}
+
+fn table(info: &DatasetInfo, args: &InfoArgs) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<8} {value}");
+    };
+    line("dataset", format!("{} ({}, format {})", info.dataset, info.created_by, info.format_version));
+    line("clips", format!("{} in {}", grouped(info.clips), count(info.shards, "shard")));
+    line("frames", format!("{}, {}", grouped(info.frames), hours(info.hours)));
+    line("bytes", format!("{}, of which video {}", bytes(info.bytes), bytes(info.video_bytes)));
+    let codecs = info
+        .codecs
+        .iter()
+        .map(|c| format!("{} {} ({}, {})", c.codec, c.pixel_format, count(c.clips, "clip"), hours(c.hours)));
+    line("codecs", list(codecs));
+    line("sizes", list(info.sizes.iter().map(|s| format!("{}x{} ({})", s.width, s.height, grouped(s.clips)))));
+    line("fps", list(info.fps.iter().map(|f| format!("{} ({})", f.fps, grouped(f.clips)))));
+    if !info.columns.is_empty() {
+        line("columns", info.columns.join(", "));
+    }
+    if let Some(gop) = info.gop_frames {
+        let sampled = count(info.sampled_clips, "clip");
+        line("GOPs", format!("{} to {} frames, median {} (of {sampled})", gop.min, gop.max, gop.median));
+    }
+    let name = format!("{} frames, stride {}", args.window, args.stride);
+    let cost = match info.window {
+        Some(cost) => format!(
+            "{name}: {:.2} frames decoded per frame delivered, {:.2} bytes read per byte needed; {} too short",
+            cost.decode_amplification,
+            cost.read_amplification,
+            count(cost.clips_too_short, "clip"),
+        ),
+        None => format!("{name}: no clip is long enough"),
+    };
+    line("window", cost);
+    text
+}
+
+fn list(entries: impl ExactSizeIterator<Item = String>) -> String {
+    let total = entries.len();
+    let mut text = entries.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if total > SHOWN {
+        let _ = write!(text, ", and {} more", total - SHOWN);
+    }
+    text
+}

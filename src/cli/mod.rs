@@ -1,0 +1,114 @@
+//! Arguments, dispatch, exit codes. Data goes to stdout, everything else to stderr. Exit 0: done; 1: failed, or problems
+//! were found; 2: wrong usage; 130: interrupted.
+
+mod convert;
+mod extract;
+mod info;
+mod output;
+mod signal;
+mod units;
+mod verify;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Turns a collection of videos into shards that training jobs stream from.
+#[derive(Parser)]
+#[command(
+    name = "framefeed",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  framefeed convert videos/ --out data/              every video of a folder, without re-encoding
+  framefeed convert clips.csv --out data/            the cuts that a list names (path, start, end, caption, ...)
+  framefeed info data/                               what is in it, and what reading a window costs
+  framefeed verify data/ --decode                    every checksum and every frame
+  framefeed extract data/ some/key -o clip.mp4       one clip back, as a playable file
+
+Then, in Python: framefeed.Dataset(\"data/\"), framefeed.torch.DataLoader(...).
+`framefeed <command> --help` says more. Messages go to stderr, results to stdout.
+Exit status: 0 done, 1 failed or problems found, 2 wrong usage, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Args)]
+struct Global {
+    /// Say more on stderr: -v what is decided, -vv each step. `FRAMEFEED_LOG=framefeed=debug` does the same.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Convert videos into a dataset, or go on where a conversion stopped.
+    Convert(convert::ConvertArgs),
+    /// Say what is in a dataset: counts, hours, codecs, sizes, GOPs, the cost of a window.
+    Info(info::InfoArgs),
+    /// Check a dataset: every checksum, and on request every frame.
+    Verify(verify::VerifyArgs),
+    /// Write one clip as a playable MP4.
+    Extract(extract::ExtractArgs),
+}
+
+/// How a command ended, besides with an error.
+enum Ending {
+    /// As wanted.
+    Good,
+    /// It did its work and found something wrong.
+    Problems,
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse(); // exits with 2 itself
+    start_log(cli.global.verbose);
+    let result = match cli.command {
+        Command::Convert(args) => convert::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Extract(args) => extract::run(&args),
+    };
+    match result {
+        Ok(Ending::Good) => ExitCode::SUCCESS,
+        Ok(Ending::Problems) => ExitCode::FAILURE,
+        Err(error) => output::fail(&error),
+    }
+}
+
+fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "error",
+        1 => "framefeed=info,warn",
+        2 => "framefeed=debug,info",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("FRAMEFEED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}
