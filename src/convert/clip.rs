@@ -1,6 +1,9 @@
 //! One clip of one source, stored as a playable MP4 with its tables: the media side of conversion.
 
-use crate::{Error, Result, StreamInfo};
+use super::reading::{Reading, named};
+use super::source::Source;
+use crate::media::StreamInfo;
+use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 /// How thoroughly a converted clip is proved before it is stored.
@@ -66,12 +69,68 @@ pub struct ClipOutput {
 
 /// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
 pub fn probe(path: &Path) -> Result<SourceInfo> {
-    Err(Error::unsupported("probe is being built").with_path(path))
+    let source = Source::open(path)?;
+    Ok(SourceInfo {
+        duration_seconds: source.duration_seconds,
+        stream_index: source.index,
+        num_video_streams: source.num_video_streams,
+        codec: source.facts.codec.clone(),
+        width: source.facts.width,
+        height: source.facts.height,
+        file_bytes: source.file_bytes,
+        bit_rate: source.facts.bit_rate,
+    })
 }
 
 /// Stores the frames of `request` at `mp4_path`, which is created or overwritten. `cancel` is asked often; when it
 /// returns true the call ends with [`crate::ErrorKind::Closed`].
 pub fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<ClipOutput> {
-    let _ = (mp4_path, cancel);
-    Err(Error::unsupported("convert_clip is being built").with_path(&request.source))
+    check_times(request)?;
+    let path = &request.source;
+    let mut source = Source::open(path)?;
+    if !source.facts.decodable {
+        return Err(Error::unsupported(format!("this FFmpeg has no decoder for {}", named(&source))).with_path(path));
+    }
+    let reading = Reading::of(&mut source, request, mp4_path, cancel)?;
+    let mut warnings = reading.warnings(&source);
+    let mut reason = reading.not_copyable(&source.facts.codec);
+    let mut finished = None;
+    if reason.is_none() {
+        match reading.copy(&source, mp4_path, request, cancel) {
+            Ok(copied) => finished = Some(copied),
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Decode) => {
+                reason = Some(format!("its packets do not play the same from an MP4: {}", error.message()));
+            }
+            Err(error) => return Err(error.with_path(path)),
+        }
+    }
+    let finished = match finished {
+        Some(finished) => finished,
+        None => reading.reencode(path, mp4_path, request, cancel).map_err(|error| error.with_path(path))?,
+    };
+    if finished.merged_gops > 0 {
+        warnings.push(format!("{} keyframes are none: decoding cannot start there", finished.merged_gops));
+    }
+    Ok(ClipOutput {
+        stream: finished.stream,
+        bytes: finished.bytes,
+        reencoded: reason,
+        warnings,
+        stream_index: source.index,
+    })
+}
+
+fn check_times(request: &ClipRequest) -> Result<()> {
+    let times = [("start", request.start), ("end", request.end)];
+    for (name, time) in times {
+        if time.is_some_and(|time| !time.is_finite() || time < 0.0) {
+            return Err(Error::invalid(format!("{name} must be a number of seconds, at least 0")));
+        }
+    }
+    if let (start, Some(end)) = (request.start.unwrap_or(0.0), request.end)
+        && end <= start
+    {
+        return Err(Error::invalid(format!("cut from {start} s to {end} s is empty")).with_path(&request.source));
+    }
+    Ok(())
 }

@@ -1,0 +1,436 @@
+//! The few things of FFmpeg that the safe wrappers do not offer, behind safe functions and owning types: opening a source,
+//! what a stream says of itself, a decoder as the ffmpeg command opens it, facts of decoded frames, the MP4 muxer's streams.
+//! No raw pointer leaves this file.
+#![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
+
+use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
+use crate::{Error, Result};
+use ffmpeg_next::{self as av, ffi};
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Once;
+use std::time::Instant;
+
+thread_local! {
+    /// The first complaint of FFmpeg on this thread since [`begin_messages`].
+    static FIRST_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Keeps FFmpeg's messages off stderr; errors are remembered per thread, see [`first_message`].
+///
+/// # Safety
+/// Called by FFmpeg alone, with a format and its arguments that belong together.
+unsafe extern "C" fn remember(
+    context: *mut libc::c_void,
+    level: libc::c_int,
+    format: *const libc::c_char,
+    arguments: *mut ffi::__va_list_tag,
+) {
+    if level > ffi::AV_LOG_ERROR {
+        return;
+    }
+    // `try_with`: FFmpeg may speak while the thread's variables are being torn down.
+    let wanted = FIRST_MESSAGE.try_with(|slot| slot.try_borrow().is_ok_and(|slot| slot.is_none()));
+    if !wanted.unwrap_or(false) {
+        return;
+    }
+    let mut line = [0_u8; 512];
+    let mut prefix = 0;
+    let (buffer, size) = (line.as_mut_ptr().cast(), line.len() as libc::c_int);
+    // SAFETY: format and arguments are FFmpeg's own pair; the buffer is `size` bytes long.
+    unsafe { ffi::av_log_format_line2(context, level, format, arguments, buffer, size, &raw mut prefix) };
+    let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
+    let text = String::from_utf8_lossy(line.get(..end).unwrap_or_default()).trim().to_owned();
+    let _ = FIRST_MESSAGE.try_with(|slot| {
+        if let Ok(mut slot) = slot.try_borrow_mut() {
+            *slot = Some(text);
+        }
+    });
+}
+
+/// Prepares FFmpeg for this process, once.
+pub(super) fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = av::init();
+        // SAFETY: the callback is a function of this program and lives for ever.
+        unsafe { ffi::av_log_set_callback(Some(remember)) };
+    });
+}
+
+/// Forgets what FFmpeg said on this thread.
+pub(super) fn begin_messages() {
+    FIRST_MESSAGE.with(|slot| *slot.borrow_mut() = None);
+}
+
+/// What FFmpeg complained of first on this thread since [`begin_messages`].
+pub(super) fn first_message() -> Option<String> {
+    FIRST_MESSAGE.with(|slot| slot.borrow().clone())
+}
+
+/// What FFmpeg complained of, or else the words of its error code.
+pub(super) fn message_of(error: av::Error) -> String {
+    first_message().unwrap_or_else(|| error.to_string())
+}
+
+/// Opens `path` as the ffmpeg command does, with its defaults; blocking reads end at `deadline`.
+pub(super) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool) -> Result<av::format::context::Input> {
+    init();
+    begin_messages();
+    let name = path.to_str().ok_or_else(|| Error::unsupported("path is not valid UTF-8").with_path(path))?;
+    let mut options = av::Dictionary::new();
+    // As the ffmpeg command does for transport streams; other demuxers ignore it.
+    options.set("scan_all_pmts", "1");
+    // A playlist may name other files, nothing on a network.
+    options.set("protocol_whitelist", "file,crypto,data");
+    if ignore_edit_list {
+        options.set("ignore_editlist", "1");
+    }
+    // `file:` keeps names with a colon from being taken for a protocol.
+    let url = format!("file:{name}");
+    let interrupt = move || Instant::now() > deadline;
+    av::format::input_with_interrupt_and_dictionary(&url, interrupt, options)
+        .map_err(|error| Error::decode(message_of(error)).with_path(path))
+}
+
+/// What a stream says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct StreamFacts {
+    /// FFmpeg's name of the codec.
+    pub(super) codec: String,
+    /// FourCC in the container, 0 where there is none.
+    pub(super) tag: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) extradata: Vec<u8>,
+    pub(super) profile: Option<i32>,
+    pub(super) bit_rate: Option<u64>,
+    /// Decode delay that the container or the probing found.
+    pub(super) video_delay: u8,
+    pub(super) color: ColorTags,
+    pub(super) display_matrix: Option<[i32; 9]>,
+    pub(super) attached_picture: bool,
+    /// A decoder exists.
+    pub(super) decodable: bool,
+}
+
+/// Colour as tagged: code points of H.273, and FFmpeg's range and chroma location numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ColorTags {
+    pub(super) matrix: u32,
+    pub(super) primaries: u32,
+    pub(super) transfer: u32,
+    /// 0 unknown, 1 limited, 2 full.
+    pub(super) range: u32,
+    /// 0 unknown, 1 left, 2 center, 3 topleft, 4 top, 5 bottomleft, 6 bottom.
+    pub(super) chroma_location: u32,
+}
+
+fn matrix_from(bytes: &[u8]) -> Option<[i32; 9]> {
+    let mut matrix = [0; 9];
+    for (value, chunk) in matrix.iter_mut().zip(bytes.chunks_exact(4)) {
+        *value = i32::from_ne_bytes(chunk.try_into().ok()?);
+    }
+    (bytes.len() >= 36).then_some(matrix)
+}
+
+/// Reads what `stream` says of itself.
+pub(super) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFacts {
+    let parameters = stream.parameters();
+    // SAFETY: the pointer is valid as long as `parameters`.
+    let pointer = unsafe { parameters.as_ptr() };
+    // SAFETY: as above; nobody writes to it meanwhile.
+    let par = unsafe { &*pointer };
+    let extradata = if par.extradata.is_null() || par.extradata_size <= 0 {
+        Vec::new()
+    } else {
+        // SAFETY: FFmpeg keeps `extradata_size` bytes there.
+        unsafe { std::slice::from_raw_parts(par.extradata, par.extradata_size as usize) }.to_vec()
+    };
+    let id = parameters.id();
+    StreamFacts {
+        codec: id.name().to_owned(),
+        tag: par.codec_tag,
+        width: u32::try_from(par.width).unwrap_or(0),
+        height: u32::try_from(par.height).unwrap_or(0),
+        extradata,
+        profile: (par.profile != ffi::FF_PROFILE_UNKNOWN).then_some(par.profile),
+        bit_rate: u64::try_from(par.bit_rate).ok().filter(|&rate| rate > 0),
+        video_delay: u8::try_from(par.video_delay).unwrap_or(0),
+        color: ColorTags {
+            matrix: par.color_space as u32,
+            primaries: par.color_primaries as u32,
+            transfer: par.color_trc as u32,
+            range: par.color_range as u32,
+            chroma_location: par.chroma_location as u32,
+        },
+        display_matrix: stream
+            .side_data()
+            .find(|data| data.kind() == av::codec::packet::side_data::Type::DisplayMatrix)
+            .and_then(|data| matrix_from(data.data())),
+        attached_picture: stream.disposition().contains(av::format::stream::Disposition::ATTACHED_PIC),
+        decodable: av::decoder::find(id).is_some(),
+    }
+}
+
+/// Makes the demuxer pass over every stream but `wanted`.
+pub(super) fn discard_others(input: &mut av::format::context::Input, wanted: usize) {
+    for index in 0..input.streams().count() {
+        if index != wanted
+            && let Some(mut stream) = input.stream_mut(index)
+        {
+            // SAFETY: the stream belongs to `input`, which is borrowed mutably.
+            let pointer = unsafe { stream.as_mut_ptr() };
+            // SAFETY: as above.
+            let raw = unsafe { &mut *pointer };
+            raw.discard = ffi::AVDiscard::AVDISCARD_ALL;
+        }
+    }
+}
+
+/// True where the container gives no timestamps at all (raw elementary streams), so that it cannot be searched by time.
+pub(super) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
+    // SAFETY: the context is alive.
+    let pointer = unsafe { input.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    // SAFETY: an opened context has its input format for ever.
+    let format = unsafe { &*raw.iformat };
+    format.flags & (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX) == (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
+        || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
+}
+
+/// Moves to a place from which everything at and after `ticks` of stream `index` can be read.
+pub(super) fn seek_before(input: &mut av::format::context::Input, index: usize, ticks: i64) -> bool {
+    // SAFETY: the context is alive and borrowed mutably.
+    let pointer = unsafe { input.as_mut_ptr() };
+    // SAFETY: as above; `index` was given by this context.
+    unsafe { ffi::avformat_seek_file(pointer, index as libc::c_int, i64::MIN, ticks, ticks, 0) >= 0 }
+}
+
+/// All flags of a packet, also those that the wrapper hides.
+pub(super) fn packet_flags(packet: &av::Packet) -> i32 {
+    use av::codec::packet::Ref as _;
+    // SAFETY: the packet is alive.
+    let pointer = unsafe { packet.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    raw.flags
+}
+
+/// Sets all flags of a packet.
+pub(super) fn set_packet_flags(packet: &mut av::Packet, flags: i32) {
+    use av::codec::packet::Mut as _;
+    // SAFETY: the packet is alive and borrowed mutably.
+    let pointer = unsafe { packet.as_mut_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &mut *pointer };
+    raw.flags = flags;
+}
+
+/// A decoder opened as the ffmpeg command opens it, on one thread.
+pub(super) struct Decoder {
+    inner: av::decoder::Video,
+}
+
+impl Decoder {
+    /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back.
+    pub(super) fn new(parameters: &av::codec::Parameters, time_base: av::Rational, delay: u8) -> Result<Self> {
+        let mut context =
+            av::codec::Context::from_parameters(parameters.clone()).map_err(|error| Error::decode(message_of(error)))?;
+        // SAFETY: the context is alive and borrowed mutably.
+        let pointer = unsafe { context.as_mut_ptr() };
+        // SAFETY: as above.
+        let raw = unsafe { &mut *pointer };
+        raw.thread_count = 1;
+        raw.has_b_frames = raw.has_b_frames.max(i32::from(delay));
+        raw.max_pixels = MAX_PIXELS;
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(time_base);
+        let inner = decoder.video().map_err(|error| match error {
+            av::Error::DecoderNotFound => Error::unsupported("this FFmpeg has no decoder for the codec"),
+            other => Error::decode(format!("cannot open the decoder: {}", message_of(other))),
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// Feeds a packet; its pts comes back as its frame's pts.
+    pub(super) fn send(&mut self, packet: &av::Packet) -> std::result::Result<(), av::Error> {
+        self.inner.send_packet(packet)
+    }
+
+    /// Says that no packet follows.
+    pub(super) fn finish(&mut self) {
+        let _ = self.inner.send_eof();
+    }
+
+    /// The next frame; `None` where the decoder needs more packets or has ended.
+    pub(super) fn receive(&mut self, frame: &mut av::frame::Video) -> std::result::Result<bool, av::Error> {
+        match self.inner.receive_frame(frame) {
+            Ok(()) => Ok(true),
+            Err(av::Error::Eof) => Ok(false),
+            Err(av::Error::Other { errno }) if errno == libc::EAGAIN => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many frames the decoder holds back by now.
+    pub(super) fn delay(&self) -> u8 {
+        // SAFETY: the context is alive.
+        let pointer = unsafe { self.inner.as_ptr() };
+        // SAFETY: as above.
+        let raw = unsafe { &*pointer };
+        u8::try_from(raw.has_b_frames).unwrap_or(0)
+    }
+}
+
+/// Pictures beyond that many pixels are refused (16384 x 16384).
+const MAX_PIXELS: i64 = 1 << 28;
+
+/// What a decoded frame says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FrameFacts {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// FFmpeg's name of the pixel format.
+    pub(super) format: String,
+    pub(super) color: ColorTags,
+    pub(super) display_matrix: Option<[i32; 9]>,
+}
+
+/// Reads what `frame` says of itself.
+pub(super) fn frame_facts(frame: &av::frame::Video) -> FrameFacts {
+    // SAFETY: the frame is alive.
+    let pointer = unsafe { frame.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    FrameFacts {
+        width: frame.width(),
+        height: frame.height(),
+        format: pixel_name(frame).to_owned(),
+        color: ColorTags {
+            matrix: raw.colorspace as u32,
+            primaries: raw.color_primaries as u32,
+            transfer: raw.color_trc as u32,
+            range: raw.color_range as u32,
+            chroma_location: raw.chroma_location as u32,
+        },
+        display_matrix: frame
+            .side_data(av::frame::side_data::Type::DisplayMatrix)
+            .and_then(|data| matrix_from(data.data())),
+    }
+}
+
+/// FFmpeg's name of a frame's pixel format.
+pub(super) fn pixel_name(frame: &av::frame::Video) -> &'static str {
+    frame.format().descriptor().map_or("unknown", av::format::pixel::Descriptor::name)
+}
+
+/// The sample aspect ratio that ffmpeg uses for a frame of that stream, 0/1 where nobody says.
+pub(super) fn sample_aspect(
+    input: &mut av::format::context::Input,
+    index: usize,
+    frame: &mut av::frame::Video,
+) -> (i32, i32) {
+    let Some(mut stream) = input.stream_mut(index) else { return (0, 1) };
+    // SAFETY: the stream is alive and borrowed mutably.
+    let stream = unsafe { stream.as_mut_ptr() };
+    // SAFETY: the frame is alive and borrowed mutably.
+    let frame = unsafe { frame.as_mut_ptr() };
+    // SAFETY: both are alive; the function reads them and does not use the context.
+    let ratio = unsafe { ffi::av_guess_sample_aspect_ratio(std::ptr::null_mut(), stream, frame) };
+    (ratio.num, ratio.den)
+}
+
+/// The frame's planes as our own view; `None` where the format is not planar.
+pub(super) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
+    let format = PixelFormat::parse(pixel_name(frame))?;
+    let mut planes = [PlaneView { data: &[], stride: 0 }; 3];
+    for (index, plane) in planes.iter_mut().enumerate().take(format.num_planes()) {
+        if index >= frame.planes() {
+            return None;
+        }
+        *plane = PlaneView { data: frame.data(index), stride: frame.stride(index) };
+    }
+    Some(FrameView { format, width: frame.width(), height: frame.height(), planes })
+}
+
+/// What an MP4 track says of its pictures besides the decoder configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrackFacts {
+    pub(super) sample_aspect: (i32, i32),
+    pub(super) display_matrix: Option<[i32; 9]>,
+}
+
+/// Adds a video track with those parameters to an MP4 that is about to be written.
+pub(super) fn add_track(
+    output: &mut av::format::context::Output,
+    parameters: &av::codec::Parameters,
+    time_base: av::Rational,
+    facts: &TrackFacts,
+) -> Result<()> {
+    let mut stream = output
+        .add_stream(av::encoder::find(av::codec::Id::None))
+        .map_err(|error| Error::unsupported(format!("cannot add a track: {error}")))?;
+    stream.set_parameters(parameters.clone());
+    stream.set_time_base(time_base);
+    // SAFETY: the stream is alive and borrowed mutably.
+    let pointer = unsafe { stream.as_mut_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &mut *pointer };
+    let ratio = ffi::AVRational { num: facts.sample_aspect.0, den: facts.sample_aspect.1.max(1) };
+    raw.sample_aspect_ratio = ratio;
+    // SAFETY: every stream owns its parameters.
+    let par = unsafe { &mut *raw.codecpar };
+    par.sample_aspect_ratio = ratio;
+    // The muxer chooses the tag of MP4; the source's may be another container's.
+    par.codec_tag = 0;
+    if let Some(matrix) = facts.display_matrix {
+        add_display_matrix(pointer, &matrix)?;
+    }
+    Ok(())
+}
+
+fn add_display_matrix(stream: *mut ffi::AVStream, matrix: &[i32; 9]) -> Result<()> {
+    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    // SAFETY: the caller holds the stream mutably; FFmpeg allocates 36 bytes and keeps them.
+    let bytes = unsafe { ffi::av_stream_new_side_data(stream, kind, 36) };
+    if bytes.is_null() {
+        return Err(Error::new(crate::ErrorKind::OutOfMemory, "no memory for the display matrix"));
+    }
+    // SAFETY: 36 bytes were just allocated there.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(bytes, 36) };
+    for (chunk, value) in bytes.chunks_exact_mut(4).zip(matrix) {
+        chunk.copy_from_slice(&value.to_ne_bytes());
+    }
+    Ok(())
+}
+
+/// Gives an encoder its colour tags and pixel shape, one thread, and bit-exact output with global headers.
+pub(super) fn set_encoder_tags(encoder: &mut av::encoder::video::Video, color: ColorSpec, sample_aspect: (i32, i32)) {
+    encoder.set_colorspace(av::color::Space::from(space(color.matrix)));
+    // SAFETY: the context is alive and borrowed mutably.
+    let pointer = unsafe { encoder.as_mut_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &mut *pointer };
+    raw.sample_aspect_ratio = ffi::AVRational { num: sample_aspect.0, den: sample_aspect.1.max(1) };
+    raw.thread_count = 1;
+    raw.color_range = match color.range {
+        ColorRange::Limited => ffi::AVColorRange::AVCOL_RANGE_MPEG,
+        ColorRange::Full => ffi::AVColorRange::AVCOL_RANGE_JPEG,
+    };
+    raw.flags |= (ffi::AV_CODEC_FLAG_BITEXACT | ffi::AV_CODEC_FLAG_GLOBAL_HEADER) as i32;
+}
+
+/// FFmpeg's matrix of that code point; unspecified for those that records of ours rarely have.
+fn space(code: u8) -> ffi::AVColorSpace {
+    match code {
+        1 => ffi::AVColorSpace::AVCOL_SPC_BT709,
+        4 => ffi::AVColorSpace::AVCOL_SPC_FCC,
+        5 => ffi::AVColorSpace::AVCOL_SPC_BT470BG,
+        6 => ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
+        7 => ffi::AVColorSpace::AVCOL_SPC_SMPTE240M,
+        9 => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
+        _ => ffi::AVColorSpace::AVCOL_SPC_UNSPECIFIED,
+    }
+}

@@ -1,0 +1,100 @@
+//! What the bits of a packet say about it: whether decoding can start there, whether others refer to it, whether it leads.
+//! Pure functions over bytes; whatever they cannot read is simply not confirmed. No decoder, no container.
+
+mod av1;
+mod hevc;
+mod mpeg;
+mod nal;
+mod vp9;
+
+use crate::media::Codec;
+
+/// What the bits of one packet say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PictureFacts {
+    /// Decoding can start here (IDR, CRA, BLA, key frame, I picture with its headers).
+    pub(super) random_access: bool,
+    /// No other picture refers to it, as far as this packet says; see `temporal_id`.
+    pub(super) disposable: bool,
+    /// Shown before the random access point that it follows, and refers to pictures before that.
+    pub(super) leading: Leading,
+    /// HEVC's temporal sub-layer: only pictures of the highest one can be dropped.
+    pub(super) temporal_id: u8,
+}
+
+/// How a packet stands to the random access point that it follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Leading {
+    /// It ends the run of leading pictures.
+    #[default]
+    No,
+    /// It leads where no picture but such ones stand between it and the random access point (B pictures of MPEG).
+    UntilAnchor,
+    /// It says itself that it leads (RASL pictures of HEVC).
+    Always,
+}
+
+/// Reads packets of one codec.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scanner {
+    codec: Codec,
+    /// Bytes of a NAL unit's length, 0 where NAL units are separated by start codes.
+    nal_length: u8,
+}
+
+impl Scanner {
+    /// For packets of a stream with that decoder configuration.
+    pub(super) fn new(codec: Codec, extradata: &[u8]) -> Self {
+        let nal_length = match codec {
+            // `avcC` and `hvcC` start with a version of 1; start codes with a zero.
+            Codec::H264 if extradata.first() == Some(&1) => extradata.get(4).map_or(4, |byte| (byte & 3) + 1),
+            Codec::Hevc if extradata.first() == Some(&1) => extradata.get(21).map_or(4, |byte| (byte & 3) + 1),
+            _ => 0,
+        };
+        Self { codec, nal_length }
+    }
+
+    /// What `packet` says of itself.
+    pub(super) fn scan(self, packet: &[u8]) -> PictureFacts {
+        match self.codec {
+            Codec::H264 => nal::scan_h264(nal::units(packet, self.nal_length)),
+            Codec::Hevc => hevc::scan(nal::units(packet, self.nal_length)),
+            Codec::Mpeg1 | Codec::Mpeg2 => mpeg::scan_mpeg12(packet),
+            Codec::Mpeg4 => mpeg::scan_mpeg4(packet),
+            Codec::Vp9 => vp9::scan(packet),
+            Codec::Av1 => av1::scan(packet),
+            Codec::Mjpeg => PictureFacts { random_access: packet.starts_with(&[0xff, 0xd8]), ..PictureFacts::default() },
+            Codec::Png => {
+                PictureFacts { random_access: packet.starts_with(b"\x89PNG\r\n\x1a\n"), ..PictureFacts::default() }
+            }
+            _ => PictureFacts::default(),
+        }
+    }
+}
+
+/// Bits of a byte string, most significant first; `None` past the end.
+#[derive(Debug, Clone)]
+struct Bits<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Bits<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    fn take(&mut self, count: usize) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self.bytes.get(self.position / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - self.position % 8) & 1);
+            self.position += 1;
+        }
+        Some(value)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.take(1).map(|bit| bit == 1)
+    }
+}

@@ -1,0 +1,168 @@
+//! A record in the making: packets with times and frames with their packets, on the way to a proven MP4 with its tables.
+
+use super::av::TrackFacts;
+use super::bitstream::{PictureFacts, Scanner};
+use super::check::Proof;
+use super::gops;
+use super::mux::{self, MuxPacket, Presentation, Stored};
+use super::store::{PacketStore, Slot};
+use super::CheckLevel;
+use crate::media::{
+    Codec, ColorSpec, Orientation, PacketEntry, PacketFlags, PacketTable, PixelFormat, Ratio, StreamInfo, TimeBase,
+};
+use crate::{Error, Result};
+use arrow::buffer::Buffer;
+use ffmpeg_next as ff;
+use std::path::Path;
+
+/// A packet of the draft, in decode order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DraftPacket {
+    pub(super) slot: Slot,
+    pub(super) pts: i64,
+    pub(super) dts: i64,
+    pub(super) facts: PictureFacts,
+    /// The source's decoder gave a frame from it, wanted or not.
+    pub(super) has_frame: bool,
+    /// Decoded because others need it, not a frame of the record.
+    pub(super) discard: bool,
+}
+
+/// Everything but the bytes.
+pub(super) struct Draft {
+    pub(super) codec: Codec,
+    pub(super) packets: Vec<DraftPacket>,
+    /// Packet of each frame, in presentation order.
+    pub(super) frame_packets: Vec<u32>,
+    /// Checksum of each frame's planes; `None` where a sequential decode of the stored packets has to tell.
+    pub(super) crcs: Option<Vec<u32>>,
+    pub(super) shown: Presentation,
+    pub(super) time_base: TimeBase,
+    pub(super) delay: u8,
+    pub(super) parameters: ff::codec::Parameters,
+    pub(super) track: TrackFacts,
+    pub(super) pixel_format: PixelFormat,
+    pub(super) size: (u32, u32),
+    pub(super) sample_aspect: Ratio,
+    pub(super) orientation: Orientation,
+    pub(super) color: ColorSpec,
+}
+
+/// A stored record.
+pub(super) struct Finished {
+    pub(super) stream: StreamInfo,
+    pub(super) bytes: u64,
+    /// Random access points that turned out not to be any.
+    pub(super) merged_gops: usize,
+}
+
+impl Draft {
+    /// Writes the MP4, reads it back, proves it, and makes the tables.
+    pub(super) fn finish(
+        mut self,
+        store: &PacketStore,
+        path: &Path,
+        check: CheckLevel,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Finished> {
+        let packets = self.mux_packets();
+        let stored =
+            mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
+        let mut flags = self.stored_flags(&stored)?;
+        self.delay = self.delay.max(stored.facts.video_delay);
+        let mut proof = Proof {
+            stored: &stored,
+            frame_packets: &self.frame_packets,
+            crcs: &[],
+            delay: self.delay,
+            cancel,
+        };
+        let crcs = match (check, self.crcs.take()) {
+            (_, Some(crcs)) => crcs,
+            (_, None) => {
+                let all: Vec<usize> = (0..stored.packets.len()).collect();
+                let given = proof.decode(&all)?;
+                if !given.iter().map(|(packet, _)| packet).eq(&self.frame_packets) {
+                    return Err(Error::decode(format!(
+                        "the stored packets give {} frames where {} were expected, or another order",
+                        given.len(),
+                        self.frame_packets.len()
+                    )));
+                }
+                given.into_iter().map(|(_, crc)| crc).collect()
+            }
+        };
+        proof.crcs = &crcs;
+        let merged_gops = if check == CheckLevel::Full { proof.confirm(&mut flags)? } else { 0 };
+        let stream = self.stream_info(&stored, &flags)?;
+        Ok(Finished { stream, bytes: stored.bytes, merged_gops })
+    }
+
+    /// The packets as they go into the MP4. What is decoded and not shown must lie outside the one edit: times before the
+    /// start do; others are put behind the end, where no key frame may be.
+    fn mux_packets(&self) -> Vec<MuxPacket> {
+        let mut packets = Vec::with_capacity(self.packets.len());
+        for (index, packet) in self.packets.iter().enumerate() {
+            let hidden = packet.discard && (self.shown.start..self.shown.end).contains(&packet.pts);
+            packets.push(MuxPacket {
+                slot: packet.slot,
+                pts: if hidden { self.shown.end.saturating_add(packet.pts - self.shown.start) } else { packet.pts },
+                dts: packet.dts,
+                keyframe: !hidden && (packet.facts.random_access || index == 0),
+            });
+        }
+        packets
+    }
+
+    /// The flags as the stored bytes confirm them.
+    fn stored_flags(&self, stored: &Stored) -> Result<Vec<PacketFlags>> {
+        let scanner = Scanner::new(self.codec, &stored.facts.extradata);
+        let mut facts = Vec::with_capacity(self.packets.len());
+        let mut bytes = Vec::new();
+        for index in 0..self.packets.len() {
+            stored.read(index, &mut bytes)?;
+            facts.push(scanner.scan(&bytes));
+        }
+        let has_frame: Vec<bool> = self.packets.iter().map(|packet| packet.has_frame).collect();
+        let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
+        Ok(gops::flags(&facts, &has_frame, &discard))
+    }
+
+    fn stream_info(&self, stored: &Stored, flags: &[PacketFlags]) -> Result<StreamInfo> {
+        let entries: Vec<PacketEntry> = stored
+            .packets
+            .iter()
+            .zip(&self.packets)
+            .zip(flags)
+            .map(|((stored, draft), &flags)| PacketEntry {
+                offset: stored.offset,
+                size: stored.size,
+                pts: draft.pts,
+                dts: draft.dts,
+                flags,
+                crc32c: stored.crc32c,
+            })
+            .collect();
+        let table = PacketTable::from_entries(&entries);
+        let gops = gops::table(flags, &table.offsets, &table.sizes, &self.frame_packets, |index, packet| {
+            stored.read(index, packet)
+        })?;
+        Ok(StreamInfo {
+            codec: self.codec,
+            profile: stored.facts.profile,
+            extradata: Buffer::from_vec(stored.facts.extradata.clone()),
+            reorder_frames: self.delay,
+            pixel_format: self.pixel_format,
+            width: self.size.0,
+            height: self.size.1,
+            sample_aspect: self.sample_aspect,
+            orientation: self.orientation,
+            color: self.color,
+            time_base: self.time_base,
+            duration: self.shown.end - self.shown.start,
+            packets: table,
+            gops,
+            frame_packets: self.frame_packets.iter().copied().collect(),
+        })
+    }
+}

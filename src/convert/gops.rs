@@ -1,0 +1,160 @@
+//! From what packets say of themselves to the flags and GOPs of a record.
+
+use super::bitstream::{Leading, PictureFacts};
+use crate::format::Crc32c;
+use crate::media::{GopEntry, PacketFlags};
+
+/// The flags of packets: `has_frame` says which of them give a frame that is shown, `discard` which are decoded only
+/// because others need them.
+pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
+    let top_layer = facts.iter().map(|facts| facts.temporal_id).max().unwrap_or(0);
+    // Whether B pictures lead at this place: behind a random access point, until the first picture that is none.
+    let mut leads = false;
+    let mut after_random_access = false;
+    let mut flags = Vec::with_capacity(facts.len());
+    for (index, fact) in facts.iter().enumerate() {
+        let mut out = PacketFlags::default();
+        if fact.random_access {
+            out |= PacketFlags::KEYFRAME;
+            after_random_access = true;
+            leads = !fact.is_closed();
+        } else {
+            match fact.leading {
+                Leading::Always if after_random_access => out |= PacketFlags::LEADING,
+                Leading::UntilAnchor if after_random_access && leads => out |= PacketFlags::LEADING,
+                Leading::No => leads = false,
+                _ => {}
+            }
+        }
+        // A packet without a frame belongs to the picture before it (a second field): neither goes without the other.
+        let is_split = has_frame.get(index + 1) == Some(&false) && discard.get(index + 1) != Some(&true);
+        if fact.disposable && fact.temporal_id == top_layer && has_frame.get(index) == Some(&true) && !is_split {
+            out |= PacketFlags::DISPOSABLE;
+        }
+        if discard.get(index) == Some(&true) {
+            out |= PacketFlags::DISCARD;
+        }
+        flags.push(out);
+    }
+    flags
+}
+
+/// Takes back that decoding can start at packet `first`: it and what leads there become ordinary packets.
+pub(super) fn unconfirm(flags: &mut [PacketFlags], first: usize) {
+    let drop = |flags: &mut PacketFlags, bit: PacketFlags| flags.0 &= !bit.0;
+    for (index, flags) in flags.iter_mut().enumerate().skip(first) {
+        if index > first && flags.contains(PacketFlags::KEYFRAME) {
+            break;
+        }
+        drop(flags, PacketFlags::KEYFRAME);
+        drop(flags, PacketFlags::LEADING);
+    }
+}
+
+/// First packet of each GOP, and the number of packets as the last entry.
+pub(super) fn bounds(flags: &[PacketFlags]) -> Vec<usize> {
+    let starts = |index: usize, flags: &PacketFlags| index == 0 || flags.contains(PacketFlags::KEYFRAME);
+    let mut bounds: Vec<usize> =
+        flags.iter().enumerate().filter(|&(index, flags)| starts(index, flags)).map(|(index, _)| index).collect();
+    bounds.push(flags.len());
+    bounds
+}
+
+/// The GOP table. `sizes` and `offsets` are those of the stored packets, `frame_packets` the record's frames;
+/// `read` gives a packet's bytes.
+pub(super) fn table<E>(
+    flags: &[PacketFlags],
+    offsets: &[u64],
+    sizes: &[u32],
+    frame_packets: &[u32],
+    mut read: impl FnMut(usize, &mut Vec<u8>) -> Result<(), E>,
+) -> Result<Vec<GopEntry>, E> {
+    let mut frame_of = vec![frame_packets.len() as u32; flags.len()];
+    for (frame, &packet) in frame_packets.iter().enumerate() {
+        if let Some(slot) = frame_of.get_mut(packet as usize) {
+            *slot = frame as u32;
+        }
+    }
+    let mut table = Vec::new();
+    let mut packet = Vec::new();
+    for pair in bounds(flags).windows(2) {
+        let &[first, end] = pair else { continue };
+        let mut crc = Crc32c::new();
+        let mut size = 0;
+        for index in first..end {
+            read(index, &mut packet)?;
+            crc.update(&packet);
+            size += u64::from(sizes.get(index).copied().unwrap_or(0));
+        }
+        table.push(GopEntry {
+            offset: offsets.get(first).copied().unwrap_or(0),
+            size,
+            first_packet: first as u32,
+            num_packets: (end - first) as u32,
+            first_frame: frame_of
+                .get(first..end)
+                .and_then(|frames| frames.iter().copied().min())
+                .unwrap_or(frame_packets.len() as u32),
+            crc32c: crc.value(),
+        });
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: PictureFacts =
+        PictureFacts { random_access: true, disposable: false, leading: Leading::No, temporal_id: 0 };
+    const B: PictureFacts =
+        PictureFacts { random_access: false, disposable: true, leading: Leading::UntilAnchor, temporal_id: 0 };
+    const P: PictureFacts =
+        PictureFacts { random_access: false, disposable: false, leading: Leading::No, temporal_id: 0 };
+
+    #[test]
+    fn b_pictures_lead_until_the_next_anchor() {
+        let facts = [KEY, P, B, KEY, B, B, P, B];
+        let flags = flags(&facts, &[true; 8], &[false; 8]);
+        let leading: Vec<bool> = flags.iter().map(|flags| flags.contains(PacketFlags::LEADING)).collect();
+        assert_eq!(leading, [false, false, false, false, true, true, false, false]);
+        assert_eq!(bounds(&flags), [0, 3, 8]);
+    }
+
+    #[test]
+    fn behind_a_closed_gop_nothing_leads() {
+        let closed = PictureFacts { leading: Leading::Always, ..KEY };
+        let flags = flags(&[closed, B, P], &[true; 3], &[false; 3]);
+        assert!(!flags[1].contains(PacketFlags::LEADING));
+    }
+
+    #[test]
+    fn a_picture_of_two_packets_is_never_half_dropped() {
+        let flags = flags(&[KEY, B, B, B], &[true, true, false, true], &[false; 4]);
+        assert!(!flags[1].contains(PacketFlags::DISPOSABLE));
+        assert!(!flags[2].contains(PacketFlags::DISPOSABLE));
+        assert!(flags[3].contains(PacketFlags::DISPOSABLE));
+    }
+
+    #[test]
+    fn an_unconfirmed_gop_joins_the_one_before() {
+        let mut flags = flags(&[KEY, P, KEY, B, P, KEY], &[true; 6], &[false; 6]);
+        unconfirm(&mut flags, 2);
+        assert_eq!(bounds(&flags), [0, 5, 6]);
+        assert!(!flags[3].contains(PacketFlags::LEADING));
+    }
+
+    #[test]
+    fn gop_entries_cover_all_packets() {
+        let flags = flags(&[KEY, P, KEY, P], &[true; 4], &[false; 4]);
+        let read = |index: usize, packet: &mut Vec<u8>| -> Result<(), ()> {
+            packet.clear();
+            packet.push(index as u8);
+            Ok(())
+        };
+        let table = table(&flags, &[10, 11, 12, 13], &[1; 4], &[0, 1, 3, 2], read).unwrap();
+        assert_eq!(table.len(), 2);
+        assert_eq!((table[1].offset, table[1].size, table[1].first_packet, table[1].first_frame), (12, 2, 2, 2));
+        assert_eq!(table[1].crc32c, crate::format::crc32c(&[2, 3]));
+    }
+}

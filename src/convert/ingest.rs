@@ -1,0 +1,308 @@
+//! Reading a source from one place to another: its packets are stored and decoded in order as the ffmpeg command decodes
+//! them, and every frame that comes out is noted with its packet and the checksum of its planes. That is the truth that the
+//! stored clip is measured by.
+
+use super::av::{self, Decoder, FrameFacts};
+use super::bitstream::{PictureFacts, Scanner};
+use super::source::Source;
+use super::store::{PacketStore, Slot};
+use super::timestamps::SourceTime;
+use crate::format::Crc32c;
+use crate::media::{Codec, FrameView};
+use crate::{Error, ErrorKind, Result};
+use ffmpeg_next as ff;
+
+/// A packet as it was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SourcePacket {
+    pub(super) time: SourceTime,
+    /// Marked by the demuxer as decoded but not shown.
+    pub(super) discard: bool,
+    pub(super) facts: PictureFacts,
+    /// Where its bytes are; an empty slot where nothing is stored.
+    pub(super) slot: Slot,
+}
+
+/// A frame as the decoder gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TruthFrame {
+    /// Number of its packet.
+    pub(super) packet: u32,
+    /// CRC32C of its planes, 0 where the format has none.
+    pub(super) crc32c: u32,
+}
+
+/// Everything that reading gave.
+#[derive(Default)]
+pub(super) struct Ingest {
+    pub(super) packets: Vec<SourcePacket>,
+    /// In the decoder's order, which is presentation order.
+    pub(super) frames: Vec<TruthFrame>,
+    /// What the first frame says of itself.
+    pub(super) first: Option<FrameFacts>,
+    pub(super) sample_aspect: (i32, i32),
+    /// Frames that the decoder held back at the end.
+    pub(super) delay: u8,
+    pub(super) decode_errors: usize,
+    pub(super) first_error: Option<String>,
+    /// A frame with concealed errors.
+    pub(super) damaged_frames: usize,
+    /// Why the packets cannot be stored as they are.
+    pub(super) not_copyable: Option<String>,
+    /// What ended reading before the end of the file.
+    pub(super) read_error: Option<String>,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Range {
+    /// Search for the last random access point shown at or before these ticks, and start there.
+    pub(super) seek: Option<Seek>,
+    /// Stop before the first packet that is decoded at or after these ticks.
+    pub(super) stop: Option<i64>,
+    /// Stop as soon as a frame came out.
+    pub(super) first_frame_only: bool,
+    /// Frames that the decoder holds back at least.
+    pub(super) delay: u8,
+}
+
+/// Where to start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seek {
+    /// The first wanted time.
+    pub(super) start: i64,
+    /// How far before it to look for a random access point, in ticks.
+    pub(super) back: i64,
+}
+
+/// Called for every frame with its number among the frames of this reading.
+pub(super) type FrameSink<'a> = dyn FnMut(usize, &ff::frame::Video) -> Result<()> + 'a;
+
+/// Packets of one reading that gave no frame, one after another, before it is called hopeless.
+const MAX_SILENT_PACKETS: usize = 200_000;
+
+struct Reader<'a> {
+    source: &'a mut Source,
+    decoder: Decoder,
+    scanner: Option<Scanner>,
+    store: Option<&'a mut PacketStore>,
+    sink: &'a mut FrameSink<'a>,
+    frame: ff::frame::Video,
+    out: Ingest,
+    silent: usize,
+    bytes: u64,
+}
+
+/// Reads `range`. `None` where no random access point was found for its start, or a packet lacks the times to tell.
+pub(super) fn read<'a>(
+    source: &'a mut Source,
+    range: Range,
+    store: Option<&'a mut PacketStore>,
+    cancel: &dyn Fn() -> bool,
+    sink: &'a mut FrameSink<'a>,
+) -> Result<Option<Ingest>> {
+    let path = source.path.clone();
+    read_range(source, range, store, cancel, sink).map_err(|error| error.with_path(&path))
+}
+
+fn read_range<'a>(
+    source: &'a mut Source,
+    range: Range,
+    store: Option<&'a mut PacketStore>,
+    cancel: &dyn Fn() -> bool,
+    sink: &'a mut FrameSink<'a>,
+) -> Result<Option<Ingest>> {
+    av::begin_messages();
+    let base = source.time_base;
+    let time_base = ff::Rational::new(base.num() as i32, base.den() as i32);
+    let decoder = Decoder::new(&source.parameters()?, time_base, range.delay)?;
+    let scanner = Codec::parse(&source.facts.codec).map(|codec| Scanner::new(codec, &source.facts.extradata));
+    let mut reader = Reader {
+        source,
+        decoder,
+        scanner,
+        store,
+        sink,
+        frame: ff::frame::Video::empty(),
+        out: Ingest::default(),
+        silent: 0,
+        bytes: 0,
+    };
+    // Packets since the last random access point, until it is sure that no later one serves.
+    let mut waiting: Vec<ff::Packet> = Vec::new();
+    let mut searching = range.seek.is_some();
+    if let Some(seek) = range.seek
+        && !av::seek_before(&mut reader.source.input, reader.source.index, seek.start.saturating_sub(seek.back))
+    {
+        return Ok(None);
+    }
+    while let Some(packet) = reader.next_packet(cancel)? {
+        if let Some(seek) = range.seek {
+            let (Some(pts), Some(dts)) = (packet.pts(), packet.dts()) else { return Ok(None) };
+            if searching {
+                if reader.scan(&packet).random_access && pts <= seek.start {
+                    waiting.clear();
+                    waiting.push(packet);
+                    continue;
+                }
+                if dts <= seek.start {
+                    if !waiting.is_empty() {
+                        waiting.push(packet);
+                    }
+                    continue;
+                }
+                if waiting.is_empty() {
+                    return Ok(None);
+                }
+                searching = false;
+                for packet in waiting.drain(..) {
+                    reader.take(packet)?;
+                }
+            }
+        }
+        if range.stop.is_some_and(|stop| packet.dts().is_some_and(|dts| dts >= stop)) {
+            break;
+        }
+        reader.take(packet)?;
+        if range.first_frame_only && !reader.out.frames.is_empty() {
+            return Ok(Some(reader.out));
+        }
+    }
+    if searching && waiting.is_empty() {
+        return Ok(None);
+    }
+    for packet in waiting {
+        reader.take(packet)?;
+    }
+    reader.decoder.finish();
+    reader.drain()?;
+    reader.out.delay = reader.decoder.delay();
+    Ok(Some(reader.out))
+}
+
+impl Reader<'_> {
+    /// The next packet of the video stream with anything in it; `None` at the end.
+    fn next_packet(&mut self, cancel: &dyn Fn() -> bool) -> Result<Option<ff::Packet>> {
+        loop {
+            self.source.check_budget(cancel)?;
+            let mut packet = ff::Packet::empty();
+            match packet.read(&mut self.source.input) {
+                Ok(()) => {}
+                Err(ff::Error::Eof) => return Ok(None),
+                Err(ff::Error::Other { errno }) if errno == libc::EAGAIN => continue,
+                Err(error) => {
+                    // The ffmpeg command ends here as well.
+                    self.out.read_error = Some(error.to_string());
+                    return Ok(None);
+                }
+            }
+            self.bytes += packet.size() as u64 + 1;
+            if self.bytes > self.source.file_bytes.saturating_mul(64).saturating_add(64 << 20) {
+                return Err(Error::new(ErrorKind::LimitExceeded, "gives far more packets than its size can hold"));
+            }
+            if packet.stream() == self.source.index && packet.size() > 0 {
+                return Ok(Some(packet));
+            }
+        }
+    }
+
+    fn scan(&self, packet: &ff::Packet) -> PictureFacts {
+        self.scanner.zip(packet.data()).map(|(scanner, data)| scanner.scan(data)).unwrap_or_default()
+    }
+
+    /// Stores and decodes a packet.
+    fn take(&mut self, mut packet: ff::Packet) -> Result<()> {
+        let number = u32::try_from(self.out.packets.len())
+            .ok()
+            .filter(|&number| number < u32::MAX)
+            .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "has more than 2^32 packets"))?;
+        let new_configuration = packet.side_data().any(|data| {
+            data.kind() == ff::codec::packet::side_data::Type::NewExtraData && data.data() != self.source.facts.extradata
+        });
+        if new_configuration {
+            self.out.not_copyable.get_or_insert_with(|| "its decoder configuration changes on the way".to_owned());
+        }
+        let slot = match (&mut self.store, packet.data()) {
+            (Some(store), Some(data)) => store.push(data)?,
+            _ => Slot::default(),
+        };
+        self.out.packets.push(SourcePacket {
+            time: SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() },
+            discard: av::packet_flags(&packet) & ff::ffi::AV_PKT_FLAG_DISCARD != 0,
+            facts: self.scan(&packet),
+            slot,
+        });
+        // The frame carries its packet's number through the decoder in place of a time.
+        packet.set_pts(Some(i64::from(number)));
+        packet.set_dts(Some(i64::from(number)));
+        self.silent += 1;
+        if self.silent > MAX_SILENT_PACKETS {
+            return Err(Error::decode(format!("{MAX_SILENT_PACKETS} packets in a row gave no frame")));
+        }
+        if let Err(error) = self.decoder.send(&packet) {
+            self.note(error);
+        }
+        self.drain()
+    }
+
+    fn note(&mut self, error: ff::Error) {
+        self.out.decode_errors += 1;
+        self.out.first_error.get_or_insert_with(|| av::message_of(error));
+    }
+
+    /// Takes all frames that the decoder has.
+    fn drain(&mut self) -> Result<()> {
+        loop {
+            match self.decoder.receive(&mut self.frame) {
+                Ok(true) => self.note_frame()?,
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.note(error);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn note_frame(&mut self) -> Result<()> {
+        self.silent = 0;
+        let number = self.out.frames.len();
+        let facts = av::frame_facts(&self.frame);
+        match &self.out.first {
+            None => {
+                self.out.sample_aspect =
+                    av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
+                self.out.first = Some(facts);
+            }
+            Some(first) if (first.width, first.height, &first.format) != (facts.width, facts.height, &facts.format) => {
+                return Err(Error::unsupported(format!(
+                    "picture changes at frame {number} from {}x{} {} to {}x{} {}",
+                    first.width, first.height, first.format, facts.width, facts.height, facts.format
+                )));
+            }
+            Some(_) => {}
+        }
+        if self.frame.is_corrupt() {
+            self.out.damaged_frames += 1;
+        }
+        let packet = self.frame.pts().and_then(|pts| u32::try_from(pts).ok()).filter(|&packet| {
+            (packet as usize) < self.out.packets.len()
+        });
+        let packet = packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
+        let crc32c = av::view(&self.frame).map_or(0, |view| frame_crc(&view));
+        self.out.frames.push(TruthFrame { packet, crc32c });
+        (self.sink)(number, &self.frame)
+    }
+}
+
+/// CRC32C of a frame's planes without padding.
+pub(super) fn frame_crc(view: &FrameView<'_>) -> u32 {
+    let mut crc = Crc32c::new();
+    for plane in 0..view.format.num_planes() {
+        let (_, rows) = view.format.plane_size(plane, view.width, view.height);
+        for row in 0..rows {
+            crc.update(view.row(plane, row));
+        }
+    }
+    crc.value()
+}

@@ -1,0 +1,392 @@
+//! One reading of a source for one request: where it started, what came out, which frames are wanted. From it a clip is
+//! copied, or encoded anew.
+
+use super::av::{FrameFacts, StreamFacts, TrackFacts};
+use super::clip::ClipRequest;
+use super::draft::{Draft, DraftPacket, Finished};
+use super::ingest::{self, Ingest, Range, Seek};
+use super::mux::Presentation;
+use super::reencode;
+use super::source::Source;
+use super::store::PacketStore;
+use super::timestamps::{self, SourceTime, Times};
+use super::{cut, facts, gops};
+use crate::media::{Codec, ColorSpec, Orientation, PixelFormat, TimeBase};
+use crate::{Error, Result};
+use std::ops;
+use std::path::Path;
+
+/// How far before a cut to look for a random access point, in seconds, before everything is read.
+const BACK_SECONDS: [f64; 4] = [0.0, 5.0, 20.0, 80.0];
+
+/// See the module's docs.
+pub(super) struct Reading {
+    range: Range,
+    ingest: Ingest,
+    times: Times,
+    store: PacketStore,
+    /// Frames of the reading that the request asks for.
+    wanted: ops::Range<usize>,
+    first: FrameFacts,
+    stream: StreamFacts,
+    time_base: TimeBase,
+}
+
+/// The codec in words, with its FourCC where that tells more.
+pub(super) fn named(source: &Source) -> String {
+    let tag: String = source.facts.tag.to_le_bytes().iter().map(|&byte| char::from(byte)).collect();
+    if tag.chars().all(|c| c.is_ascii_graphic()) && !tag.eq_ignore_ascii_case(&source.facts.codec) {
+        format!("{} (tag '{tag}')", source.facts.codec)
+    } else {
+        source.facts.codec.clone()
+    }
+}
+
+impl Reading {
+    /// Reads what the request needs: near the cut where the source's times and random access points can be trusted, else
+    /// from the beginning.
+    pub(super) fn of(
+        source: &mut Source,
+        request: &ClipRequest,
+        mp4: &Path,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Self> {
+        if request.start.is_some_and(|start| start > 0.0)
+            && !super::av::lacks_timestamps(&source.input)
+            && let Some(reading) = Self::near(request, mp4, cancel)?
+        {
+            return Ok(reading);
+        }
+        let mut range = Range::default();
+        if request.end.is_some() {
+            range.stop = Self::first_time(&request.source, cancel)?.map(|first| {
+                // Sources whose times are in order end early; half a second more sees to frames that are out of order.
+                first.saturating_add(ticks(source.time_base, request.end.unwrap_or(0.0) + 0.5))
+            });
+        }
+        let mut store = PacketStore::new(mp4);
+        let ingest = Self::read(source, range, &mut store, cancel)?;
+        let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
+        let reading = Self::select(source, range, ingest, store, None, request)?;
+        if range.stop.is_some() && !reading.is_trustworthy() {
+            // Times that need repair may not decide where reading ends.
+            let mut again = Source::open(&request.source)?;
+            let mut store = PacketStore::new(mp4);
+            let ingest = Self::read(&mut again, Range::default(), &mut store, cancel)?;
+            let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
+            return Self::select(source, Range::default(), ingest, store, None, request)?.or_empty(request);
+        }
+        reading.or_empty(request)
+    }
+
+    /// Reads around a cut; `None` where that cannot be trusted to give what reading everything gives.
+    fn near(request: &ClipRequest, mp4: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<Self>> {
+        let Some(first) = Self::first_time(&request.source, cancel)? else { return Ok(None) };
+        let mut delay = 0;
+        for back in BACK_SECONDS {
+            let mut source = Source::open(&request.source)?;
+            let base = source.time_base;
+            let start = first.saturating_add(ticks(base, request.start.unwrap_or(0.0)));
+            let stop = request.end.map(|end| first.saturating_add(ticks(base, end)));
+            let mut range = Range {
+                seek: Some(Seek { start, back: ticks(base, back) }),
+                stop,
+                first_frame_only: false,
+                delay,
+            };
+            let mut store = PacketStore::new(mp4);
+            let Some(mut ingest) = Self::read(&mut source, range, &mut store, cancel)? else { continue };
+            if ingest.delay > source.facts.video_delay {
+                // The decoder learned on the way how long to hold frames back; from the start of the file it would have
+                // known by now.
+                delay = ingest.delay;
+                range.delay = delay;
+                let mut again = Source::open(&request.source)?;
+                store = PacketStore::new(mp4);
+                let Some(second) = Self::read(&mut again, range, &mut store, cancel)? else { return Ok(None) };
+                ingest = second;
+            }
+            if ingest.frames.is_empty() || ingest.decode_errors > 0 || ingest.damaged_frames > 0 {
+                return Ok(None);
+            }
+            let reading = Self::select(&source, range, ingest, store, Some(first), request)?;
+            return Ok((reading.is_trustworthy() && !reading.wanted.is_empty()).then_some(reading));
+        }
+        Ok(None)
+    }
+
+    /// True where the source's times were good as they are.
+    fn is_trustworthy(&self) -> bool {
+        self.times.repaired_frames == 0
+            && self.ingest.packets.iter().all(|packet| packet.time.pts.is_some() && packet.time.dts.is_some())
+            && self.ingest.packets.windows(2).all(|pair| matches!(pair, [a, b] if a.time.dts < b.time.dts))
+    }
+
+    /// Time of the source's first frame, where its packet has one.
+    fn first_time(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<i64>> {
+        let mut source = Source::open(path)?;
+        let range = Range { first_frame_only: true, ..Range::default() };
+        let ingest = ingest::read(&mut source, range, None, cancel, &mut |_, _| Ok(()))?.unwrap_or_default();
+        let packet = ingest.frames.first().and_then(|frame| ingest.packets.get(frame.packet as usize));
+        Ok(packet.and_then(|packet| packet.time.pts))
+    }
+
+    fn read(
+        source: &mut Source,
+        range: Range,
+        store: &mut PacketStore,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Option<Ingest>> {
+        // Packets of a codec that no MP4 holds are not kept.
+        let store = Codec::parse(&source.facts.codec).map(|_| store);
+        ingest::read(source, range, store, cancel, &mut |_, _| Ok(()))
+    }
+
+    fn select(
+        source: &Source,
+        range: Range,
+        ingest: Ingest,
+        store: PacketStore,
+        first_time: Option<i64>,
+        request: &ClipRequest,
+    ) -> Result<Self> {
+        let Some(first) = ingest.first.clone() else {
+            let error = ingest.first_error.clone().or(ingest.read_error.clone());
+            let why = error.unwrap_or_else(|| format!("{} packets gave none", ingest.packets.len()));
+            return Err(Error::decode(format!("no frame could be decoded: {why}")).with_path(&source.path));
+        };
+        let source_times: Vec<SourceTime> = ingest.packets.iter().map(|packet| packet.time).collect();
+        let frame_packets: Vec<u32> = ingest.frames.iter().map(|frame| frame.packet).collect();
+        let times = timestamps::repair(&source_times, &frame_packets, source.interval);
+        let frame_pts: Vec<i64> = frame_packets.iter().filter_map(|&n| times.pts.get(n as usize).copied()).collect();
+        let first_time = first_time.or(frame_pts.first().copied()).unwrap_or(0);
+        let wanted = cut::frames(&frame_pts, first_time, source.time_base, request.start, request.end);
+        Ok(Self {
+            range,
+            ingest,
+            times,
+            store,
+            wanted,
+            first,
+            stream: source.facts.clone(),
+            time_base: source.time_base,
+        })
+    }
+
+    fn or_empty(self, request: &ClipRequest) -> Result<Self> {
+        if self.wanted.is_empty() {
+            let start = request.start.unwrap_or(0.0);
+            let end = request.end.map_or("the end".to_owned(), |end| format!("{end} s"));
+            return Err(Error::invalid(format!("no frame lies between {start} s and {end}")).with_path(&request.source));
+        }
+        Ok(self)
+    }
+
+    /// What a person should know about the source.
+    pub(super) fn warnings(&self, source: &Source) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let ingest = &self.ingest;
+        if source.num_video_streams > 1 {
+            let (count, index) = (source.num_video_streams, source.index);
+            warnings.push(format!("has {count} video streams, stream {index} was taken"));
+        }
+        if ingest.decode_errors > 0 {
+            let first = ingest.first_error.as_deref().unwrap_or("unknown");
+            warnings.push(format!("{} packets could not be decoded, the first: {first}", ingest.decode_errors));
+        }
+        if ingest.damaged_frames > 0 {
+            warnings.push(format!("{} frames are damaged", ingest.damaged_frames));
+        }
+        if let Some(error) = &ingest.read_error {
+            warnings.push(format!("reading ended before the end of the file: {error}"));
+        }
+        if self.times.repaired_frames > 0 {
+            let (count, all) = (self.times.repaired_frames, ingest.frames.len());
+            warnings.push(format!("{count} of {all} frames had no usable timestamp and were given one"));
+        }
+        if self.orientation().is_none() {
+            warnings.push("the rotation is no multiple of 90 degrees and is not applied".to_owned());
+        }
+        warnings
+    }
+
+    /// Why the packets cannot be copied, if so.
+    pub(super) fn not_copyable(&self, codec: &str) -> Option<String> {
+        if Codec::parse(codec).is_none() {
+            return Some(format!("an MP4 cannot hold {codec}"));
+        }
+        if PixelFormat::parse(&self.first.format).is_none() {
+            return Some(format!("{} is not stored plane by plane", self.first.format));
+        }
+        let mut packets: Vec<u32> = self.ingest.frames.iter().map(|frame| frame.packet).collect();
+        packets.sort_unstable();
+        if packets.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Some("one packet gives several frames".to_owned());
+        }
+        self.ingest.not_copyable.clone()
+    }
+
+    fn matrix(&self) -> Option<[i32; 9]> {
+        self.first.display_matrix.or(self.stream.display_matrix)
+    }
+
+    fn orientation(&self) -> Option<Orientation> {
+        facts::orientation(self.matrix())
+    }
+
+    fn track(&self) -> TrackFacts {
+        TrackFacts { sample_aspect: self.ingest.sample_aspect, display_matrix: self.matrix() }
+    }
+
+    fn color(&self, codec: Codec, pixel: PixelFormat) -> ColorSpec {
+        facts::color(self.first.color, self.stream.color, &self.first.format, pixel, codec, self.first.height)
+    }
+
+    fn frame_pts(&self, frame: usize) -> Option<i64> {
+        let packet = self.ingest.frames.get(frame)?.packet;
+        self.times.pts.get(packet as usize).copied()
+    }
+
+    fn shown(&self) -> Presentation {
+        let start = self.frame_pts(self.wanted.start).unwrap_or(0);
+        let last = self.frame_pts(self.wanted.end.saturating_sub(1)).unwrap_or(start);
+        let end = self.frame_pts(self.wanted.end).unwrap_or(last.saturating_add(self.times.last_duration));
+        Presentation { start, end }
+    }
+
+    /// Stores the packets as they are.
+    pub(super) fn copy(
+        &self,
+        source: &Source,
+        mp4: &Path,
+        request: &ClipRequest,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Finished> {
+        let is_cut = request.start.is_some_and(|start| start > 0.0);
+        match self.draft(source, !is_cut)?.finish(&self.store, mp4, request.check, cancel) {
+            // The random access point that was believed may be none; with everything before it there is no doubt.
+            Err(error) if is_cut && error.kind() == crate::ErrorKind::Decode => {
+                self.draft(source, true)?.finish(&self.store, mp4, request.check, cancel)
+            }
+            result => result,
+        }
+    }
+
+    fn draft(&self, source: &Source, from_start: bool) -> Result<Draft> {
+        let codec = Codec::parse(&self.stream.codec).ok_or_else(|| Error::unsupported("codec is not ours"))?;
+        let pixel_format =
+            PixelFormat::parse(&self.first.format).ok_or_else(|| Error::unsupported("pixel format is not planar"))?;
+        let all = &self.ingest.packets;
+        let mut has_frame = vec![false; all.len()];
+        for frame in &self.ingest.frames {
+            if let Some(slot) = has_frame.get_mut(frame.packet as usize) {
+                *slot = true;
+            }
+        }
+        let wanted = self.ingest.frames.get(self.wanted.clone()).unwrap_or_default();
+        let wanted_packets: Vec<u32> = wanted.iter().map(|frame| frame.packet).collect();
+        let mut is_wanted = vec![false; all.len()];
+        for &packet in &wanted_packets {
+            if let Some(slot) = is_wanted.get_mut(packet as usize) {
+                *slot = true;
+            }
+        }
+        let bits: Vec<_> = all.iter().map(|packet| packet.facts).collect();
+        let flags = gops::flags(&bits, &has_frame, &vec![false; all.len()]);
+        let to_end = self.wanted.end == self.ingest.frames.len() && self.range.stop.is_none();
+        let range = cut::packets(&flags, &has_frame, &wanted_packets, from_start, to_end);
+        let mut packets = Vec::with_capacity(range.len());
+        for index in range.clone() {
+            let (Some(packet), Some(&pts), Some(&dts)) =
+                (all.get(index), self.times.pts.get(index), self.times.dts.get(index))
+            else {
+                continue;
+            };
+            let shown = has_frame.get(index) == Some(&true);
+            packets.push(DraftPacket {
+                slot: packet.slot,
+                pts,
+                dts,
+                facts: packet.facts,
+                has_frame: shown,
+                discard: packet.discard || (shown && is_wanted.get(index) != Some(&true)),
+            });
+        }
+        Ok(Draft {
+            codec,
+            packets,
+            frame_packets: wanted_packets.iter().map(|&packet| packet - range.start as u32).collect(),
+            crcs: Some(wanted.iter().map(|frame| frame.crc32c).collect()),
+            shown: self.shown(),
+            time_base: self.time_base,
+            delay: self.ingest.delay.max(self.stream.video_delay),
+            parameters: source.parameters()?,
+            track: self.track(),
+            pixel_format,
+            size: (self.first.width, self.first.height),
+            sample_aspect: facts::sample_aspect(self.ingest.sample_aspect),
+            orientation: self.orientation().unwrap_or_default(),
+            color: self.color(codec, pixel_format),
+        })
+    }
+
+    /// Stores the frames encoded anew.
+    pub(super) fn reencode(
+        &self,
+        path: &Path,
+        mp4: &Path,
+        request: &ClipRequest,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Finished> {
+        let mut source = Source::open(path)?;
+        let mut store = PacketStore::new(mp4);
+        let planar = PixelFormat::parse(&self.first.format).unwrap_or(PixelFormat::YUV420P);
+        let color = self.color(Codec::parse(&self.stream.codec).unwrap_or(Codec::H264), planar);
+        let track = self.track();
+        let wanted = self.wanted.clone();
+        let encoded =
+            reencode::encode(&mut source, self.range, wanted, &self.first, color, &track, &mut store, cancel)?;
+        let pts: Vec<i64> = encoded
+            .packets
+            .iter()
+            .map(|packet| self.frame_pts(self.wanted.start + packet.frame as usize).unwrap_or(0))
+            .collect();
+        let dts = timestamps::decode_times(&pts);
+        let mut frame_packets = vec![0; encoded.packets.len()];
+        for (index, packet) in encoded.packets.iter().enumerate() {
+            if let Some(slot) = frame_packets.get_mut(packet.frame as usize) {
+                *slot = index as u32;
+            }
+        }
+        let scanner = super::bitstream::Scanner::new(Codec::H264, &[]);
+        let mut packets = Vec::with_capacity(encoded.packets.len());
+        let mut bytes = Vec::new();
+        for ((packet, &pts), &dts) in encoded.packets.iter().zip(&pts).zip(&dts) {
+            store.read(packet.slot, &mut bytes)?;
+            let facts = scanner.scan(&bytes);
+            packets.push(DraftPacket { slot: packet.slot, pts, dts, facts, has_frame: true, discard: false });
+        }
+        Draft {
+            codec: Codec::H264,
+            packets,
+            frame_packets,
+            crcs: None,
+            shown: self.shown(),
+            time_base: self.time_base,
+            delay: 0,
+            parameters: encoded.parameters,
+            track,
+            pixel_format: encoded.pixel_format,
+            size: (self.first.width, self.first.height),
+            sample_aspect: facts::sample_aspect(self.ingest.sample_aspect),
+            orientation: self.orientation().unwrap_or_default(),
+            color: encoded.color,
+        }
+        .finish(&store, mp4, request.check, cancel)
+    }
+}
+
+/// Seconds as ticks, rounded up as cuts are.
+fn ticks(base: TimeBase, seconds: f64) -> i64 {
+    base.ceil_ticks(seconds)
+}
