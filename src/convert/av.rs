@@ -196,7 +196,8 @@ pub(super) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
     let raw = unsafe { &*pointer };
     // SAFETY: an opened context has its input format for ever.
     let format = unsafe { &*raw.iformat };
-    format.flags & (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX) == (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
+    format.flags & (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
+        == (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
         || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
 }
 
@@ -211,9 +212,8 @@ pub(super) fn seek_before(input: &mut av::format::context::Input, index: usize, 
 /// All flags of a packet, also those that the wrapper hides.
 pub(super) fn packet_flags(packet: &av::Packet) -> i32 {
     use av::codec::packet::Ref as _;
+    let pointer = packet.as_ptr();
     // SAFETY: the packet is alive.
-    let pointer = unsafe { packet.as_ptr() };
-    // SAFETY: as above.
     let raw = unsafe { &*pointer };
     raw.flags
 }
@@ -221,9 +221,8 @@ pub(super) fn packet_flags(packet: &av::Packet) -> i32 {
 /// Sets all flags of a packet.
 pub(super) fn set_packet_flags(packet: &mut av::Packet, flags: i32) {
     use av::codec::packet::Mut as _;
+    let pointer = packet.as_mut_ptr();
     // SAFETY: the packet is alive and borrowed mutably.
-    let pointer = unsafe { packet.as_mut_ptr() };
-    // SAFETY: as above.
     let raw = unsafe { &mut *pointer };
     raw.flags = flags;
 }
@@ -236,8 +235,8 @@ pub(super) struct Decoder {
 impl Decoder {
     /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back.
     pub(super) fn new(parameters: &av::codec::Parameters, time_base: av::Rational, delay: u8) -> Result<Self> {
-        let mut context =
-            av::codec::Context::from_parameters(parameters.clone()).map_err(|error| Error::decode(message_of(error)))?;
+        let mut context = av::codec::Context::from_parameters(parameters.clone())
+            .map_err(|error| Error::decode(message_of(error)))?;
         // SAFETY: the context is alive and borrowed mutably.
         let pointer = unsafe { context.as_mut_ptr() };
         // SAFETY: as above.

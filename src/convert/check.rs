@@ -44,7 +44,8 @@ impl Proof<'_> {
             }
             merges += 1;
             if merges > MAX_MERGES {
-                for &start in bounds.iter().filter(|&&start| start < flags.len()) {
+                let end = flags.len();
+                for &start in bounds.iter().filter(|&&start| 0 < start && start < end) {
                     gops::unconfirm(flags, start);
                 }
                 gop = 0;

@@ -1,12 +1,12 @@
 //! A record in the making: packets with times and frames with their packets, on the way to a proven MP4 with its tables.
 
+use super::CheckLevel;
 use super::av::TrackFacts;
 use super::bitstream::{PictureFacts, Scanner};
 use super::check::Proof;
 use super::gops;
 use super::mux::{self, MuxPacket, Presentation, Stored};
 use super::store::{PacketStore, Slot};
-use super::CheckLevel;
 use crate::media::{
     Codec, ColorSpec, Orientation, PacketEntry, PacketFlags, PacketTable, PixelFormat, Ratio, StreamInfo, TimeBase,
 };
@@ -66,17 +66,11 @@ impl Draft {
         cancel: &dyn Fn() -> bool,
     ) -> Result<Finished> {
         let packets = self.mux_packets();
-        let stored =
-            mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
+        let stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
         let mut flags = self.stored_flags(&stored)?;
         self.delay = self.delay.max(stored.facts.video_delay);
-        let mut proof = Proof {
-            stored: &stored,
-            frame_packets: &self.frame_packets,
-            crcs: &[],
-            delay: self.delay,
-            cancel,
-        };
+        let mut proof =
+            Proof { stored: &stored, frame_packets: &self.frame_packets, crcs: &[], delay: self.delay, cancel };
         let crcs = match (check, self.crcs.take()) {
             (_, Some(crcs)) => crcs,
             (_, None) => {

@@ -13,7 +13,8 @@ pub(super) fn color(
     height: u32,
 ) -> ColorSpec {
     let guess = ColorSpec::guess(height);
-    let stated = |frame: u32, stream: u32| [frame, stream].into_iter().find(|&code| code != 2 && code != 3 && code < 256);
+    let stated =
+        |frame: u32, stream: u32| [frame, stream].into_iter().find(|&code| code != 2 && code != 3 && code < 256);
     let is_rgb = pixel.model == ColorModel::Gbr;
     let matrix = if is_rgb {
         Some(0)
@@ -84,7 +85,11 @@ pub(super) fn orientation(matrix: Option<[i32; 9]>) -> Option<Orientation> {
 
 /// The sample aspect ratio; 1/1 where unknown or senseless.
 pub(super) fn sample_aspect((num, den): (i32, i32)) -> Ratio {
-    u32::try_from(num).ok().zip(u32::try_from(den).ok()).and_then(|(num, den)| Ratio::new(num, den)).unwrap_or(Ratio::ONE)
+    u32::try_from(num)
+        .ok()
+        .zip(u32::try_from(den).ok())
+        .and_then(|(num, den)| Ratio::new(num, den))
+        .unwrap_or(Ratio::ONE)
 }
 
 #[cfg(test)]

@@ -217,7 +217,8 @@ impl Reader<'_> {
             .filter(|&number| number < u32::MAX)
             .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "has more than 2^32 packets"))?;
         let new_configuration = packet.side_data().any(|data| {
-            data.kind() == ff::codec::packet::side_data::Type::NewExtraData && data.data() != self.source.facts.extradata
+            data.kind() == ff::codec::packet::side_data::Type::NewExtraData
+                && data.data() != self.source.facts.extradata
         });
         if new_configuration {
             self.out.not_copyable.get_or_insert_with(|| "its decoder configuration changes on the way".to_owned());
@@ -270,8 +271,7 @@ impl Reader<'_> {
         let facts = av::frame_facts(&self.frame);
         match &self.out.first {
             None => {
-                self.out.sample_aspect =
-                    av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
+                self.out.sample_aspect = av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
                 self.out.first = Some(facts);
             }
             Some(first) if (first.width, first.height, &first.format) != (facts.width, facts.height, &facts.format) => {
@@ -285,10 +285,13 @@ impl Reader<'_> {
         if self.frame.is_corrupt() {
             self.out.damaged_frames += 1;
         }
-        let packet = self.frame.pts().and_then(|pts| u32::try_from(pts).ok()).filter(|&packet| {
-            (packet as usize) < self.out.packets.len()
-        });
-        let packet = packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
+        let packet = self
+            .frame
+            .pts()
+            .and_then(|pts| u32::try_from(pts).ok())
+            .filter(|&packet| (packet as usize) < self.out.packets.len());
+        let packet =
+            packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
         let crc32c = av::view(&self.frame).map_or(0, |view| frame_crc(&view));
         self.out.frames.push(TruthFrame { packet, crc32c });
         (self.sink)(number, &self.frame)

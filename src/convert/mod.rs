@@ -5,19 +5,37 @@
 //! dataset's index and, last of all, its manifest. Everything on the way lies in `OUT/.framefeed`, so that the same
 //! command goes on where a killed run stopped.
 
+mod av;
+mod bitstream;
+mod check;
 mod clip;
 mod commit;
+mod cut;
+mod draft;
+mod facts;
+mod gops;
+mod ingest;
 mod keys;
 mod list;
+mod mp4;
+mod mux;
 mod options;
 mod out;
 mod plan;
+mod reading;
+mod reencode;
 mod report;
 mod run;
 mod saved;
 mod sidecar;
+mod source;
 mod sources;
+mod store;
+mod timestamps;
 mod unit;
+
+#[cfg(test)]
+mod clip_tests;
 
 pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile};

@@ -14,9 +14,9 @@ const MAX_MOOV_BYTES: u64 = 1 << 30;
 pub(super) fn set_edit_list(path: &Path, media_time: i64, duration: u64) -> Result<u64> {
     let file = File::options().read(true).write(true).open(path).map_err(|error| Error::io("open", path, error))?;
     let length = file.metadata().map_err(|error| Error::io("stat", path, error))?.len();
-    let (offset, size) = find_moov(&file, length).map_err(|error| Error::io("read", path, error))?.ok_or_else(|| {
-        Error::unsupported("the muxer did not put moov last").with_path(path)
-    })?;
+    let (offset, size) = find_moov(&file, length)
+        .map_err(|error| Error::io("read", path, error))?
+        .ok_or_else(|| Error::unsupported("the muxer did not put moov last").with_path(path))?;
     if size > MAX_MOOV_BYTES {
         return Err(Error::new(crate::ErrorKind::LimitExceeded, "moov is larger than 1 GiB").with_path(path));
     }

@@ -150,8 +150,9 @@ fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
         packets.push(StoredPacket { offset, size: data.len() as u32, crc32c: crc32c(data) });
     }
     if packets.len() != expected {
-        return Err(Error::unsupported(format!("the muxer kept {} of {expected} packets", packets.len()))
-            .with_path(path));
+        return Err(
+            Error::unsupported(format!("the muxer kept {} of {expected} packets", packets.len())).with_path(path)
+        );
     }
     Ok(Stored { bytes, packets, parameters, facts, file })
 }

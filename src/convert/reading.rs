@@ -88,12 +88,8 @@ impl Reading {
             let base = source.time_base;
             let start = first.saturating_add(ticks(base, request.start.unwrap_or(0.0)));
             let stop = request.end.map(|end| first.saturating_add(ticks(base, end)));
-            let mut range = Range {
-                seek: Some(Seek { start, back: ticks(base, back) }),
-                stop,
-                first_frame_only: false,
-                delay,
-            };
+            let mut range =
+                Range { seek: Some(Seek { start, back: ticks(base, back) }), stop, first_frame_only: false, delay };
             let mut store = PacketStore::new(mp4);
             let Some(mut ingest) = Self::read(&mut source, range, &mut store, cancel)? else { continue };
             if ingest.delay > source.facts.video_delay {

@@ -45,7 +45,12 @@ fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, bool)> {
         || name.starts_with("p0")
         || name.starts_with("p2");
     let is_gray = name.starts_with("gray") || name.starts_with("ya") || name.starts_with("mono");
-    let deep = name.contains("10") || name.contains("12") || name.contains("14") || name.contains("16") || name.contains("48") || name.contains("64");
+    let deep = name.contains("10")
+        || name.contains("12")
+        || name.contains("14")
+        || name.contains("16")
+        || name.contains("48")
+        || name.contains("64");
     let (even_w, even_h) = (facts.width % 2 == 0, facts.height % 2 == 0);
     let (w, h) = if is_yuv { (descriptor.log2_chroma_w(), descriptor.log2_chroma_h()) } else { (0, 0) };
     let full = name.starts_with("yuvj");
@@ -95,7 +100,8 @@ pub(super) fn encode(
     let parameters = ff::codec::Parameters::from(&encoder);
     let mut scaler = None;
     let mut packets = Vec::new();
-    let failed = |error: ff::Error| Error::new(crate::ErrorKind::Decode, format!("cannot encode: {}", av::message_of(error)));
+    let failed =
+        |error: ff::Error| Error::new(crate::ErrorKind::Decode, format!("cannot encode: {}", av::message_of(error)));
     let mut sink = |number: usize, frame: &ff::frame::Video| -> Result<()> {
         if !wanted.contains(&number) {
             return Ok(());
@@ -126,7 +132,10 @@ pub(super) fn encode(
     Ok(Encoded { packets, parameters, pixel_format, color })
 }
 
-fn scaling(frame: &ff::frame::Video, to: ff::format::Pixel) -> std::result::Result<ff::software::scaling::Context, ff::Error> {
+fn scaling(
+    frame: &ff::frame::Video,
+    to: ff::format::Pixel,
+) -> std::result::Result<ff::software::scaling::Context, ff::Error> {
     use ff::software::scaling::Flags;
     let (width, height) = (frame.width(), frame.height());
     let flags = Flags::BICUBIC | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT | Flags::FULL_CHR_H_INP | Flags::BITEXACT;

@@ -96,8 +96,11 @@ impl Source {
             return Err(Error::new(ErrorKind::Closed, "cancelled"));
         }
         if Instant::now() > self.deadline {
-            return Err(Error::new(ErrorKind::LimitExceeded, "converting takes longer than any ordinary file of its size")
-                .with_path(&self.path));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "converting takes longer than any ordinary file of its size",
+            )
+            .with_path(&self.path));
         }
         Ok(())
     }
@@ -120,7 +123,10 @@ fn choose(input: &ff::format::context::Input) -> Option<usize> {
             u64::from(facts.width) * u64::from(facts.height)
         };
         // Of equals the first, as FFmpeg does.
-        video_streams(input).map(|stream| (pixels(&stream), stream.index())).max_by_key(|&(pixels, index)| (pixels, std::cmp::Reverse(index))).map(|(_, index)| index)
+        video_streams(input)
+            .map(|stream| (pixels(&stream), stream.index()))
+            .max_by_key(|&(pixels, index)| (pixels, std::cmp::Reverse(index)))
+            .map(|(_, index)| index)
     })
 }
 

@@ -63,7 +63,9 @@ impl Scanner {
             Codec::Mpeg4 => mpeg::scan_mpeg4(packet),
             Codec::Vp9 => vp9::scan(packet),
             Codec::Av1 => av1::scan(packet),
-            Codec::Mjpeg => PictureFacts { random_access: packet.starts_with(&[0xff, 0xd8]), ..PictureFacts::default() },
+            Codec::Mjpeg => {
+                PictureFacts { random_access: packet.starts_with(&[0xff, 0xd8]), ..PictureFacts::default() }
+            }
             Codec::Png => {
                 PictureFacts { random_access: packet.starts_with(b"\x89PNG\r\n\x1a\n"), ..PictureFacts::default() }
             }
