@@ -1,14 +1,33 @@
-//! The dataset's index: one small row per clip over all shards.
+//! The dataset's index: one small row per clip over all shards, in batches of equal length, each with its checksum.
 
-use super::IndexEntry;
+use super::columns::{self, COLUMNS, ColumnTypes};
+use super::ipc::{self, IpcFile};
+use super::mapped::map;
+use super::schema::KIND_KEY;
+use super::{IndexEntry, Record, crc32c};
 use crate::error::{Error, Result};
 use crate::media::{Codec, PixelFormat, TimeBase};
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Int64Array, PrimitiveArray, StringArray, StructArray, UInt32Array, UInt64Array,
+};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Rows of every batch but the last.
+const BATCH_ROWS: usize = 16_384;
+const DATASET_KIND: &str = "dataset-index/1";
+/// Footer metadata: the CRC32C of each batch, eight hexadecimal digits each, in order.
+const CRC_KEY: &str = "framefeed.crc32c";
+/// Name of the file in a dataset's folder.
+const INDEX_FILE: &str = "index.arrow";
 
 /// One row of the dataset's index.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IndexRow<'a> {
     /// Number of the shard in the manifest.
     pub shard: u32,
@@ -34,60 +53,404 @@ pub struct IndexRow<'a> {
     pub pixel_format: PixelFormat,
     /// Number of GOPs.
     pub gops: u32,
-    /// Frames of the GOP with the most of them.
+    /// Most packets that give a frame in one GOP.
     pub max_gop_frames: u32,
     /// Bytes of the MP4.
     pub bytes: u64,
 }
 
-/// The index of a dataset, mapped. Rows are in the order of the shards in the manifest, and of the rows in each shard.
-/// Batches of rows are checked against their CRC32C and parsed when they are first touched.
+fn fixed_fields() -> Vec<Field> {
+    [
+        ("shard", DataType::UInt32),
+        ("row", DataType::UInt32),
+        ("key", DataType::Utf8),
+        ("frames", DataType::UInt32),
+        ("width", DataType::UInt32),
+        ("height", DataType::UInt32),
+        ("duration", DataType::Int64),
+        ("time_base_num", DataType::UInt32),
+        ("time_base_den", DataType::UInt32),
+        ("fps", DataType::Float64),
+        ("codec", DataType::Utf8),
+        ("pixel_format", DataType::Utf8),
+        ("gops", DataType::UInt32),
+        ("max_gop_frames", DataType::UInt32),
+        ("bytes", DataType::UInt64),
+    ]
+    .into_iter()
+    .map(|(name, data_type)| Field::new(name, data_type, false))
+    .collect()
+}
+
+/// Collects rows; the types of the user's columns are known at the end only.
+#[derive(Debug, Default)]
+pub(crate) struct IndexBuilder {
+    rows: Vec<OwnedRow>,
+    types: ColumnTypes,
+}
+
 #[derive(Debug)]
-pub struct DatasetIndex {}
+struct OwnedRow {
+    shard: u32,
+    row: u32,
+    key: String,
+    frames: u32,
+    size: (u32, u32),
+    duration: i64,
+    time_base: TimeBase,
+    fps: f64,
+    codec: Codec,
+    pixel_format: PixelFormat,
+    gops: u32,
+    max_gop_frames: u32,
+    bytes: u64,
+    columns: Map<String, Value>,
+}
+
+impl IndexBuilder {
+    /// Adds the row of a validated record.
+    pub(crate) fn add(&mut self, shard: u32, row: u32, record: &Record) -> Result<()> {
+        let stream = &record.stream;
+        self.types.add(&record.columns);
+        let columns = record.columns.iter().filter(|(_, value)| value.is_number() || value.is_boolean());
+        self.rows.push(OwnedRow {
+            shard,
+            row,
+            key: record.key.clone(),
+            frames: u32::try_from(stream.num_frames())
+                .map_err(|_| Error::corrupt("more than 2^32 frames").with_record(&record.key))?,
+            size: stream.display_size(),
+            duration: stream.duration,
+            time_base: stream.time_base,
+            fps: stream.average_fps(),
+            codec: stream.codec,
+            pixel_format: stream.pixel_format,
+            gops: stream.gops.len() as u32,
+            max_gop_frames: max_gop_frames(record),
+            bytes: record.video.size,
+            columns: columns.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        });
+        Ok(())
+    }
+
+    /// The file and its entry for the manifest.
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, IndexEntry)> {
+        let types = self.types.without_text();
+        let mut fields = fixed_fields();
+        if !types.is_empty() {
+            fields.push(Field::new(COLUMNS, DataType::Struct(types.fields()), false));
+        }
+        let metadata = std::collections::HashMap::from([(KIND_KEY.to_owned(), DATASET_KIND.to_owned())]);
+        let schema = Arc::new(Schema::new(fields).with_metadata(metadata));
+        let mut batches = Vec::new();
+        for rows in self.rows.chunks(BATCH_ROWS) {
+            let mut arrays = encode(rows);
+            if !types.is_empty() {
+                arrays.push(Arc::new(types.encode(rows.iter().map(|row| &row.columns))?));
+            }
+            batches.push(
+                RecordBatch::try_new(schema.clone(), arrays)
+                    .map_err(|error| Error::invalid("index cannot be written").with_source(error))?,
+            );
+        }
+        // The checksums stand in the footer, and the footer does not move the batches: so write once without them.
+        let plain = ipc::write(&schema, &batches, &[])?;
+        let file = IpcFile::parse(Buffer::from(plain))?;
+        let mut checksums = String::new();
+        for number in 0..file.num_batches() {
+            checksums.push_str(&format!("{:08x}", crc32c(file.block_bytes(number)?)));
+        }
+        let bytes = ipc::write(&schema, &batches, &[(CRC_KEY, checksums)])?;
+        let footer = ipc::footer_range(&bytes)?;
+        let entry = IndexEntry {
+            file: INDEX_FILE.to_owned(),
+            rows: self.rows.len() as u64,
+            bytes: bytes.len() as u64,
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
+            footer_crc32c: crc32c(bytes.get(footer).unwrap_or_default()),
+        };
+        Ok((bytes, entry))
+    }
+}
+
+fn max_gop_frames(record: &Record) -> u32 {
+    let stream = &record.stream;
+    let mut has_frame = vec![false; stream.packets.len()];
+    for &packet in stream.frame_packets.iter() {
+        if let Some(slot) = has_frame.get_mut(packet as usize) {
+            *slot = true;
+        }
+    }
+    let frames = stream.gops.iter().map(|gop| {
+        let range = gop.first_packet as usize..(gop.first_packet as usize).saturating_add(gop.num_packets as usize);
+        has_frame.get(range).unwrap_or_default().iter().filter(|&&is| is).count()
+    });
+    frames.max().unwrap_or(0) as u32
+}
+
+fn encode(rows: &[OwnedRow]) -> Vec<ArrayRef> {
+    let u32s = |get: fn(&OwnedRow) -> u32| Arc::new(UInt32Array::from_iter_values(rows.iter().map(get))) as ArrayRef;
+    vec![
+        u32s(|row| row.shard),
+        u32s(|row| row.row),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key.as_str()))),
+        u32s(|row| row.frames),
+        u32s(|row| row.size.0),
+        u32s(|row| row.size.1),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.duration))),
+        u32s(|row| row.time_base.num()),
+        u32s(|row| row.time_base.den()),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.fps))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.codec.as_str()))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.pixel_format.name()))),
+        u32s(|row| row.gops),
+        u32s(|row| row.max_gop_frames),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))),
+    ]
+}
+
+/// The index of a dataset, mapped. Rows are in the order of the shards in the manifest, and of the rows in each shard.
+/// The footer is checked when it is opened; each batch of rows is checked against its CRC32C, and every row of it
+/// validated, when the batch is first touched.
+#[derive(Debug)]
+pub struct DatasetIndex {
+    path: PathBuf,
+    file: IpcFile,
+    rows: usize,
+    column_names: Vec<String>,
+    checksums: Vec<u32>,
+    batches: Vec<OnceLock<Result<Batch, String>>>,
+}
+
+/// One checked batch.
+#[derive(Debug)]
+struct Batch {
+    table: RecordBatch,
+    key: StringArray,
+    codec: StringArray,
+    pixel_format: StringArray,
+    u32s: [UInt32Array; 9],
+    duration: Int64Array,
+    fps: Float64Array,
+    bytes: UInt64Array,
+    columns: Option<StructArray>,
+}
 
 impl DatasetIndex {
-    /// Maps the file and checks its footer against the manifest's entry.
-    pub fn open(path: &Path, _entry: &IndexEntry) -> Result<Self> {
-        Err(Error::unsupported("reading the index").with_path(path))
+    /// Maps the file and checks its size and footer against the manifest's entry.
+    pub fn open(path: &Path, entry: &IndexEntry) -> Result<Self> {
+        let open = || {
+            let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+            let bytes = file.metadata().map_err(|error| Error::io("open", path, error))?.len();
+            if bytes != entry.bytes {
+                return Err(Error::corrupt(format!("index has {bytes} bytes, the manifest says {}", entry.bytes)));
+            }
+            Self::from_buffer(map(&file, path, 0, bytes)?, entry, path)
+        };
+        open().map_err(|error| error.with_path(path))
+    }
+
+    fn from_buffer(buffer: Buffer, entry: &IndexEntry, path: &Path) -> Result<Self> {
+        let footer = ipc::footer_range(&buffer)?;
+        let actual = crc32c(buffer.get(footer).unwrap_or_default());
+        if actual != entry.footer_crc32c {
+            let expected = entry.footer_crc32c;
+            return Err(Error::corrupt(format!(
+                "index footer has checksum {actual:08x}, the manifest says {expected:08x}"
+            )));
+        }
+        let file = IpcFile::parse(buffer)?;
+        let column_names = check_schema(file.schema())?;
+        let rows = usize::try_from(entry.rows).map_err(|_| Error::unsupported("index has too many rows"))?;
+        let batches = rows.div_ceil(BATCH_ROWS);
+        let text = file.metadata(CRC_KEY).unwrap_or_default();
+        let checksums =
+            parse_checksums(text).ok_or_else(|| Error::corrupt("index lacks the checksums of its batches"))?;
+        if file.num_batches() != batches || checksums.len() != batches {
+            return Err(Error::corrupt(format!(
+                "index has {} batches and {} checksums, {rows} rows need {batches}",
+                file.num_batches(),
+                checksums.len()
+            )));
+        }
+        let batches = (0..batches).map(|_| OnceLock::new()).collect();
+        Ok(Self { path: path.to_owned(), file, rows, column_names, checksums, batches })
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        0
+        self.rows
     }
 
     /// True where there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.rows == 0
     }
 
     /// Row `index`.
-    pub fn row(&self, _index: usize) -> Result<IndexRow<'_>> {
-        Err(Error::unsupported("reading the index"))
+    pub fn row(&self, index: usize) -> Result<IndexRow<'_>> {
+        let (batch, row) = self.locate(index)?;
+        batch.row(row).ok_or_else(|| self.no_row(index))
     }
 
-    /// Names of the user's columns in the index: those with numbers or booleans.
+    /// Names of the user's columns in the index: those that hold numbers or booleans in every shard.
     pub fn column_names(&self) -> &[String] {
-        &[]
+        &self.column_names
     }
 
     /// The user's columns of row `index` that have a value.
-    pub fn columns(&self, _index: usize) -> Result<Map<String, Value>> {
-        Err(Error::unsupported("reading the index"))
+    pub fn columns(&self, index: usize) -> Result<Map<String, Value>> {
+        let (batch, row) = self.locate(index)?;
+        Ok(batch.columns.as_ref().map_or_else(Map::new, |columns| columns::decode(columns, row)))
     }
 
-    /// The first row with that key; looks at all of them.
-    pub fn find(&self, _key: &str) -> Result<Option<usize>> {
-        Err(Error::unsupported("reading the index"))
+    /// The row with that key; looks at all of them.
+    pub fn find(&self, key: &str) -> Result<Option<usize>> {
+        for number in 0..self.batches.len() {
+            let batch = self.checked(number)?;
+            if let Some(row) = batch.key.iter().position(|other| other == Some(key)) {
+                return Ok(Some(number * BATCH_ROWS + row));
+            }
+        }
+        Ok(None)
     }
 
     /// Number of batches; all but the last have the same number of rows.
     pub fn num_batches(&self) -> usize {
-        0
+        self.batches.len()
     }
 
     /// Batch `number` as Arrow columns, checked.
-    pub fn batch(&self, _number: usize) -> Result<&RecordBatch> {
-        Err(Error::unsupported("reading the index"))
+    pub fn batch(&self, number: usize) -> Result<&RecordBatch> {
+        self.checked(number).map(|batch| &batch.table)
     }
+
+    fn no_row(&self, index: usize) -> Error {
+        Error::invalid(format!("row {index} of an index with {} rows", self.rows)).with_path(&self.path)
+    }
+
+    fn locate(&self, index: usize) -> Result<(&Batch, usize)> {
+        if index >= self.rows {
+            return Err(self.no_row(index));
+        }
+        Ok((self.checked(index / BATCH_ROWS)?, index % BATCH_ROWS))
+    }
+
+    fn checked(&self, number: usize) -> Result<&Batch> {
+        let cell = self.batches.get(number).ok_or_else(|| self.no_row(number.saturating_mul(BATCH_ROWS)))?;
+        let checked = cell.get_or_init(|| self.check(number).map_err(|error| error.report()));
+        checked.as_ref().map_err(|report| Error::corrupt(report.clone()).with_path(&self.path))
+    }
+
+    fn check(&self, number: usize) -> Result<Batch> {
+        let actual = crc32c(self.file.block_bytes(number)?);
+        if self.checksums.get(number) != Some(&actual) {
+            return Err(Error::corrupt(format!("batch {number} of the index differs from its checksum")));
+        }
+        let batch = Batch::new(self.file.batch(number)?)?;
+        let expected = (self.rows - number * BATCH_ROWS).min(BATCH_ROWS);
+        if batch.table.num_rows() != expected {
+            let rows = batch.table.num_rows();
+            return Err(Error::corrupt(format!("batch {number} of the index has {rows} rows, expected {expected}")));
+        }
+        if let Some(row) =
+            (0..expected).find(|&row| batch.row(row).is_none_or(|row| row.frames == 0 || row.duration < 1))
+        {
+            let row = number * BATCH_ROWS + row;
+            return Err(Error::corrupt(format!("row {row} of the index has values outside their range")));
+        }
+        Ok(batch)
+    }
+}
+
+impl Batch {
+    fn new(table: RecordBatch) -> Result<Self> {
+        let columns = match table.column_by_name(COLUMNS) {
+            Some(array) => {
+                Some(array.as_any().downcast_ref::<StructArray>().cloned().ok_or_else(|| Error::corrupt("columns"))?)
+            }
+            None => None,
+        };
+        columns.as_ref().map_or(Ok(()), columns::check_struct)?;
+        Ok(Self {
+            key: column(&table, "key")?,
+            codec: column(&table, "codec")?,
+            pixel_format: column(&table, "pixel_format")?,
+            u32s: [
+                column(&table, "shard")?,
+                column(&table, "row")?,
+                column(&table, "frames")?,
+                column(&table, "width")?,
+                column(&table, "height")?,
+                column(&table, "time_base_num")?,
+                column(&table, "time_base_den")?,
+                column(&table, "gops")?,
+                column(&table, "max_gop_frames")?,
+            ],
+            duration: column(&table, "duration")?,
+            fps: column(&table, "fps")?,
+            bytes: column(&table, "bytes")?,
+            columns,
+            table,
+        })
+    }
+
+    /// `None` where the row is not there or a value means nothing.
+    fn row(&self, row: usize) -> Option<IndexRow<'_>> {
+        let [shard, number, frames, width, height, num, den, gops, max_gop_frames] = &self.u32s;
+        Some(IndexRow {
+            shard: get(shard, row)?,
+            row: get(number, row)?,
+            key: (row < self.key.len()).then(|| self.key.value(row))?,
+            frames: get(frames, row)?,
+            width: get(width, row)?,
+            height: get(height, row)?,
+            duration: get(&self.duration, row)?,
+            time_base: TimeBase::new(get(num, row)?, get(den, row)?)?,
+            fps: get(&self.fps, row)?,
+            codec: Codec::parse((row < self.codec.len()).then(|| self.codec.value(row))?)?,
+            pixel_format: PixelFormat::parse((row < self.pixel_format.len()).then(|| self.pixel_format.value(row))?)?,
+            gops: get(gops, row)?,
+            max_gop_frames: get(max_gop_frames, row)?,
+            bytes: get(&self.bytes, row)?,
+        })
+    }
+}
+
+fn get<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    array.values().get(row).copied()
+}
+
+fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<A> {
+    let array = batch.column_by_name(name).filter(|array| array.null_count() == 0);
+    array.and_then(|array| array.as_any().downcast_ref::<A>()).cloned().ok_or_else(|| {
+        Error::corrupt(format!("index column '{name}' is missing, or has missing values or another type"))
+    })
+}
+
+/// Checks names and types of the columns; gives the names of the user's.
+fn check_schema(schema: &Schema) -> Result<Vec<String>> {
+    let expected = fixed_fields();
+    for (number, field) in expected.iter().enumerate() {
+        let actual = schema.fields().get(number);
+        if actual.is_none_or(|actual| actual.name() != field.name() || actual.data_type() != field.data_type()) {
+            let (name, data_type) = (field.name(), field.data_type());
+            return Err(Error::corrupt(format!("index lacks column '{name}' of type {data_type} in place {number}")));
+        }
+    }
+    match schema.fields().get(expected.len()).map(|field| (field.name().as_str(), field.data_type())) {
+        None => Ok(Vec::new()),
+        Some((COLUMNS, DataType::Struct(fields))) if schema.fields().len() == expected.len() + 1 => {
+            Ok(fields.iter().map(|field| field.name().clone()).collect())
+        }
+        Some((name, _)) => Err(Error::corrupt(format!("index has an unknown column '{name}'"))),
+    }
+}
+
+fn parse_checksums(text: &str) -> Option<Vec<u32>> {
+    let chunks = text.as_bytes().chunks_exact(8);
+    if !chunks.remainder().is_empty() {
+        return None;
+    }
+    chunks.map(|digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()).collect()
 }

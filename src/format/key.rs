@@ -72,7 +72,7 @@ pub fn sanitize_key(text: &str) -> String {
             part.pop();
         }
         if part.starts_with("__") && part.ends_with("__") {
-            *part = format!("x{}", part.trim_matches('_'));
+            *part = format!("x{}", part.trim_matches(['_', '.']));
         }
     }
     while parts.len() > 1 && parts.iter().map(|part| part.len() + 1).sum::<usize>() > MAX_KEY_BYTES {

@@ -1,14 +1,34 @@
 //! Bytes to meaning and back, pure: tar members, index schema, trailer, manifest, checksums.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
 mod checksum;
+mod columns;
 mod dataset_index;
+mod ipc;
 mod key;
 mod manifest;
+mod mapped;
 mod record;
+mod rows;
+mod schema;
+pub(crate) mod tar;
+mod trailer;
+mod validate;
 
 pub(crate) use checksum::{Crc32c, crc32c};
+pub(crate) use columns::check_names as check_column_names;
+pub(crate) use dataset_index::IndexBuilder;
 pub use dataset_index::{DatasetIndex, IndexRow};
 pub use key::{sanitize_key, validate_key};
 pub use manifest::{FORMAT_VERSION, IndexEntry, MANIFEST_FILE, Manifest, ShardEntry, publish};
 pub(crate) use manifest::{sync_folder, temporary_name};
+pub(crate) use mapped::map;
 pub use record::{Member, Record, TensorField};
+pub(crate) use rows::ShardRows;
+pub(crate) use schema::encode_index;
+pub(crate) use trailer::{TRAILER_BYTES, TRAILER_FROM_END, Trailer};
+pub(crate) use validate::{ParsedRecord, check_field_name, validate_stream};
+
+/// Name of the member that holds a shard's index.
+pub(crate) const INDEX_MEMBER: &str = "__framefeed__/index.arrow";

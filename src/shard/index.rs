@@ -1,16 +1,17 @@
 //! From opened shards to the dataset's index.
 
 use super::Shard;
-use crate::error::{Error, Result};
-use crate::format::IndexEntry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{IndexBuilder, IndexEntry};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The bytes of a dataset's `index.arrow` and what the manifest says about them and about the shards.
+/// The bytes of a dataset's `index.arrow`, what the manifest says about them, and totals of the dataset.
 #[derive(Debug)]
 pub struct BuiltIndex {
     /// The file.
     pub bytes: Vec<u8>,
-    /// For the manifest.
+    /// For the manifest; its file is `index.arrow`.
     pub entry: IndexEntry,
     /// Frames of all records.
     pub frames: u64,
@@ -18,8 +19,29 @@ pub struct BuiltIndex {
     pub seconds: f64,
 }
 
-/// Builds the dataset's index from its shards, in their order in the manifest. The same shards give the same bytes.
+/// Builds the dataset's index from its shards, in their order in the manifest. The same shards give the same bytes. Every
+/// row is validated; a key that two records share is a [`ErrorKind::Conflict`]. Takes memory for the rows of the index,
+/// not for the shards: they may be opened one by one.
 pub fn build_index(shards: impl IntoIterator<Item = Result<Arc<Shard>>>) -> Result<BuiltIndex> {
-    let _ = shards;
-    Err(Error::unsupported("building the index"))
+    let mut builder = IndexBuilder::default();
+    let mut keys = HashSet::new();
+    let (mut frames, mut seconds) = (0, 0.0);
+    for (number, shard) in shards.into_iter().enumerate() {
+        let shard = shard?;
+        let limit = |_| Error::new(ErrorKind::LimitExceeded, "more than 2^32 shards or rows").with_path(shard.path());
+        let number = u32::try_from(number).map_err(limit)?;
+        for row in 0..shard.len() {
+            let record = shard.record(row)?;
+            if !keys.insert(record.key.clone()) {
+                return Err(Error::new(ErrorKind::Conflict, "two records have this key")
+                    .with_record(record.key)
+                    .with_path(shard.path()));
+            }
+            frames += record.stream.num_frames() as u64;
+            seconds += record.stream.time_base.seconds(record.stream.duration);
+            builder.add(number, u32::try_from(row).map_err(limit)?, &record)?;
+        }
+    }
+    let (bytes, entry) = builder.finish()?;
+    Ok(BuiltIndex { bytes, entry, frames, seconds })
 }

@@ -1,7 +1,14 @@
 //! One shard as an object: writer, reader, verification, and the rows that it gives to the dataset's index.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod check;
 mod index;
 mod reader;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod writer;
 

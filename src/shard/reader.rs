@@ -1,21 +1,57 @@
 //! Reading one shard.
 
 use crate::error::{Error, Result};
-use crate::format::Record;
+use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, Trailer, crc32c, tar};
 use crate::media::StreamInfo;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// An open shard: its index, mapped and checked. Reading the clips' bytes is the caller's business.
+/// An open shard: its index, mapped and checked. The tables of the streams that it gives out share the mapping, and keep
+/// it alive. Reading the clips' bytes is the caller's business.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
+    file_bytes: u64,
+    trailer: Trailer,
+    rows: ShardRows,
 }
 
 impl Shard {
-    /// Opens a shard, checks trailer and index.
+    /// Opens a shard: checks the trailer against the file's size, the index against the trailer's CRC32C, and the
+    /// index's columns against the format. Rows are checked when they are asked for.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
-        Err(Error::unsupported("reading shards").with_path(path))
+        Self::open_file(path).map(Arc::new).map_err(|error| error.with_path(path))
+    }
+
+    fn open_file(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let metadata = file.metadata().map_err(|error| Error::io("open", path, error))?;
+        if !metadata.is_file() {
+            return Err(Error::corrupt("not a shard: not a file"));
+        }
+        let file_bytes = metadata.len();
+        let at = file_bytes
+            .checked_sub(TRAILER_FROM_END)
+            .ok_or_else(|| Error::corrupt(format!("not a shard: {file_bytes} bytes")))?;
+        let mut bytes = [0; TRAILER_BYTES as usize];
+        file.read_exact_at(&mut bytes, at).map_err(|error| Error::io("read", path, error))?;
+        let trailer = Trailer::from_bytes(&bytes, file_bytes).map_err(|error| error.with_offset(at))?;
+        let index = format::map(&file, path, trailer.index_offset, trailer.index_size)?;
+        let actual = crc32c(&index);
+        let in_index = |error: Error| error.with_offset(trailer.index_offset);
+        if actual != trailer.index_crc32c {
+            let expected = trailer.index_crc32c;
+            let message = format!("index has checksum {actual:08x}, its trailer says {expected:08x}");
+            return Err(in_index(Error::corrupt(message)));
+        }
+        let rows = ShardRows::parse(index).map_err(in_index)?;
+        if rows.len() as u64 != trailer.rows {
+            let message = format!("index has {} rows, its trailer says {}", rows.len(), trailer.rows);
+            return Err(in_index(Error::corrupt(message)));
+        }
+        Ok(Self { path: path.to_owned(), file_bytes, trailer, rows })
     }
 
     /// The file.
@@ -25,7 +61,7 @@ impl Shard {
 
     /// Number of records.
     pub fn len(&self) -> usize {
-        0
+        self.rows.len()
     }
 
     /// True where there are none.
@@ -35,21 +71,44 @@ impl Shard {
 
     /// Size of the file.
     pub fn file_bytes(&self) -> u64 {
-        0
+        self.file_bytes
     }
 
     /// The key of a record.
-    pub fn key(&self, _row: usize) -> Result<&str> {
-        Err(Error::unsupported("reading shards"))
+    pub fn key(&self, row: usize) -> Result<&str> {
+        self.rows.key(row).map_err(|error| error.with_path(&self.path))
     }
 
-    /// One record, validated.
-    pub fn record(&self, _row: usize) -> Result<Record> {
-        Err(Error::unsupported("reading shards"))
+    /// One record, validated. Takes time with its packets, and memory with its GOPs.
+    pub fn record(&self, row: usize) -> Result<Record> {
+        let validate = || self.rows.record(row)?.validate(self.data_end());
+        validate().map_err(|error| error.with_path(&self.path))
     }
 
-    /// The stream of one record, validated; cheaper than [`record`](Self::record).
-    pub fn stream(&self, _row: usize) -> Result<StreamInfo> {
-        Err(Error::unsupported("reading shards"))
+    /// The stream of one record, validated; leaves out caption, columns and the other members.
+    pub fn stream(&self, row: usize) -> Result<StreamInfo> {
+        let validate = || {
+            let video = self.rows.video(row)?;
+            if video.offset < tar::BLOCK || video.offset.checked_add(video.size).is_none_or(|end| end > self.data_end())
+            {
+                return Err(Error::corrupt("video is outside the shard").with_offset(video.offset));
+            }
+            let stream = self.rows.stream(row)?;
+            format::validate_stream(&stream, &video)?;
+            Ok(stream)
+        };
+        validate().map_err(|error| match self.rows.key(row) {
+            Ok(key) => error.with_record(key).with_path(&self.path),
+            Err(_) => error.with_path(&self.path),
+        })
+    }
+
+    pub(super) fn trailer(&self) -> &Trailer {
+        &self.trailer
+    }
+
+    /// Where the header of the index begins, and so where the last record's members end.
+    pub(super) fn data_end(&self) -> u64 {
+        self.trailer.index_offset.saturating_sub(tar::BLOCK)
     }
 }

@@ -1,9 +1,19 @@
-//! Writing one shard.
+//! Writing one shard: members one after another, the index and its trailer, published whole.
+//!
+//! The bytes depend on the records alone. A record that is refused leaves no trace, so that the next one can follow.
 
-use crate::error::{Error, Result};
-use crate::media::StreamInfo;
-use serde_json::{Map, Value};
+use super::check::StreamChecker;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{self, Member, ParsedRecord, Record, TensorField, Trailer, crc32c, tar};
+use crate::media::{GopEntry, PacketTable, StreamInfo};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+
+/// Bytes of one copying step.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// A clip to be added to a shard.
 #[derive(Debug, Clone)]
@@ -41,29 +51,274 @@ pub struct ShardSummary {
     pub blake3: String,
 }
 
-/// Writes a shard under a temporary name and publishes it whole. Dropped without [`finish`](Self::finish), it removes
-/// the temporary file.
+/// Writes a shard under a temporary name (`.<name>.tmp` beside it) and publishes it whole. Dropped without
+/// [`finish`](Self::finish), it removes the temporary file.
 #[derive(Debug)]
-pub struct ShardWriter {}
+pub struct ShardWriter {
+    path: PathBuf,
+    sink: Sink,
+    rows: Vec<Record>,
+    keys: HashSet<String>,
+    chunk: Vec<u8>,
+    is_broken: bool,
+}
 
 impl ShardWriter {
-    /// Starts the shard that will be `path`.
+    /// Starts the shard that will be `path`. Its folder must exist.
     pub fn create(path: &Path) -> Result<Self> {
-        Err(Error::unsupported("writing shards").with_path(path))
+        let sink = Sink::create(format::temporary_name(path)?)?;
+        Ok(Self {
+            path: path.to_owned(),
+            sink,
+            rows: Vec::new(),
+            keys: HashSet::new(),
+            chunk: vec![0; CHUNK_BYTES],
+            is_broken: false,
+        })
     }
 
     /// Bytes written so far, without the index.
     pub fn bytes(&self) -> u64 {
-        0
+        self.sink.position
     }
 
-    /// Appends a clip.
+    /// Number of records so far.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True before the first record.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Appends a clip. The stream is validated, and every checksum of its tables is compared with the MP4's bytes. After
+    /// an error other than of the shard file itself the writer is as before, and takes further records.
     pub fn add(&mut self, record: NewRecord) -> Result<()> {
-        Err(Error::unsupported("writing shards").with_record(record.key))
+        self.check_whole()?;
+        let key = record.key.clone();
+        let mark = self.sink.mark();
+        let added = self.append(record).and_then(|record| {
+            // What is published must be readable.
+            ParsedRecord(record).validate(self.sink.position)
+        });
+        match added {
+            Ok(record) => {
+                self.keys.insert(key);
+                self.rows.push(record);
+                Ok(())
+            }
+            Err(error) => {
+                // A file that cannot be cut back cannot be finished either; the first error says why.
+                self.is_broken = self.sink.rewind(mark).is_err();
+                Err(error.with_record(key))
+            }
+        }
     }
 
-    /// Writes the index, publishes the file and says what it is.
-    pub fn finish(self) -> Result<ShardSummary> {
-        Err(Error::unsupported("writing shards"))
+    fn check_whole(&self) -> Result<()> {
+        if self.is_broken {
+            return Err(Error::new(ErrorKind::Io, "shard could not be cut back after an error").with_path(&self.path));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, record: NewRecord) -> Result<Record> {
+        format::validate_key(&record.key)?;
+        if self.keys.contains(&record.key) {
+            return Err(Error::invalid("a record with this key is in the shard already"));
+        }
+        format::check_column_names(&record.columns)?;
+        let json = metadata_json(&record);
+        let (video, stream) = self.append_video(&record)?;
+        let json = self.append_member(&format!("{}.json", record.key), json.as_bytes())?;
+        let mut fields = Vec::new();
+        for (name, bytes) in &record.fields {
+            format::check_field_name(name)?;
+            let member = self.append_member(&format!("{}.{name}.npy", record.key), bytes)?;
+            fields.push(TensorField { name: name.clone(), member });
+        }
+        let mut columns = record.columns;
+        columns.retain(|_, value| !value.is_null());
+        Ok(Record {
+            key: record.key,
+            stream,
+            video,
+            json: Some(json),
+            caption: record.caption,
+            columns,
+            source: record.source,
+            source_start: record.source_start,
+            source_end: record.source_end,
+            reencoded: record.reencoded,
+            fields,
+        })
+    }
+
+    fn append_video(&mut self, record: &NewRecord) -> Result<(Member, StreamInfo)> {
+        let path = &record.video_path;
+        let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let size = file.metadata().map_err(|error| Error::io("open", path, error))?.len();
+        let relative = Member { offset: 0, size, crc32c: 0 };
+        format::validate_stream(&record.stream, &relative).map_err(|error| error.with_path(path))?;
+        let mut checker = StreamChecker::new(&record.stream, relative);
+        self.sink.write(&tar::header(&format!("{}.mp4", record.key), size))?;
+        let offset = self.sink.position;
+        let mut left = size;
+        while left > 0 {
+            let want = left.min(self.chunk.len() as u64) as usize;
+            let chunk = self.chunk.get_mut(..want).unwrap_or_default();
+            let count = match file.read(chunk) {
+                Ok(0) => return Err(Error::corrupt("MP4 became shorter while it was copied").with_path(path)),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", path, error)),
+            };
+            let bytes = chunk.get(..count).unwrap_or_default();
+            checker.update(bytes);
+            self.sink.write(bytes)?;
+            left -= count as u64;
+        }
+        self.sink.pad()?;
+        let check = checker.finish();
+        if let Some(problem) = check.problems.into_iter().next() {
+            return Err(problem.with_path(path));
+        }
+        let video = Member { offset, size, crc32c: check.crc32c };
+        Ok((video, moved(&record.stream, offset)))
+    }
+
+    fn append_member(&mut self, name: &str, bytes: &[u8]) -> Result<Member> {
+        self.sink.write(&tar::header(name, bytes.len() as u64))?;
+        let member = Member { offset: self.sink.position, size: bytes.len() as u64, crc32c: crc32c(bytes) };
+        self.sink.write(bytes)?;
+        self.sink.pad()?;
+        Ok(member)
+    }
+
+    /// Writes the index, publishes the file (fsync, rename, fsync of the folder) and says what it is.
+    pub fn finish(mut self) -> Result<ShardSummary> {
+        self.check_whole()?;
+        let index = format::encode_index(&self.rows)?;
+        self.sink.write(&tar::header(format::INDEX_MEMBER, index.len() as u64))?;
+        let trailer = Trailer {
+            index_offset: self.sink.position,
+            index_size: index.len() as u64,
+            rows: self.rows.len() as u64,
+            index_crc32c: crc32c(&index),
+        };
+        self.sink.write(&index)?;
+        let room = tar::padding(index.len() as u64).saturating_sub(format::TRAILER_BYTES);
+        self.sink.zeros(room)?;
+        self.sink.write(&trailer.to_bytes())?;
+        self.sink.zeros(tar::END_BYTES)?;
+        let summary = ShardSummary {
+            rows: self.rows.len() as u64,
+            bytes: self.sink.position,
+            blake3: self.sink.hasher.finalize().to_hex().to_string(),
+        };
+        self.sink.publish(&self.path)?;
+        Ok(summary)
+    }
+}
+
+/// The content of `<key>.json`: for people and for readers that do not know the index.
+fn metadata_json(record: &NewRecord) -> String {
+    let stream = &record.stream;
+    let (width, height) = stream.display_size();
+    let value = json!({
+        "key": record.key,
+        "caption": record.caption,
+        "source": record.source,
+        "source_start": record.source_start,
+        "source_end": record.source_end,
+        "reencoded": record.reencoded,
+        "codec": stream.codec.as_str(),
+        "width": width,
+        "height": height,
+        "frames": stream.num_frames(),
+        "fps": stream.average_fps(),
+        "seconds": stream.time_base.seconds(stream.duration),
+        "columns": record.columns,
+    });
+    format!("{value}\n")
+}
+
+/// The stream with its offsets counted from the start of the shard.
+fn moved(stream: &StreamInfo, by: u64) -> StreamInfo {
+    let offsets = stream.packets.offsets.iter().map(|offset| offset + by).collect();
+    let gops = stream.gops.iter().map(|gop| GopEntry { offset: gop.offset + by, ..*gop }).collect();
+    StreamInfo { packets: PacketTable { offsets, ..stream.packets.clone() }, gops, ..stream.clone() }
+}
+
+/// The temporary file: position and hash of what has been written. Removed when dropped unpublished.
+struct Sink {
+    path: PathBuf,
+    file: File,
+    hasher: blake3::Hasher,
+    position: u64,
+    published: bool,
+}
+
+/// A place to go back to.
+struct Mark {
+    hasher: blake3::Hasher,
+    position: u64,
+}
+
+impl Sink {
+    fn create(path: PathBuf) -> Result<Self> {
+        let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
+        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, published: false })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| Error::io("write", &self.path, error))?;
+        self.hasher.update(bytes);
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn zeros(&mut self, count: u64) -> Result<()> {
+        let zeros = [0; tar::END_BYTES as usize];
+        let zeros = zeros.get(..count as usize).ok_or_else(|| Error::new(ErrorKind::Io, "padding is too long"))?;
+        self.write(zeros)
+    }
+
+    fn pad(&mut self) -> Result<()> {
+        self.zeros(tar::padding(self.position))
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { hasher: self.hasher.clone(), position: self.position }
+    }
+
+    fn rewind(&mut self, mark: Mark) -> Result<()> {
+        self.file.set_len(mark.position).map_err(|error| Error::io("truncate", &self.path, error))?;
+        self.file.seek(SeekFrom::Start(mark.position)).map_err(|error| Error::io("seek in", &self.path, error))?;
+        self.hasher = mark.hasher;
+        self.position = mark.position;
+        Ok(())
+    }
+
+    fn publish(&mut self, path: &Path) -> Result<()> {
+        self.file.sync_all().map_err(|error| Error::io("sync", &self.path, error))?;
+        fs::rename(&self.path, path).map_err(|error| Error::io("rename to", path, error))?;
+        self.published = true;
+        format::sync_folder(path)
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sink({}, {} bytes)", self.path.display(), self.position)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

@@ -1,0 +1,205 @@
+//! From a parsed row to a [`Record`]: every fact that later arithmetic relies on is checked here, once.
+
+use super::{Member, Record, validate_key};
+use crate::error::{Error, Result};
+use crate::media::{PacketFlags, StreamInfo};
+
+/// Largest side of a picture: MP4 has 16 bits for it. Keeps sizes of planes within `u64`, and of rows within `u32`.
+const MAX_SIDE: u32 = 65_535;
+/// More frames than any decoder holds back.
+const MAX_REORDER: u8 = 64;
+/// Timestamps are below this in magnitude, so that sums and differences of two fit `i64`.
+const MAX_TICKS: i64 = 1 << 61;
+const ALL_FLAGS: u8 =
+    PacketFlags::KEYFRAME.0 | PacketFlags::DISPOSABLE.0 | PacketFlags::DISCARD.0 | PacketFlags::LEADING.0;
+
+/// A row whose values have the right types, but may contradict each other or the file.
+#[derive(Debug)]
+pub(crate) struct ParsedRecord(pub(crate) Record);
+
+impl ParsedRecord {
+    /// Checks everything. `data_end` is where the members of the shard end.
+    pub(crate) fn validate(self, data_end: u64) -> Result<Record> {
+        let key = self.0.key.clone();
+        self.check(data_end).map_err(|error| error.with_record(key))?;
+        Ok(self.0)
+    }
+
+    fn check(&self, data_end: u64) -> Result<()> {
+        let record = &self.0;
+        // Keys become file names on extraction.
+        validate_key(&record.key).map_err(|error| Error::corrupt("index has an invalid key").with_source(error))?;
+        let mut position = check_member("video", &record.video, super::tar::BLOCK, data_end)?;
+        validate_stream(&record.stream, &record.video)?;
+        if let Some(json) = &record.json {
+            position = check_member("json", json, position, data_end)?;
+        }
+        for (number, field) in record.fields.iter().enumerate() {
+            check_field_name(&field.name)?;
+            if record.fields.iter().take(number).any(|other| other.name == field.name) {
+                return Err(Error::corrupt(format!("two fields are named '{}'", field.name)));
+            }
+            position = check_member(&field.name, &field.member, position, data_end)?;
+        }
+        for seconds in [record.source_start, record.source_end].into_iter().flatten() {
+            if !seconds.is_finite() {
+                return Err(Error::corrupt(format!("cut at {seconds} seconds")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Field names are part of member names: `<key>.<name>.npy`.
+pub(crate) fn check_field_name(name: &str) -> Result<()> {
+    let plain = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("field name {name:?} is not 1 to 64 letters, digits, '_' and '-'")))
+}
+
+/// Members lie in the file, in their order: this protects every read of them and the sum of their sizes.
+fn check_member(name: &str, member: &Member, start: u64, data_end: u64) -> Result<u64> {
+    let end = member.offset.checked_add(member.size).filter(|&end| end <= data_end);
+    match end {
+        Some(end) if member.offset >= start && member.size > 0 => Ok(end),
+        _ => Err(Error::corrupt(format!(
+            "member '{name}' at {} with {} bytes is not between {start} and {data_end}",
+            member.offset, member.size
+        ))
+        .with_offset(member.offset)),
+    }
+}
+
+/// Checks a stream against itself and against the bytes of its MP4.
+pub(crate) fn validate_stream(stream: &StreamInfo, video: &Member) -> Result<()> {
+    check_picture(stream)?;
+    check_packets(stream, video)?;
+    let frame_of = check_frames(stream)?;
+    check_gops(stream, &frame_of)
+}
+
+fn check_picture(stream: &StreamInfo) -> Result<()> {
+    let (width, height) = (stream.width, stream.height);
+    if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+        return Err(Error::corrupt(format!("picture is {width} by {height}, each must be 1 to {MAX_SIDE}")));
+    }
+    if stream.reorder_frames > MAX_REORDER {
+        return Err(Error::corrupt(format!("{} reordered frames, at most {MAX_REORDER}", stream.reorder_frames)));
+    }
+    Ok(())
+}
+
+/// Packets lie inside the MP4, one behind the other; decode times do not fall.
+fn check_packets(stream: &StreamInfo, video: &Member) -> Result<()> {
+    let packets = &stream.packets;
+    let count = packets.offsets.len();
+    let columns =
+        [packets.sizes.len(), packets.pts.len(), packets.dts.len(), packets.flags.len(), packets.crc32c.len()];
+    if count == 0 || u32::try_from(count).is_err() || columns.iter().any(|&length| length != count) {
+        return Err(Error::corrupt(format!("packet table has {count} packets, and columns of {columns:?}")));
+    }
+    let mut position = video.offset;
+    let mut last_dts = i64::MIN;
+    for (number, packet) in packets.iter().enumerate() {
+        let fail = |what: String| Err(Error::corrupt(format!("packet {number} {what}")).with_offset(packet.offset));
+        let end = packet.offset.checked_add(u64::from(packet.size)).filter(|&end| end <= video.end());
+        match end {
+            Some(end) if packet.offset >= position && packet.size > 0 => position = end,
+            _ => {
+                let (offset, size, stop) = (packet.offset, packet.size, video.end());
+                return fail(format!("at {offset} with {size} bytes is not between {position} and {stop}"));
+            }
+        }
+        if packet.dts < last_dts {
+            return fail(format!("has dts {}, after {last_dts}", packet.dts));
+        }
+        last_dts = packet.dts;
+        if !ticks_in_range(packet.pts) || !ticks_in_range(packet.dts) {
+            return fail(format!("has pts {} and dts {}", packet.pts, packet.dts));
+        }
+        if packet.flags.0 & !ALL_FLAGS != 0 {
+            return fail(format!("has unknown flags {:#x}", packet.flags.0));
+        }
+    }
+    Ok(())
+}
+
+fn ticks_in_range(ticks: i64) -> bool {
+    (-MAX_TICKS..=MAX_TICKS).contains(&ticks)
+}
+
+/// Every frame comes from a packet of its own that is not discarded, and is later than the frame before it. Gives for
+/// each packet the frame that comes from it, `u32::MAX` for none.
+fn check_frames(stream: &StreamInfo) -> Result<Vec<u32>> {
+    let packets = &stream.packets;
+    let frames = stream.frame_packets.len();
+    if frames == 0 || frames > packets.len() {
+        return Err(Error::corrupt(format!("{frames} frames from {} packets", packets.len())));
+    }
+    let mut frame_of = vec![u32::MAX; packets.len()];
+    let mut times = None;
+    for (frame, &number) in stream.frame_packets.iter().enumerate() {
+        let fail = |what: String| Err(Error::corrupt(format!("frame {frame} {what}")));
+        let (Some(slot), Some(packet)) = (frame_of.get_mut(number as usize), packets.get(number as usize)) else {
+            return fail(format!("comes from packet {number} of {}", packets.len()));
+        };
+        if *slot != u32::MAX {
+            return fail(format!("comes from packet {number}, as frame {slot} does"));
+        }
+        *slot = frame as u32;
+        if packet.flags.contains(PacketFlags::DISCARD) {
+            return fail(format!("comes from packet {number}, which is discarded"));
+        }
+        let (first, last) = times.unwrap_or((packet.pts, i64::MIN));
+        if packet.pts <= last {
+            return fail(format!("has pts {}, not after {last}", packet.pts));
+        }
+        times = Some((first, packet.pts));
+    }
+    let (first, last) = times.unwrap_or((0, 0));
+    if stream.duration <= last - first || stream.duration > 2 * MAX_TICKS {
+        return Err(Error::corrupt(format!("duration is {} ticks, frames are at {first} to {last}", stream.duration)));
+    }
+    Ok(frame_of)
+}
+
+/// GOPs cover the packets without gaps, in the table and in the file.
+fn check_gops(stream: &StreamInfo, frame_of: &[u32]) -> Result<()> {
+    let frames = stream.frame_packets.len() as u32;
+    let mut next = 0_usize;
+    for (number, gop) in stream.gops.iter().enumerate() {
+        let fail = |what: String| Err(Error::corrupt(format!("GOP {number} {what}")).with_offset(gop.offset));
+        let end = next.saturating_add(gop.num_packets as usize);
+        if gop.first_packet as usize != next || gop.num_packets == 0 || end > frame_of.len() {
+            return fail(format!("has {} packets from {}, expected from {next}", gop.num_packets, gop.first_packet));
+        }
+        let mut position = gop.offset;
+        let mut first_frame = frames;
+        for index in next..end {
+            let Some(packet) = stream.packets.get(index) else { return fail("is outside the table".to_owned()) };
+            if packet.offset != position {
+                return fail(format!("has packet {index} at {}, expected at {position}", packet.offset));
+            }
+            position += u64::from(packet.size);
+            if index == next && number > 0 && !packet.flags.contains(PacketFlags::KEYFRAME) {
+                return fail(format!("starts at packet {index}, which is no keyframe"));
+            }
+            first_frame = first_frame.min(frame_of.get(index).copied().unwrap_or(u32::MAX));
+        }
+        if position - gop.offset != gop.size {
+            return fail(format!("has {} bytes, its packets have {}", gop.size, position - gop.offset));
+        }
+        if gop.first_frame != first_frame {
+            return fail(format!("says its first frame is {}, it is {first_frame}", gop.first_frame));
+        }
+        next = end;
+    }
+    if next != frame_of.len() {
+        return Err(Error::corrupt(format!("GOPs cover {next} of {} packets", frame_of.len())));
+    }
+    Ok(())
+}
