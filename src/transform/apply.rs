@@ -2,7 +2,7 @@
 
 use super::color::{Matrix, SAMPLE_BITS};
 use super::geometry::Geometry;
-use super::kernels::{HORIZONTAL_MULTIPLE, Isa, ROW_PADDING, Rows, Sample};
+use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
 use super::options::{ClipShape, DType, MAX_OUTPUT_SIDE, TransformOptions};
 use super::store::Store;
 use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
@@ -36,7 +36,8 @@ pub struct Transform {
     matrix: Matrix,
     store: Store,
     isa: Isa,
-    /// One row after the vertical pass, with [`ROW_PADDING`].
+    /// One row after the vertical pass, and as many values again as a row of weights is long, so that padded weights (zeros)
+    /// meet something readable.
     column_sums: Vec<i16>,
     /// One row of each plane after the horizontal pass.
     samples: [Vec<i16>; 3],
@@ -78,13 +79,14 @@ impl Transform {
         let luma = tables(0)?;
         let subsampled = format.model == ColorModel::Yuv && (format.log2_chroma_w > 0 || format.log2_chroma_h > 0);
         let chroma = if subsampled { Some(tables(1)?) } else { None };
-        let columns = luma.num_columns.max(chroma.as_ref().map_or(0, |tables| tables.num_columns));
+        let row = |tables: &PlaneTables| tables.num_columns + tables.horizontal.stride();
+        let row_len = row(&luma).max(chroma.as_ref().map_or(0, row));
         let grid = geometry.x.len as usize;
         Ok(Self {
             matrix: Matrix::new(format, &stream.color, height)?,
             store: Store::new(options),
             isa: Isa::detect(),
-            column_sums: vec![0; columns + ROW_PADDING],
+            column_sums: vec![0; row_len],
             samples: std::array::from_fn(|_| vec![0; grid]),
             rgb: std::array::from_fn(|_| vec![0; grid]),
             options: options.clone(),

@@ -10,9 +10,6 @@
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::weights::Weights;
 
-/// `i16` that must be readable beyond the last column of a row given to [`Isa::horizontal`]: padding of its weights.
-pub(super) const ROW_PADDING: usize = 16;
-
 /// Weights per output of a horizontal table come in multiples of this.
 pub(super) const HORIZONTAL_MULTIPLE: usize = 4;
 
@@ -112,7 +109,8 @@ dispatched! {
 }
 
 dispatched! {
-    /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has [`ROW_PADDING`] further values.
+    /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has at least
+    /// `weights.stride()` values beyond those that the weights reach.
     horizontal, horizontal_avx2, horizontal_body, (dst: &mut [i16], row: &[i16], weights: &Weights)
 }
 

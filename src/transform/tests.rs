@@ -218,7 +218,7 @@ fn every_matrix_range_and_depth_matches_the_model_on_a_colour_cube() {
 }
 
 #[test]
-fn extreme_shapes_match_the_model() {
+fn extreme_shapes_are_within_one_level_of_the_model() {
     for (width, height, out_w, out_h) in
         [(1, 1, 1, 1), (1, 1, 9, 7), (16, 4000, 16, 16), (4000, 16, 5, 40), (3, 5, 200, 1)]
     {
@@ -229,7 +229,8 @@ fn extreme_shapes_match_the_model() {
                 let options =
                     TransformOptions::new().size(out_h, out_w).fit(Fit::Stretch).filter(filter).layout(Layout::Thwc);
                 let worst = worst(&run(&options, &stream, &picture), &stream, &picture, &options, whole(&stream));
-                assert!(worst < 0.6, "{width}x{height} to {out_w}x{out_h} {filter} {format}: {worst}");
+                // Thousands of weights to a pixel: see the bound in the module's documentation.
+                assert!(worst < 0.9, "{width}x{height} to {out_w}x{out_h} {filter} {format}: {worst}");
             }
         }
     }
