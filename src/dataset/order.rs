@@ -92,11 +92,6 @@ impl Order {
         self.epoch
     }
 
-    /// Number of samples.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// The sample at `position`, which must be below the length: `0..len` each once.
     pub(crate) fn at(&self, position: u64) -> u64 {
         self.permutation.as_ref().map_or(position, |permutation| permutation.at(position))

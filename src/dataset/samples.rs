@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Samples {
     /// Records that are samples, ascending; `None` where all are.
     eligible: Option<Vec<u32>>,
-    num_samples: u64,
+    len: u64,
     num_short: u64,
 }
 
@@ -39,12 +39,12 @@ impl Samples {
         let eligible = (num_samples < is_sample.len()).then(|| {
             (0_u32..).zip(&is_sample).filter_map(|(record, &is_sample)| is_sample.then_some(record)).collect()
         });
-        Ok(Self { eligible, num_samples: num_samples as u64, num_short })
+        Ok(Self { eligible, len: num_samples as u64, num_short })
     }
 
     /// Samples of one epoch.
     pub(crate) fn len(&self) -> u64 {
-        self.num_samples
+        self.len
     }
 
     /// Records that the window does not fit, whatever becomes of them.
@@ -62,6 +62,6 @@ impl Samples {
 
     /// All records that are samples, ascending.
     pub(crate) fn records(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.num_samples).map(|sample| self.record(sample))
+        (0..self.len).map(|sample| self.record(sample))
     }
 }

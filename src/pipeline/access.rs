@@ -145,13 +145,8 @@ impl ClipReader {
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
         let run = |reader: &mut Self| {
             let bytes = reader.read(&clip)?;
-            let (height, width) = match options.size {
-                Some(size) => size,
-                None => {
-                    let (width, height) = clip.stream.display_size();
-                    (height, width)
-                }
-            };
+            let (width, height) = clip.stream.display_size();
+            let (height, width) = options.size.unwrap_or((height, width));
             let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
             let mut data = vec![0; shape.num_bytes(options.dtype)?];
             reader.tools.clip_to_tensor(&clip, &bytes, options, limits, &|| false, &mut data)?;

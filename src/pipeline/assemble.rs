@@ -42,7 +42,7 @@ pub(super) struct Finished {
 /// What came of a batch.
 pub(super) enum Outcome {
     /// A batch of at least one row.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// All samples were left out.
     Empty(Vec<Skipped>),
     /// The error of its first row that raised one.
@@ -74,7 +74,8 @@ impl Finished {
         if delivered.is_empty() {
             return Outcome::Empty(skipped);
         }
-        batch(self.epoch, self.assembly, delivered, skipped, shared).map_or_else(Outcome::Raised, Outcome::Batch)
+        batch(self.epoch, self.assembly, delivered, skipped, shared)
+            .map_or_else(Outcome::Raised, |batch| Outcome::Batch(Box::new(batch)))
     }
 }
 

@@ -107,13 +107,13 @@ impl Batches {
                 Delivery::Outcome(positions, outcome) => {
                     self.schedule.next();
                     self.record_progress(&positions);
-                    match *outcome {
+                    match outcome {
                         Outcome::Raised(error) => break Next::Batch(Err(error)),
                         Outcome::Empty(skipped) => self.leave_out(skipped),
                         Outcome::Batch(mut batch) => {
                             self.leave_out(std::mem::take(&mut batch.skipped));
                             batch.skipped = std::mem::take(&mut self.skipped);
-                            break Next::Batch(Ok(batch));
+                            break Next::Batch(Ok(*batch));
                         }
                     }
                 }

@@ -26,6 +26,8 @@ mod run;
 mod schedule;
 mod shared;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use access::{ClipReader, DecodedClip, DecodedFrame};

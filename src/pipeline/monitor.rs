@@ -31,7 +31,7 @@ enum TicketState {
     /// All clips are there, a worker puts them together.
     Assembling,
     /// To be delivered.
-    Ready(Box<Outcome>),
+    Ready(Outcome),
 }
 
 #[derive(Default)]
@@ -66,7 +66,7 @@ pub(super) enum Admission {
 /// What the consumer gets.
 pub(super) enum Delivery {
     /// The outcome of the batch of these positions.
-    Outcome(Range<u64>, Box<Outcome>),
+    Outcome(Range<u64>, Outcome),
     /// The iteration failed as a whole, and is over.
     Failure(Error),
     /// It is over.
@@ -256,7 +256,7 @@ impl Monitor {
         let mut state = self.lock();
         let index = number.checked_sub(state.first_ticket).and_then(|index| usize::try_from(index).ok());
         if let Some(ticket) = index.and_then(|index| state.tickets.get_mut(index)) {
-            ticket.state = TicketState::Ready(Box::new(outcome));
+            ticket.state = TicketState::Ready(outcome);
             state.num_open -= 1;
         }
         drop(state);

@@ -306,7 +306,7 @@ impl LoaderBuilder {
         let storage = Storage::new(&options.storage)?;
         let workers = options.decode_workers.unwrap_or_else(available_cores);
         // Enough clips in the making that every worker has one and another waits for it.
-        let enough = (2 * workers).div_ceil(options.batch_size).max(2).min(MAX_PREFETCH);
+        let enough = (2 * workers).div_ceil(options.batch_size).clamp(2, MAX_PREFETCH);
         let prefetch = options.prefetch_batches.unwrap_or(enough);
         let cut = Cut {
             num_samples: samples.len(),

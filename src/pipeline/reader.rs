@@ -195,10 +195,11 @@ impl Reader<'_> {
             Ok(bytes) => pending.bytes.add(offset, bytes),
             Err(error) => drop(pending.error.get_or_insert(error)),
         }
-        if pending.num_missing == 0 {
-            if let Some(pending) = self.pending.remove(&number) {
-                self.hand_over(pending);
-            }
+        if pending.num_missing > 0 {
+            return;
+        }
+        if let Some(pending) = self.pending.remove(&number) {
+            self.hand_over(pending);
         }
     }
 

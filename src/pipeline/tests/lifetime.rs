@@ -1,0 +1,106 @@
+//! Threads end, memory goes round, nothing hangs.
+
+use super::TestSet;
+use crate::pipeline::{Limit, Next};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+fn leaving_an_iteration_at_any_moment_ends_its_threads() {
+    let set = TestSet::new();
+    let loader = set.builder().decode_workers(4).epochs(50).prefetch_batches(3).build().unwrap();
+    for round in 0..60_u64 {
+        let mut batches = loader.iter();
+        let run = Arc::downgrade(&batches.run);
+        for _ in 0..round % 5 {
+            batches.next().unwrap().unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(round * 97 % 3000));
+        let start = Instant::now();
+        drop(batches);
+        assert!(start.elapsed() < Duration::from_secs(5));
+        // Every thread held the run; dropping waited for all of them.
+        assert_eq!(run.strong_count(), 0, "round {round}");
+    }
+}
+
+#[test]
+fn batches_outlive_iteration_and_loader() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    let batches: Vec<_> = loader.iter().map(|batch| batch.unwrap()).collect();
+    let before: Vec<Vec<u8>> = batches.iter().map(|batch| batch.video.to_vec()).collect();
+    drop(loader);
+    drop(set);
+    assert!(batches.iter().zip(&before).all(|(batch, before)| *batch.video == before[..]));
+}
+
+#[test]
+fn memory_is_flat_over_many_epochs() {
+    let set = TestSet::new();
+    let loader = set.builder().prefetch_batches(3).build().unwrap();
+    for epoch in 0..20 {
+        for batch in &loader {
+            drop(batch.unwrap());
+        }
+        let memory = loader.stats().batch_memory;
+        assert!(memory.num_allocated <= 5, "epoch {epoch}: {memory:?}");
+        assert_eq!(memory.num_allocated + memory.num_recycled, 3 * (epoch + 1));
+    }
+}
+
+#[test]
+fn a_slow_consumer_finds_a_bounded_number_of_batches_and_is_told_that_it_is_the_limit() {
+    let set = TestSet::new();
+    let loader = set.builder().batch_size(1).prefetch_batches(4).epochs(3).build().unwrap();
+    for batch in &loader {
+        batch.unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        let stats = loader.stats();
+        assert!(stats.ready_batches <= 4, "{stats:?}");
+    }
+    let stats = loader.stats();
+    assert_eq!((stats.batches_delivered, stats.frames_delivered), (21, 84));
+    assert_eq!(stats.limited_by(), Limit::Consumer, "{stats:?}");
+    assert!(stats.needed_bytes > 0 && stats.read_bytes >= stats.needed_bytes);
+    assert!(stats.frames_decoded >= stats.frames_delivered);
+    assert_eq!(stats.tensor_bytes, 21 * 4 * 3 * 16 * 16);
+    assert_eq!((stats.held_bytes, stats.queued_clips), (0, 0));
+}
+
+#[test]
+fn waiting_with_a_timeout_gives_up_in_time_and_loses_nothing() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    let mut batches = loader.iter();
+    let (mut delivered, mut timeouts) = (0, 0);
+    loop {
+        match batches.next_within(Duration::from_micros(50)) {
+            Next::Batch(batch) => delivered += batch.unwrap().len(),
+            Next::Timeout => timeouts += 1,
+            Next::End => break,
+        }
+    }
+    assert_eq!(delivered, 7);
+    assert!(timeouts > 0);
+}
+
+#[test]
+fn two_iterations_of_one_loader_run_side_by_side() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    let (mut first, mut second) = (loader.iter(), loader.iter());
+    for _ in 0..3 {
+        assert_eq!(first.next().unwrap().unwrap().epoch, 0);
+        assert_eq!(second.next().unwrap().unwrap().epoch, 1);
+    }
+    assert!(first.next().is_none() && second.next().is_none());
+}
+
+#[test]
+fn describe_names_engine_workers_and_budgets() {
+    let text = TestSet::new().builder().build().unwrap().describe();
+    for expected in ["7 of 7 records", "2 threads", "256 MiB", "errors: raise", "storage: "] {
+        assert!(text.contains(expected), "{text}");
+    }
+}

@@ -1,0 +1,203 @@
+//! What is delivered, and in which order.
+
+use super::{LENGTHS, TestSet, content, keys};
+use crate::dataset::{Placement, ShortPolicy, Window};
+use crate::decode::DecodeLimits;
+use crate::pipeline::{ClipReader, LastBatch, LoaderState, Shuffle};
+use crate::storage::{EngineKind, StorageOptions};
+use crate::transform::{DType, Layout};
+use crate::{ColumnValues, ErrorKind};
+use std::collections::HashSet;
+
+#[test]
+fn every_epoch_yields_every_sample_once_in_an_order_of_its_own() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    assert_eq!((loader.len(), loader.num_samples(), loader.num_short()), (3, 7, 0));
+    let (first, second) = (keys(&loader), keys(&loader));
+    for epoch in [&first, &second] {
+        assert_eq!(epoch.len(), 7);
+        assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), 7);
+    }
+    assert_ne!(first, second);
+    loader.set_epoch(0);
+    assert_eq!(keys(&loader), first);
+}
+
+#[test]
+fn unshuffled_is_the_order_of_the_index() {
+    let set = TestSet::new();
+    let loader = set.builder().shuffle(Shuffle::Off).build().unwrap();
+    let dataset = set.dataset();
+    let expected: Vec<String> = (0..7).map(|record| dataset.row(record).unwrap().key.to_owned()).collect();
+    assert_eq!(keys(&loader), expected);
+    assert_eq!(keys(&loader), expected);
+}
+
+#[test]
+fn batches_are_equal_byte_for_byte_whatever_workers_engines_and_budgets() {
+    let set = TestSet::new();
+    let run = |workers: usize, prefetch: usize, engine: EngineKind, read_ahead: u64| {
+        let storage = StorageOptions::new().engine(engine);
+        let builder = set.builder().decode_workers(workers).prefetch_batches(prefetch).seed(5).epochs(3);
+        let loader = builder.storage(storage).read_ahead_bytes(read_ahead).build().unwrap();
+        loader.iter().map(|batch| content(&batch.unwrap())).collect::<Vec<_>>()
+    };
+    let expected = run(1, 1, EngineKind::Pread, 1 << 16);
+    assert_eq!(expected.len(), 9);
+    for (workers, prefetch, engine) in
+        [(1, 1, EngineKind::Pread), (2, 3, EngineKind::Mmap), (4, 8, EngineKind::Auto), (7, 2, EngineKind::Pread)]
+    {
+        assert_eq!(run(workers, prefetch, engine, 1 << 26), expected, "{workers} workers, {engine:?}");
+    }
+}
+
+#[test]
+fn a_row_is_what_a_clip_decoded_alone_gives() {
+    let set = TestSet::new();
+    let loader = set.builder().layout(Layout::Cthw).dtype(DType::Float32).build().unwrap();
+    let mut reader = ClipReader::new(&set.dataset(), &StorageOptions::new()).unwrap();
+    for batch in &loader {
+        let batch = batch.unwrap();
+        assert_eq!(batch.shape, [batch.len(), 3, 4, 16, 16]);
+        assert_eq!((batch.num_frames(), batch.clip_bytes()), (4, 4 * 3 * 16 * 16 * 4));
+        for (row, video) in batch.video.chunks(batch.clip_bytes()).enumerate() {
+            let (record, frames) = (batch.records[row] as usize, &batch.frames[row * 4..][..4]);
+            let clip = reader.tensor(record, frames, loader.transform_options(), &DecodeLimits::default()).unwrap();
+            assert_eq!(clip.shape, [3, 4, 16, 16]);
+            assert!(clip.data == video, "row {row} of {batch:?}");
+            let (_, stream) = set.dataset().stream(record).unwrap();
+            let pts: Vec<i64> = frames.iter().map(|&frame| stream.frame_pts(frame as usize).unwrap()).collect();
+            assert_eq!(batch.pts[row * 4..][..4], pts);
+        }
+    }
+}
+
+#[test]
+fn the_last_batch_is_kept_or_dropped() {
+    let set = TestSet::new();
+    let sizes = |last_batch| {
+        let loader = set.builder().last_batch(last_batch).build().unwrap();
+        let sizes: Vec<usize> = loader.iter().map(|batch| batch.unwrap().len()).collect();
+        assert_eq!(loader.len(), sizes.len() as u64);
+        assert_eq!((loader.state().epoch, loader.state().position), (1, 0));
+        sizes
+    };
+    assert_eq!(sizes(LastBatch::Keep), [3, 3, 1]);
+    assert_eq!(sizes(LastBatch::Drop), [3, 3]);
+}
+
+#[test]
+fn resuming_anywhere_gives_what_the_uninterrupted_run_gives() {
+    let set = TestSet::new();
+    let build = || set.builder().seed(11).epochs(2).build().unwrap();
+    let loader = build();
+    let mut states = vec![loader.state()];
+    let mut all = Vec::new();
+    for batch in &loader {
+        all.push(content(&batch.unwrap()));
+        states.push(loader.state());
+    }
+    assert_eq!((all.len(), states[6].epoch), (6, 2));
+    for (done, state) in states.iter().enumerate() {
+        let other = build();
+        other.load_state(state).unwrap();
+        assert_eq!(other.state(), *state);
+        let rest: Vec<_> = other.iter().take(6 - done).map(|batch| content(&batch.unwrap())).collect();
+        assert_eq!(rest, all[done..], "after {done} batches");
+    }
+    let other = LoaderState::new(0, 0, 0, 8);
+    assert_eq!(loader.load_state(&other).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn an_iteration_that_is_left_early_moves_on_to_the_next_epoch() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    drop(loader.iter().next().unwrap().unwrap());
+    assert_eq!((loader.state().epoch, loader.state().position), (0, 3));
+    assert!(loader.iter().all(|batch| batch.unwrap().epoch == 1));
+}
+
+#[test]
+fn short_records_follow_the_policy_and_are_counted() {
+    let set = TestSet::new();
+    let window = Window::strided(5, 3).placement(Placement::Start);
+    let skip = set.builder().window(window).build().unwrap();
+    // 13 frames are needed; 12, 9 and 4 are fewer.
+    assert_eq!((skip.num_samples(), skip.num_short()), (4, 3));
+    assert_eq!(keys(&skip).iter().collect::<HashSet<_>>().len(), 4);
+    assert_eq!(skip.stats().num_short, 3);
+    let repeat = set.builder().window(window.short(ShortPolicy::RepeatLast)).build().unwrap();
+    assert_eq!((repeat.num_samples(), repeat.num_short()), (7, 3));
+    for batch in &repeat {
+        let batch = batch.unwrap();
+        for (key, frames) in batch.keys.iter().zip(batch.frames.chunks(5)) {
+            let last = LENGTHS[key[5..].parse::<usize>().unwrap()] - 1;
+            assert_eq!(frames, [0, 3, 6, 9, 12].map(|frame: u32| frame.min(last)));
+        }
+    }
+}
+
+#[test]
+fn captions_and_columns_come_row_by_row_in_one_type() {
+    let set = TestSet::new();
+    let loader = set.builder().with_captions().columns(["score", "tag", "even", "ratio"]).build().unwrap();
+    for batch in &loader {
+        let batch = batch.unwrap();
+        let index: Vec<usize> = batch.keys.iter().map(|key| key[5..].parse().unwrap()).collect();
+        let captions: Vec<_> = index.iter().map(|&i| (i != 3).then(|| format!("caption {i}"))).collect();
+        assert_eq!(batch.captions.as_ref().unwrap(), &captions);
+        let column = |name: &str| batch.columns.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        assert_eq!(column("score"), ColumnValues::Int64(index.iter().map(|&i| Some(i as i64)).collect()));
+        assert_eq!(column("tag"), ColumnValues::Text(index.iter().map(|&i| Some(format!("t{i}"))).collect()));
+        assert_eq!(column("even"), ColumnValues::Bool(index.iter().map(|&i| Some(i % 2 == 0)).collect()));
+        assert_eq!(column("ratio"), ColumnValues::Float64(index.iter().map(|&i| Some(i as f64 / 2.0)).collect()));
+    }
+}
+
+#[test]
+fn a_dataset_of_one_sample_and_batches_larger_than_the_dataset_work() {
+    let one = TestSet::with(&[12], 1);
+    let loader = one.builder().build().unwrap();
+    assert_eq!(keys(&loader), ["clip-000"]);
+    let set = TestSet::new();
+    let large = set.builder().batch_size(100).build().unwrap();
+    assert_eq!(large.len(), 1);
+    assert_eq!(large.iter().next().unwrap().unwrap().len(), 7);
+    let dropped = set.builder().batch_size(100).last_batch(LastBatch::Drop).build().unwrap();
+    assert!(dropped.is_empty());
+    assert!(dropped.iter().next().is_none());
+}
+
+#[test]
+fn bad_options_are_named_with_their_range() {
+    let set = TestSet::new();
+    let message = |builder: crate::LoaderBuilder| {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        error.to_string()
+    };
+    for (builder, expected) in [
+        (set.builder().batch_size(0), "batch_size is 0, expected 1 to"),
+        (set.builder().decode_workers(0), "decode_workers is 0, expected 1 to"),
+        (set.builder().prefetch_batches(0), "prefetch_batches is 0, expected 1 to"),
+        (set.builder().epochs(0), "epochs is 0"),
+        (set.builder().read_ahead_bytes(1), "read_ahead_bytes is 1"),
+        (set.builder().size(0, 16), "size"),
+        (set.builder().window(Window::strided(32, 1)), "the longest has 31 frames"),
+        (set.builder().columns(["nope"]), "no column 'nope', the dataset has: even, ratio, score, tag"),
+        (crate::Loader::builder(set.dataset()), "window must be set"),
+        (crate::Loader::builder(set.dataset()).window(Window::strided(1, 1)), "size must be set"),
+    ] {
+        let message = message(builder);
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_every_record() {
+    let table = TestSet::new().dataset().table().unwrap();
+    assert_eq!(table.num_rows(), 7);
+    assert!(table.column_by_name("key").is_some());
+}
