@@ -35,7 +35,7 @@ pub enum Next {
 /// iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment stops its
 /// threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at hand.
 pub struct Batches {
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     iteration: u64,
     threads: Vec<JoinHandle<()>>,
     /// For telling how many batches are to come.

@@ -7,7 +7,7 @@ mod order;
 use super::{Batch, Loader, LoaderBuilder, Shuffle};
 use crate::dataset::{Dataset, Window};
 use crate::decode::fixture_stream::FixtureStream;
-use crate::format::{Manifest, ShardEntry, publish};
+use crate::format::{Manifest, ShardEntry, crc32c, publish};
 use crate::media::PacketTable;
 use crate::shard::{NewRecord, Shard, ShardWriter, build_index};
 use crate::testing;
@@ -37,12 +37,16 @@ fn clip(index: usize, frames: u32) -> FixtureStream {
 fn record(folder: &Path, index: usize, frames: u32) -> NewRecord {
     let FixtureStream { mut stream, packets } = clip(index, frames);
     let video_path = folder.join(format!("{index}.bin"));
-    std::fs::write(&video_path, packets.concat()).unwrap();
+    let bytes = packets.concat();
+    std::fs::write(&video_path, &bytes).unwrap();
     let mut entries: Vec<_> = stream.packets.iter().collect();
     let first = entries[0].offset;
     entries.iter_mut().for_each(|entry| entry.offset -= first);
     stream.packets = PacketTable::from_entries(&entries);
-    stream.gops.iter_mut().for_each(|gop| gop.offset -= first);
+    for gop in &mut stream.gops {
+        gop.offset -= first;
+        gop.crc32c = crc32c(&bytes[gop.offset as usize..][..gop.size as usize]);
+    }
     let last = stream.frame_pts(stream.num_frames() - 1).unwrap() - stream.frame_pts(0).unwrap();
     stream.duration = last + last / (i64::from(frames) - 1);
     let columns =
