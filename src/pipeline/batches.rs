@@ -89,6 +89,11 @@ impl Batches {
         self.schedule.num_batches()
     }
 
+    /// Samples that the error policy left out since the last batch: at the end, those that no batch tells of any more.
+    pub fn left_out(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
     /// The next batch, waiting for it no longer than `timeout`: for a consumer that has other things to look at, such as
     /// signals.
     pub fn next_within(&mut self, timeout: Duration) -> Next {
