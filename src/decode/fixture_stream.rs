@@ -140,13 +140,13 @@ fn facts(codec: Codec, bytes: &[u8], container_key: bool) -> Facts {
             let slices: Vec<u8> = nal_headers(bytes).into_iter().filter(|byte| matches!(byte & 31, 1 | 5)).collect();
             Facts {
                 key: slices.iter().any(|byte| byte & 31 == 5),
-                disposable: slices.iter().all(|byte| byte >> 5 & 3 == 0),
+                disposable: !slices.is_empty() && slices.iter().all(|byte| byte & 0x60 == 0),
                 ..Facts::default()
             }
         }
         Codec::Hevc => {
             let kinds = nal_headers(bytes).into_iter().map(|byte| byte >> 1 & 63).filter(|kind| *kind < 32);
-            let kind = kinds.last().unwrap_or(0);
+            let kind = kinds.last().unwrap_or(1);
             Facts {
                 key: (16..=21).contains(&kind),
                 disposable: kind < 16 && kind % 2 == 0,
