@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::json;
 use std::path::Path;
-use support::{Videos, convert, framefeed, keys, published, record, run, testing};
+use support::{Videos, convert, framefeed, keys, on, published, record, testing};
 
 #[test]
 fn a_folder_becomes_a_dataset_and_a_second_run_converts_nothing() {
@@ -35,7 +35,7 @@ fn a_folder_becomes_a_dataset_and_a_second_run_converts_nothing() {
     assert_eq!((&again["clips_reused"], &again["frames"]), (&json!(12), &report["frames"]));
     assert_eq!(published(&videos.out()), before);
 
-    let check = run([&"verify".into(), videos.out().as_os_str(), "--decode".as_ref(), "--json".as_ref()]).json();
+    let check = on("verify", &videos.out(), &["--decode", "--json"]).json();
     assert_eq!((&check["problems"], &check["records"], &check["frames"]), (&json!([]), &json!(12), &report["frames"]));
 }
 
@@ -251,5 +251,5 @@ fn two_conversions_into_one_folder_do_not_meet() {
     for said in said.iter().filter(|said| said.code != Some(0)) {
         said.fails(1, &["conflict", "another conversion", "process"]);
     }
-    run([&"verify".into(), videos.out().as_os_str()]).fails(0, &[]);
+    on("verify", &videos.out(), &[]).fails(0, &[]);
 }

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::{Videos, convert, framefeed, published, run};
+use support::{Videos, convert, framefeed, on, published};
 
 const ARGS: [&str; 4] = ["--shard-size", "150KB", "--jobs", "2"];
 
@@ -51,7 +51,7 @@ fn killed_at_any_moment_the_same_command_finishes_with_the_same_bytes() {
         assert_eq!(again["up_to_date"], serde_json::json!(true));
     }
     assert!(num_kills() < 3 || kills > 0, "no run was long enough to be killed");
-    run([&"verify".into(), undisturbed.as_os_str(), "--decode".as_ref()]).fails(0, &[]);
+    on("verify", &undisturbed, &["--decode"]).fails(0, &[]);
 }
 
 #[test]

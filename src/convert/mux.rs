@@ -89,8 +89,15 @@ pub(super) fn write(
     av::init();
     av::begin_messages();
     let scale = Scale::new(time_base)?;
-    let failed =
-        |what: &str, error: ff::Error| Error::unsupported(format!("cannot {what} the MP4: {}", av::message_of(error)));
+    let failed = |what: &str, error: ff::Error| match error {
+        // A full disk is not the packets' fault.
+        ff::Error::Other { errno }
+            if [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EROFS, libc::EIO].contains(&errno) =>
+        {
+            Error::io(&format!("{what} the MP4"), path, std::io::Error::from_raw_os_error(errno))
+        }
+        error => Error::unsupported(format!("cannot {what} the MP4: {}", av::message_of(error))),
+    };
     let name = path.to_str().ok_or_else(|| Error::unsupported("path is not valid UTF-8").with_path(path))?;
     let mut output = ff::format::output_as(&format!("file:{name}"), "mp4").map_err(|error| failed("create", error))?;
     let base = ff::Rational::new(1, scale.timescale as i32);

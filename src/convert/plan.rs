@@ -34,6 +34,9 @@ pub(super) struct PlanClip {
     pub(super) end: Option<f64>,
     /// Estimated size.
     pub(super) bytes: u64,
+    /// True for a piece that `split_seconds` made: its times were guessed from a stated duration, so it may hold no frame.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_piece: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) caption: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -142,6 +145,7 @@ pub(super) fn make_plan(
                 start: cut.start,
                 end: cut.end,
                 bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
+                is_piece: cuts.len() > 1,
                 caption: candidate.caption.clone(),
                 columns: candidate.columns.clone(),
             });
@@ -416,6 +420,7 @@ mod tests {
                 start: None,
                 end: None,
                 bytes: 1,
+                is_piece: false,
                 caption: None,
                 columns: columns.as_object().unwrap().clone(),
             })

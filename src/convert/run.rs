@@ -25,7 +25,21 @@ struct Task<'a> {
     tables: PathBuf,
 }
 
-type Outcome = std::result::Result<Box<ClipOutput>, Failure>;
+enum Outcome {
+    Clip(Box<ClipOutput>),
+    Failed(Failure),
+    /// A piece that holds no frame: the source is shorter than it says.
+    Empty,
+}
+
+impl Outcome {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Clip(clip) => clip.bytes,
+            _ => 0,
+        }
+    }
+}
 
 #[derive(Default)]
 struct Board {
@@ -126,7 +140,10 @@ impl Run<'_> {
     fn work(&self) {
         while let Some((number, task)) = self.take() {
             match self.make(task) {
-                Ok(clip) => self.hand_in(number, task, Ok(Box::new(clip))),
+                Ok(clip) => self.hand_in(number, task, Outcome::Clip(Box::new(clip))),
+                Err(error) if task.clip.is_piece && error.kind() == ErrorKind::InvalidArgument => {
+                    self.hand_in(number, task, Outcome::Empty);
+                }
                 Err(error) if is_fatal(&error, self.out.root()) => {
                     return self.abort(error.with_record(&task.clip.key));
                 }
@@ -135,7 +152,7 @@ impl Run<'_> {
                     if self.options.on_error == OnError::Fail {
                         return self.abort(error.with_record(&task.clip.key).with_path(&task.clip.source));
                     }
-                    self.hand_in(number, task, Err(failure));
+                    self.hand_in(number, task, Outcome::Failed(failure));
                 }
             }
         }
@@ -179,20 +196,27 @@ impl Run<'_> {
         };
         // A panic in one clip must not leave the others waiting for it.
         let clip = catch_unwind(AssertUnwindSafe(|| convert_clip(&request, &task.mp4, &|| self.should_stop())))
-            .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))?;
+            .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+        if clip.as_ref().is_err_and(|error| error.kind() != ErrorKind::Closed) {
+            try_writing(&task.mp4)?;
+        }
+        let clip = clip?;
         save_clip(&clip, &task.mp4, &task.tables)?;
         Ok(clip)
     }
 
     fn hand_in(&self, number: usize, task: &Task<'_>, outcome: Outcome) {
-        if let Err(failure) = &outcome {
+        let failure = match &outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        };
+        if let Some(failure) = failure {
             tracing::warn!(source = %failure.source, reason = %failure.reason, "left out");
-            let _ = std::fs::remove_file(&task.mp4);
+            let _ = std::fs::remove_file(&task.mp4); // the unit's folder goes soon anyway
         }
-        let failure = outcome.as_ref().err();
         self.progress.event(ConvertEvent::ClipDone { key: &task.clip.key, bytes: task.clip.bytes, failure });
         let mut board = self.board();
-        board.waiting_bytes += outcome.as_ref().map_or(0, |clip| clip.bytes);
+        board.waiting_bytes += outcome.bytes();
         board.outcomes.insert(number, outcome);
         drop(board);
         self.changed.notify_all();
@@ -208,7 +232,7 @@ impl Run<'_> {
             for _ in &unit.clips {
                 let Some(task) = self.tasks.get(number) else { break };
                 match self.outcome(number)? {
-                    Ok(clip) => {
+                    Outcome::Clip(clip) => {
                         let writer = match &mut writer {
                             Some(writer) => writer,
                             none => none.insert(ShardWriter::create(&self.out.shard(&unit.id))?),
@@ -217,7 +241,8 @@ impl Run<'_> {
                         add_clip(writer, &mut report, task, *clip)?;
                         self.board().waiting_bytes -= bytes;
                     }
-                    Err(failure) => report.failed.push(failure),
+                    Outcome::Failed(failure) => report.failed.push(failure),
+                    Outcome::Empty => report.empty += 1,
                 }
                 number += 1;
                 self.board().appended = number;
@@ -297,6 +322,15 @@ fn is_fatal(error: &Error, out: &Path) -> bool {
         cause = this.source();
     }
     false
+}
+
+/// Not every layer below says that the disk was full. So after a failure, and before what it has left behind is removed,
+/// a mebibyte is written beside the MP4: where that fails, the clip is not to blame.
+fn try_writing(mp4: &Path) -> Result<()> {
+    let path = mp4.with_extension("probe");
+    let written = std::fs::write(&path, vec![1_u8; 1 << 20]).map_err(|e| Error::io("write", &path, e));
+    let removed = std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e));
+    written.and(removed)
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {

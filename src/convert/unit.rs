@@ -26,6 +26,8 @@ pub(super) struct UnitReport {
     pub(super) seconds: f64,
     pub(super) reencoded: Vec<Reencoded>,
     pub(super) failed: Vec<Failure>,
+    /// Pieces that hold no frame, and are no clips.
+    pub(super) empty: u64,
     pub(super) warnings: Vec<String>,
 }
 
@@ -41,6 +43,7 @@ impl UnitReport {
             seconds: 0.0,
             reencoded: Vec::new(),
             failed: Vec::new(),
+            empty: 0,
             warnings: Vec::new(),
         }
     }
@@ -54,7 +57,8 @@ impl UnitReport {
             return None;
         }
         if report.rows == 0 {
-            return (report.failed.len() == unit.clips.len()).then_some(report);
+            let accounted = report.failed.len() as u64 + report.empty;
+            return (accounted == unit.clips.len() as u64).then_some(report);
         }
         let shard = report.open_shard(out).ok()?;
         (shard.len() as u64 == report.rows && shard.file_bytes() == report.bytes).then_some(report)

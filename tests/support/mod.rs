@@ -64,6 +64,11 @@ pub(crate) fn convert(source: &Path, out: &Path, args: &[&str]) -> Said {
     command.output().expect("the binary runs").into()
 }
 
+/// `framefeed COMMAND OUT ARGS...`.
+pub(crate) fn on(command: &str, out: &Path, args: &[&str]) -> Said {
+    framefeed([command]).arg(out).args(args).output().expect("the binary runs").into()
+}
+
 /// A folder of videos for one test.
 pub(crate) struct Videos {
     pub(crate) dir: tempfile::TempDir,
