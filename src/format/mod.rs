@@ -1,5 +1,10 @@
-//! Bytes to meaning and back, pure: tar members, index schema, trailer, manifest, checksums.
-
+//! Bytes to meaning and back, pure but for mapping and publishing files: tar members, index schema, trailer, manifest,
+//! checksums.
+//!
+//! Nothing that comes from a file is believed: lengths are checked against the file before they size or slice anything,
+//! checksums before anything is parsed, and rows before they are handed out (`validate.rs`). What it does not do: read
+//! clips, or keep files open. The specification follows.
+#![doc = include_str!("FORMAT.md")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod checksum;

@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod check;
+#[cfg(test)]
+mod foreign_tests;
 mod index;
 mod reader;
 #[cfg(test)]
