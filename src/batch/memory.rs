@@ -26,6 +26,7 @@ pub struct BatchPoolStats {
     pub num_recycled: u64,
 }
 
+/// The inner part of a pool, which lives until the pool is dropped; buffers hold on to it weakly.
 struct PoolShared {
     free: Mutex<Vec<AlignedBuffer>>,
     max_free: usize,
@@ -75,11 +76,11 @@ impl BatchPool {
             None => AlignedBuffer::zeroed(self.0.buffer_bytes)?,
         };
         let address = SharedAddress(buffer.as_mut_ptr());
-        let shared = Arc::new(SharedBuffer { buffer, address });
+        let shared = Arc::new(SharedBuffer { buffer: Some(buffer), address, pool: Arc::downgrade(&self.0) });
         let slots = (0..num_clips)
             .map(|clip| ClipSlot { shared: Arc::clone(&shared), start: clip * clip_bytes, len: clip_bytes })
             .collect();
-        Ok((BatchAssembly { shared, len, pool: Arc::downgrade(&self.0) }, slots))
+        Ok((BatchAssembly { shared, len }, slots))
     }
 }
 
@@ -101,8 +102,26 @@ unsafe impl Sync for SharedAddress {}
 /// The buffer while it is written. Nothing reads or writes through `buffer` until the last reference is unwrapped;
 /// until then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
 struct SharedBuffer {
-    buffer: AlignedBuffer,
+    /// `None` only when it was taken out.
+    buffer: Option<AlignedBuffer>,
     address: SharedAddress,
+    pool: Weak<PoolShared>,
+}
+
+impl Drop for SharedBuffer {
+    fn drop(&mut self) {
+        // A batch that was given up: its last slot or its assembly is gone.
+        give_back(self.buffer.take(), &self.pool);
+    }
+}
+
+/// Returns memory to its pool, or frees it where the pool is gone or full.
+fn give_back(buffer: Option<AlignedBuffer>, pool: &Weak<PoolShared>) {
+    let (Some(buffer), Some(pool)) = (buffer, pool.upgrade()) else { return };
+    let mut free = pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+    if free.len() < pool.max_free {
+        free.push(buffer);
+    }
 }
 
 /// Exclusive use of one clip's part of a batch.
@@ -134,7 +153,6 @@ impl fmt::Debug for ClipSlot {
 pub(crate) struct BatchAssembly {
     shared: Arc<SharedBuffer>,
     len: usize,
-    pool: Weak<PoolShared>,
 }
 
 impl BatchAssembly {
@@ -143,9 +161,9 @@ impl BatchAssembly {
     /// # Errors
     /// `Closed` where a slot is still alive, which is a fault of the caller.
     pub(crate) fn finish(self) -> Result<BatchBuffer> {
-        let shared = Arc::into_inner(self.shared)
+        let mut shared = Arc::into_inner(self.shared)
             .ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
-        Ok(BatchBuffer { buffer: Some(shared.buffer), len: self.len, pool: self.pool })
+        Ok(BatchBuffer { buffer: shared.buffer.take(), len: self.len, pool: shared.pool.clone() })
     }
 }
 
@@ -192,11 +210,7 @@ impl DerefMut for BatchBuffer {
 
 impl Drop for BatchBuffer {
     fn drop(&mut self) {
-        let (Some(buffer), Some(pool)) = (self.buffer.take(), self.pool.upgrade()) else { return };
-        let mut free = pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < pool.max_free {
-            free.push(buffer);
-        }
+        give_back(self.buffer.take(), &self.pool);
     }
 }
 
@@ -231,6 +245,17 @@ mod tests {
         let (assembly, slots) = pool.acquire(2, 50).unwrap();
         assert_eq!(assembly.finish().unwrap_err().kind(), ErrorKind::Closed);
         drop(slots);
+    }
+
+    #[test]
+    fn a_batch_that_is_given_up_returns_its_memory_when_the_last_slot_is_gone() {
+        let pool = BatchPool::new(64, 2);
+        let (assembly, mut slots) = pool.acquire(2, 32).unwrap();
+        drop(assembly);
+        slots.pop();
+        assert_eq!(pool.0.free.lock().unwrap().len(), 0);
+        slots.pop();
+        assert_eq!(pool.0.free.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -67,6 +67,15 @@ pub enum ShortPolicy {
 }
 
 /// The frames of a sample: how many, how far apart, where in the record.
+///
+/// ```
+/// use framefeed::{Placement, ShortPolicy, Window};
+/// # fn main() -> framefeed::Result<()> {
+/// let every_fourth = Window::strided(16, 4).placement(Placement::Center);
+/// let eight_per_second = Window::at_fps(16, 8.0)?.short(ShortPolicy::RepeatLast);
+/// # (every_fourth.check()?, eight_per_second.check()?);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Window {
@@ -170,12 +179,6 @@ impl Window {
 
     /// The frame numbers of the window in a record, `frames` of them, or `None` where the record is no sample: it has no
     /// frame, or is short and short ones are skipped. `draw` places random windows: 64 random bits.
-    ///
-    /// ```
-    /// # use framefeed::{Placement, Window};
-    /// let window = Window::strided(4, 2).placement(Placement::Start);
-    /// # let _ = window;
-    /// ```
     pub fn select(&self, stream: &StreamInfo, draw: u64) -> Option<Vec<u32>> {
         self.select_from(Extent::from(stream), draw, &|frame| stream.frame_pts(frame as usize).unwrap_or(i64::MAX))
     }

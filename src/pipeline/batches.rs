@@ -6,7 +6,7 @@ use super::monitor::{Delivery, Monitor};
 use super::run::Run;
 use super::schedule::Schedule;
 use super::shared::LoaderShared;
-use super::stats::{add, add_duration, add_since};
+use super::stats::{add, add_duration};
 use super::worker::panic_message;
 use super::{reader, worker};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,7 +42,7 @@ pub struct Batches {
     schedule: Schedule,
     /// Left out since the last batch.
     skipped: Vec<Skipped>,
-    /// When the consumer last came or went.
+    /// When the consumer last went, from the first batch on.
     last_seen: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Batches {
     }
 
     /// Starts a thread whose panic ends the iteration with an error.
-    fn spawn(&mut self, name: String, body: impl FnOnce(&Run) + Send + 'static) {
+    pub(super) fn spawn(&mut self, name: String, body: impl FnOnce(&Run) + Send + 'static) {
         let run = Arc::clone(&self.run);
         let guarded = move || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&run))) {
@@ -102,8 +102,6 @@ impl Batches {
 
     fn advance(&mut self, deadline: Option<Instant>) -> Next {
         let start = Instant::now();
-        // The time between two calls is the consumer's own.
-        let since = self.last_seen.unwrap_or(start);
         let next = loop {
             match self.run.monitor.next_outcome(deadline) {
                 Delivery::Timeout => break Next::Timeout,
@@ -128,10 +126,18 @@ impl Batches {
             self.count_batch(batch);
         }
         let counters = &self.run.shared.counters;
-        add_since(&counters.consumer_wait_nanos, start);
         let now = Instant::now();
-        add_duration(&counters.elapsed_nanos, now - since);
-        self.last_seen = Some(now);
+        match self.last_seen {
+            None => add_duration(&counters.startup_nanos, now - start),
+            Some(since) => {
+                add_duration(&counters.consumer_wait_nanos, now - start);
+                // The time between two calls is the consumer's own.
+                add_duration(&counters.elapsed_nanos, now - since);
+            }
+        }
+        if self.last_seen.is_some() || !matches!(next, Next::Timeout) {
+            self.last_seen = Some(now);
+        }
         next
     }
 

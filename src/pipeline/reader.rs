@@ -219,23 +219,24 @@ impl Reader<'_> {
 /// Open shard files, the least recently used is closed for a new one. Reads in flight keep theirs open.
 #[derive(Default)]
 struct Files {
-    open: Vec<(PathBuf, StorageFile, u64)>,
+    /// With the time of its last use.
+    open: HashMap<PathBuf, (StorageFile, u64)>,
     clock: u64,
 }
 
 impl Files {
     fn get(&mut self, path: &Path, open: impl FnOnce(&Path) -> Result<StorageFile>) -> Result<StorageFile> {
         self.clock += 1;
-        if let Some((_, file, used)) = self.open.iter_mut().find(|(known, ..)| known == path) {
+        if let Some((file, used)) = self.open.get_mut(path) {
             *used = self.clock;
             return Ok(file.clone());
         }
         let file = open(path)?;
         if self.open.len() >= MAX_OPEN_FILES {
-            let oldest = self.open.iter().enumerate().min_by_key(|(_, (.., used))| *used).map(|(index, _)| index);
-            oldest.map(|index| self.open.swap_remove(index));
+            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone());
+            oldest.map(|path| self.open.remove(&path));
         }
-        self.open.push((path.to_owned(), file.clone(), self.clock));
+        self.open.insert(path.to_owned(), (file.clone(), self.clock));
         Ok(file)
     }
 }

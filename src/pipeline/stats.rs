@@ -83,9 +83,11 @@ counters! {
     transform_nanos,
     /// Time workers waited for clips, over all workers.
     worker_wait_nanos,
-    /// Time the consumer waited for batches.
+    /// Time the consumer waited for the first batch of each iteration.
+    startup_nanos,
+    /// Time the consumer waited for batches after the first one of each iteration.
     consumer_wait_nanos,
-    /// Time from an iteration's first request for a batch to its last, or to now.
+    /// Time from each iteration's first batch to the last request for one.
     elapsed_nanos,
 }
 
@@ -128,7 +130,7 @@ impl fmt::Display for Limit {
 }
 
 /// Share of the time below which the consumer's waiting is no limit.
-const CONSUMER_WAIT_SHARE: f64 = 0.05;
+const CONSUMER_WAIT_SHARE: f64 = 0.1;
 
 impl LoaderStats {
     /// Bytes read per byte needed; 1 where nothing was needed.
@@ -141,15 +143,18 @@ impl LoaderStats {
         ratio(self.frames_decoded, self.frames_delivered)
     }
 
-    /// What bounds the rate, from who waits for whom. The consumer, if it rarely waited for a batch; else storage or planning, if
-    /// workers waited for clips more than they worked; else the greater of decode and transform.
+    /// What bounds the rate, from who waits for whom. The consumer, if it waited for batches less than a tenth of the time,
+    /// start-up left out. Else storage or planning, if workers waited for clips more than they worked and the reader was not
+    /// held back itself. Else the greater of decode and transform; where workers wait all the same, more
+    /// `prefetch_batches` would give them more clips at a time.
     pub fn limited_by(&self) -> Limit {
         let busy = self.decode_nanos + self.transform_nanos;
-        if self.batches_delivered == 0 || self.elapsed_nanos == 0 {
+        let fetching = self.plan_nanos + self.read_wait_nanos;
+        if self.batches_delivered == 0 {
             Limit::Unknown
         } else if (self.consumer_wait_nanos as f64) < CONSUMER_WAIT_SHARE * self.elapsed_nanos as f64 {
             Limit::Consumer
-        } else if self.worker_wait_nanos > busy {
+        } else if self.worker_wait_nanos > busy && fetching > self.read_blocked_nanos {
             if self.plan_nanos > self.read_wait_nanos { Limit::Plan } else { Limit::Storage }
         } else if self.transform_nanos > self.decode_nanos {
             Limit::Transform
@@ -191,6 +196,8 @@ mod tests {
         let limit = |stats: LoaderStats| stats.limited_by();
         assert_eq!(limit(LoaderStats { worker_wait_nanos: 900, read_wait_nanos: 800, ..waiting }), Limit::Storage);
         assert_eq!(limit(LoaderStats { worker_wait_nanos: 900, plan_nanos: 800, ..waiting }), Limit::Plan);
+        let held_back = LoaderStats { worker_wait_nanos: 900, read_blocked_nanos: 800, decode_nanos: 9, ..waiting };
+        assert_eq!(limit(held_back), Limit::Decode);
         assert_eq!(limit(LoaderStats { decode_nanos: 900, transform_nanos: 10, ..waiting }), Limit::Decode);
         assert_eq!(limit(LoaderStats { decode_nanos: 10, transform_nanos: 900, ..waiting }), Limit::Transform);
     }

@@ -1,6 +1,7 @@
 //! Threads end, memory goes round, nothing hangs.
 
 use super::TestSet;
+use crate::ErrorKind;
 use crate::pipeline::{Limit, Next};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +48,34 @@ fn memory_is_flat_over_many_epochs() {
         assert!(memory.num_allocated <= 5, "epoch {epoch}: {memory:?}");
         assert_eq!(memory.num_allocated + memory.num_recycled, 3 * (epoch + 1));
     }
+}
+
+#[test]
+fn memory_is_flat_also_where_iterations_are_left_and_batches_fail() {
+    let set = TestSet::new();
+    set.damage("clip-002");
+    let loader = set.builder().prefetch_batches(3).build().unwrap();
+    for round in 0..30 {
+        for batch in loader.iter().take(round % 4) {
+            drop(batch);
+        }
+    }
+    let memory = loader.stats().batch_memory;
+    assert!(memory.num_allocated <= 5, "{memory:?}");
+    assert!(memory.num_recycled > 20, "{memory:?}");
+}
+
+#[test]
+fn a_panic_in_a_thread_ends_the_iteration_with_an_error() {
+    let set = TestSet::new();
+    let loader = set.builder().epochs(1000).build().unwrap();
+    let mut batches = loader.iter();
+    batches.next().unwrap().unwrap();
+    batches.spawn("ff-test".to_owned(), |_| panic!("as told"));
+    let error = batches.by_ref().find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.message().contains("as told"), "{error}");
+    assert!(batches.next().is_none());
 }
 
 #[test]
