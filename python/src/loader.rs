@@ -188,7 +188,7 @@ impl PyLoader {
         dict.set_item("num_short", stats.num_short)?;
         dict.set_item("batch_buffers_allocated", stats.batch_memory.num_allocated)?;
         dict.set_item("batch_buffers_recycled", stats.batch_memory.num_recycled)?;
-        let seconds = stats.elapsed_nanos as f64 / 1e9;
+        let seconds = (stats.startup_nanos + stats.elapsed_nanos) as f64 / 1e9;
         let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
         dict.set_item("read_bytes_per_second", rate(stats.read_bytes))?;
         dict.set_item("frames_decoded_per_second", rate(stats.frames_decoded))?;

@@ -75,7 +75,9 @@ mod tests {
     fn values_come_out_in_the_columns_type() {
         let fill = |kind, values: &[Value]| {
             let mut column = ColumnValues::new(kind, values.len());
-            values.iter().for_each(|value| column.push(Some(value.clone())));
+            for value in values {
+                column.push(Some(value.clone()));
+            }
             column.push(None);
             assert_eq!(column.len(), values.len() + 1);
             column

@@ -128,8 +128,7 @@ fn a_cut_shard_and_another_shard_are_told() {
 #[test]
 fn a_clip_beyond_its_limits_is_an_error() {
     let set = TestSet::new();
-    let mut limits = DecodeLimits::default();
-    limits.max_decoded_frames = 1;
+    let limits = DecodeLimits { max_decoded_frames: 1, ..DecodeLimits::default() };
     let loader = set.builder().limits(limits).build().unwrap();
     assert_eq!(loader.iter().next().unwrap().unwrap_err().kind(), ErrorKind::LimitExceeded);
 }

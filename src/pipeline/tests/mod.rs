@@ -24,7 +24,7 @@ pub(super) struct TestSet {
 const LENGTHS: [u32; 7] = [12, 25, 9, 31, 4, 17, 20];
 
 fn clip(index: usize, frames: u32) -> FixtureStream {
-    let size = if index % 2 == 0 { "96x64" } else { "64x80" };
+    let size = if index.is_multiple_of(2) { "96x64" } else { "64x80" };
     // Each clip has its own picture.
     let source = format!("testsrc2=size={size}:rate=25,hue=h={}", index * 40);
     let frames = frames.to_string();
@@ -41,7 +41,9 @@ fn record(folder: &Path, index: usize, frames: u32) -> NewRecord {
     std::fs::write(&video_path, &bytes).unwrap();
     let mut entries: Vec<_> = stream.packets.iter().collect();
     let first = entries[0].offset;
-    entries.iter_mut().for_each(|entry| entry.offset -= first);
+    for entry in &mut entries {
+        entry.offset -= first;
+    }
     stream.packets = PacketTable::from_entries(&entries);
     for gop in &mut stream.gops {
         gop.offset -= first;
@@ -49,8 +51,7 @@ fn record(folder: &Path, index: usize, frames: u32) -> NewRecord {
     }
     let last = stream.frame_pts(stream.num_frames() - 1).unwrap() - stream.frame_pts(0).unwrap();
     stream.duration = last + last / (i64::from(frames) - 1);
-    let columns =
-        json!({"score": index, "tag": format!("t{index}"), "even": index % 2 == 0, "ratio": index as f64 / 2.0});
+    let columns = json!({"score": index, "tag": format!("t{index}"), "even": index.is_multiple_of(2), "ratio": index as f64 / 2.0});
     NewRecord {
         key: format!("clip-{index:03}"),
         stream,
@@ -135,8 +136,10 @@ impl TestSet {
     }
 }
 
+type Content = (u64, Vec<u64>, Vec<String>, Vec<u32>, Vec<i64>, Vec<u8>);
+
 /// All of a batch that must not depend on threads or timing.
-pub(super) fn content(batch: &Batch) -> (u64, Vec<u64>, Vec<String>, Vec<u32>, Vec<i64>, Vec<u8>) {
+pub(super) fn content(batch: &Batch) -> Content {
     let (positions, keys) = (batch.positions.clone(), batch.keys.clone());
     (batch.epoch, positions, keys, batch.frames.clone(), batch.pts.clone(), batch.video.to_vec())
 }

@@ -151,7 +151,7 @@ fn captions_and_columns_come_row_by_row_in_one_type() {
         let column = |name: &str| batch.columns.iter().find(|(known, _)| known == name).unwrap().1.clone();
         assert_eq!(column("score"), ColumnValues::Int64(index.iter().map(|&i| Some(i as i64)).collect()));
         assert_eq!(column("tag"), ColumnValues::Text(index.iter().map(|&i| Some(format!("t{i}"))).collect()));
-        assert_eq!(column("even"), ColumnValues::Bool(index.iter().map(|&i| Some(i % 2 == 0)).collect()));
+        assert_eq!(column("even"), ColumnValues::Bool(index.iter().map(|&i| Some(i.is_multiple_of(2))).collect()));
         assert_eq!(column("ratio"), ColumnValues::Float64(index.iter().map(|&i| Some(i as f64 / 2.0)).collect()));
     }
 }
