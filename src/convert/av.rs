@@ -283,8 +283,8 @@ impl Decoder {
     }
 }
 
-/// Pictures beyond that many pixels are refused (16384 x 16384).
-const MAX_PIXELS: i64 = 1 << 28;
+/// Pictures beyond that many pixels are refused, as readers refuse them by default.
+const MAX_PIXELS: i64 = 1 << 26;
 
 /// What a decoded frame says of itself.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,105 +1,118 @@
-//! The proof of a stored clip: every GOP, decoded alone from the stored packets, gives the frames that the source gave.
+//! The proof of a stored clip: every GOP, decoded alone from the stored packets by the reader's own decoder and plans, gives
+//! the frames that the source gave.
 
 use super::av::{self, Decoder};
-use super::gops;
 use super::ingest::frame_crc;
 use super::mux::Stored;
-use crate::media::PacketFlags;
+use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
+use crate::media::{FrameView, PacketFlags, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
 use std::collections::HashMap;
 
-/// So many GOPs may turn out to depend on the one before; where there are more, none is believed.
-const MAX_MERGES: usize = 24;
+/// So many GOPs with disposable packets are also decoded without those.
+const GOPS_WITHOUT_DISPOSABLE: usize = 2;
 
 /// What the proof is about.
 pub(super) struct Proof<'a> {
     pub(super) stored: &'a Stored,
-    /// For each frame of the record its packet.
-    pub(super) frame_packets: &'a [u32],
     /// For each frame of the record the checksum of its planes.
     pub(super) crcs: &'a [u32],
-    /// Frames that a decoder holds back.
-    pub(super) delay: u8,
     pub(super) cancel: &'a dyn Fn() -> bool,
 }
 
+/// What a proof found wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// A GOP does not give its frames when it is decoded alone.
+    Gop(usize, String),
+    /// A GOP does not give its other frames without the packets that are said to be disposable.
+    Disposable,
+}
+
+/// Bytes of the packets of one plan.
+struct Packets(HashMap<u32, Vec<u8>>);
+
+impl PacketSource for Packets {
+    fn packet(&self, index: u32) -> Result<&[u8]> {
+        self.0.get(&index).map(Vec::as_slice).ok_or_else(|| Error::invalid(format!("packet {index} was not read")))
+    }
+}
+
 impl Proof<'_> {
-    /// Takes back the flag of every random access point from which decoding does not give the same frames. Returns how
-    /// many there were; an error where even decoding from the first packet gives others.
-    pub(super) fn confirm(&self, flags: &mut [PacketFlags]) -> Result<usize> {
-        let wanted: HashMap<u32, u32> = self.frame_packets.iter().copied().zip(self.crcs.iter().copied()).collect();
-        let mut merges = 0;
-        let mut gop = 0;
-        loop {
-            let bounds = gops::bounds(flags);
-            let (Some(&first), Some(&end)) = (bounds.get(gop), bounds.get(gop + 1)) else { return Ok(merges) };
-            let before = gop.checked_sub(1).and_then(|before| bounds.get(before)).copied();
-            let Some(problem) = self.compare(flags, before, first, end, &wanted)? else {
-                gop += 1;
-                continue;
+    /// The first problem at or after GOP `from`.
+    pub(super) fn first_problem(&self, stream: &StreamInfo, from: usize) -> Result<Option<Problem>> {
+        let mut decoder = ClipDecoder::new(DecoderOptions::default());
+        let mut frame_of = vec![None; stream.packets.len()];
+        for (frame, &packet) in stream.frame_packets.iter().enumerate() {
+            if let Some(slot) = frame_of.get_mut(packet as usize) {
+                *slot = Some(frame as u32);
+            }
+        }
+        let flags = |packet: usize| PacketFlags(stream.packets.flags.get(packet).copied().unwrap_or(0));
+        let mut without_disposable = 0;
+        for (number, gop) in stream.gops.iter().enumerate().skip(from) {
+            let packets = gop.first_packet as usize..(gop.first_packet + gop.num_packets) as usize;
+            let frames = |is_asked: &dyn Fn(PacketFlags) -> bool| -> Vec<u32> {
+                let asked = packets.clone().filter(|&packet| is_asked(flags(packet)));
+                asked.filter_map(|packet| frame_of.get(packet).copied().flatten()).collect()
             };
-            if gop == 0 {
-                return Err(Error::decode(problem));
-            }
-            merges += 1;
-            if merges > MAX_MERGES {
-                let end = flags.len();
-                for &start in bounds.iter().filter(|&&start| 0 < start && start < end) {
-                    gops::unconfirm(flags, start);
+            let leads = |flags: PacketFlags| flags.contains(PacketFlags::LEADING);
+            // Leading pictures need the GOP before; the others must do without it.
+            for asked in [frames(&|flags| !leads(flags)), frames(&leads)] {
+                if let Some(problem) = self.compare(&mut decoder, stream, &asked)? {
+                    return Ok(Some(Problem::Gop(number, problem)));
                 }
-                gop = 0;
-            } else {
-                gops::unconfirm(flags, first);
-                gop -= 1;
             }
-        }
-    }
-
-    /// What differs in the GOP `first..end`; `before` is the start of the GOP before it.
-    fn compare(
-        &self,
-        flags: &[PacketFlags],
-        before: Option<usize>,
-        first: usize,
-        end: usize,
-        wanted: &HashMap<u32, u32>,
-    ) -> Result<Option<String>> {
-        let leads = |index: &usize| flags.get(*index).is_some_and(|flags| flags.contains(PacketFlags::LEADING));
-        let alone: Vec<usize> = (first..end).filter(|index| !leads(index)).collect();
-        if let Some(problem) = self.compare_run(&alone, first..end, wanted, |packet| !leads(packet))? {
-            return Ok(Some(problem));
-        }
-        let Some(last) = (first..end).rev().find(leads) else { return Ok(None) };
-        // Leading pictures are decoded from the GOP before, without its own leading ones.
-        let start = before.unwrap_or(first);
-        let run: Vec<usize> = (start..=last).filter(|index| *index >= first || !leads(index)).collect();
-        self.compare_run(&run, first..end, wanted, leads)
-    }
-
-    fn compare_run(
-        &self,
-        run: &[usize],
-        range: std::ops::Range<usize>,
-        wanted: &HashMap<u32, u32>,
-        is_asked: impl Fn(&usize) -> bool,
-    ) -> Result<Option<String>> {
-        let given = self.decode(run)?;
-        let given: HashMap<u32, u32> = given.into_iter().collect();
-        for packet in range.filter(is_asked) {
-            let Some(expected) = wanted.get(&(packet as u32)) else { continue };
-            match given.get(&(packet as u32)) {
-                Some(crc) if crc == expected => {}
-                Some(_) => return Ok(Some(format!("packet {packet} gives another frame than in the source"))),
-                None => return Ok(Some(format!("packet {packet} gives no frame, and does in the source"))),
+            let is_disposable = |flags: PacketFlags| flags.contains(PacketFlags::DISPOSABLE);
+            if without_disposable < GOPS_WITHOUT_DISPOSABLE
+                && packets.clone().any(|packet| is_disposable(flags(packet)))
+            {
+                without_disposable += 1;
+                let kept = frames(&|flags| !is_disposable(flags) && !leads(flags));
+                if self.compare(&mut decoder, stream, &kept)?.is_some() {
+                    return Ok(Some(Problem::Disposable));
+                }
             }
         }
         Ok(None)
     }
 
-    /// Decodes a run of packets; (packet, checksum) of each frame, in the decoder's order.
-    pub(super) fn decode(&self, run: &[usize]) -> Result<Vec<(u32, u32)>> {
-        let mut decoder = Decoder::new(&self.stored.parameters, ff::Rational::new(1, 1000), self.delay)?;
+    /// What differs among `frames`, decoded as a reader does.
+    fn compare(&self, decoder: &mut ClipDecoder, stream: &StreamInfo, frames: &[u32]) -> Result<Option<String>> {
+        if frames.is_empty() {
+            return Ok(None);
+        }
+        let plan = DecodePlan::new(stream, frames)?;
+        let mut packets = HashMap::with_capacity(plan.packets().len());
+        for &packet in plan.packets() {
+            let mut bytes = Vec::new();
+            self.stored.read(packet as usize, &mut bytes)?;
+            packets.insert(packet, bytes);
+        }
+        let limits = DecodeLimits::default().max_packets(u64::MAX).max_decoded_frames(u64::MAX).timeout(None);
+        let mut different = None;
+        let mut sink = |positions: &[u32], view: &FrameView<'_>| -> Result<()> {
+            let crc = frame_crc(view);
+            for frame in positions.iter().filter_map(|&position| frames.get(position as usize)) {
+                if self.crcs.get(*frame as usize) != Some(&crc) {
+                    different.get_or_insert_with(|| format!("frame {frame} is another one than in the source"));
+                }
+            }
+            Ok(())
+        };
+        match decoder.decode(stream, &plan, &Packets(packets), &limits, self.cancel, &mut sink) {
+            Ok(_) => Ok(different),
+            Err(error) if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt) => {
+                Ok(Some(error.message().to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decodes all packets in order: (packet, checksum) of each frame, in the decoder's order.
+    pub(super) fn decode_all(&self, delay: u8) -> Result<Vec<(u32, u32)>> {
+        let mut decoder = Decoder::new(&self.stored.parameters, ff::Rational::new(1, 1000), delay)?;
         let mut frame = ff::frame::Video::empty();
         let mut frames = Vec::new();
         let mut bytes = Vec::new();
@@ -111,7 +124,7 @@ impl Proof<'_> {
                 }
             }
         };
-        for &index in run {
+        for index in 0..self.stored.packets.len() {
             if (self.cancel)() {
                 return Err(Error::new(ErrorKind::Closed, "cancelled"));
             }

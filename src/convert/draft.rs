@@ -3,7 +3,7 @@
 use super::CheckLevel;
 use super::av::TrackFacts;
 use super::bitstream::{PictureFacts, Scanner};
-use super::check::Proof;
+use super::check::{Problem, Proof};
 use super::gops;
 use super::mux::{self, MuxPacket, Presentation, Stored};
 use super::store::{PacketStore, Slot};
@@ -14,6 +14,9 @@ use crate::{Error, Result};
 use arrow::buffer::Buffer;
 use ffmpeg_next as ff;
 use std::path::Path;
+
+/// So many GOPs may turn out to depend on the one before; where there are more, none is believed.
+const MAX_MERGES: usize = 24;
 
 /// A packet of the draft, in decode order.
 #[derive(Debug, Clone, Copy)]
@@ -69,13 +72,11 @@ impl Draft {
         let stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
         let mut flags = self.stored_flags(&stored)?;
         self.delay = self.delay.max(stored.facts.video_delay);
-        let mut proof =
-            Proof { stored: &stored, frame_packets: &self.frame_packets, crcs: &[], delay: self.delay, cancel };
-        let crcs = match (check, self.crcs.take()) {
-            (_, Some(crcs)) => crcs,
-            (_, None) => {
-                let all: Vec<usize> = (0..stored.packets.len()).collect();
-                let given = proof.decode(&all)?;
+        let mut proof = Proof { stored: &stored, crcs: &[], cancel };
+        let crcs = match self.crcs.take() {
+            Some(crcs) => crcs,
+            None => {
+                let given = proof.decode_all(self.delay)?;
                 if !given.iter().map(|(packet, _)| packet).eq(&self.frame_packets) {
                     return Err(Error::decode(format!(
                         "the stored packets give {} frames where {} were expected, or another order",
@@ -87,8 +88,33 @@ impl Draft {
             }
         };
         proof.crcs = &crcs;
-        let merged_gops = if check == CheckLevel::Full { proof.confirm(&mut flags)? } else { 0 };
-        let stream = self.stream_info(&stored, &flags)?;
+        let mut stream = self.stream_info(&stored, &flags)?;
+        let (mut merged_gops, mut from) = (0, 0);
+        while check == CheckLevel::Full
+            && let Some(problem) = proof.first_problem(&stream, from)?
+        {
+            match problem {
+                Problem::Gop(0, what) => return Err(Error::decode(what)),
+                Problem::Gop(number, _) => {
+                    merged_gops += 1;
+                    if merged_gops > MAX_MERGES {
+                        let bounds = gops::bounds(&flags);
+                        merged_gops += bounds.len().saturating_sub(2);
+                        bounds.iter().skip(1).for_each(|&start| gops::unconfirm(&mut flags, start));
+                        from = 0;
+                    } else {
+                        let start = stream.gops.get(number).map_or(0, |gop| gop.first_packet);
+                        gops::unconfirm(&mut flags, start as usize);
+                        from = number - 1;
+                    }
+                }
+                Problem::Disposable => {
+                    flags.iter_mut().for_each(|flags| flags.0 &= !PacketFlags::DISPOSABLE.0);
+                    from = 0;
+                }
+            }
+            stream = self.stream_info(&stored, &flags)?;
+        }
         Ok(Finished { stream, bytes: stored.bytes, merged_gops })
     }
 

@@ -7,6 +7,7 @@ use super::bitstream::{PictureFacts, Scanner};
 use super::source::Source;
 use super::store::{PacketStore, Slot};
 use super::timestamps::SourceTime;
+use super::unpack::Unpacker;
 use crate::format::Crc32c;
 use crate::media::{Codec, FrameView};
 use crate::{Error, ErrorKind, Result};
@@ -49,6 +50,10 @@ pub(super) struct Ingest {
     pub(super) damaged_frames: usize,
     /// Why the packets cannot be stored as they are.
     pub(super) not_copyable: Option<String>,
+    /// Decoder configuration of the stored packets, where it is not the source's.
+    pub(super) parameters: Option<ff::codec::Parameters>,
+    /// Packets are encrypted; what a decoder makes of them is noise.
+    pub(super) is_encrypted: bool,
     /// What ended reading before the end of the file.
     pub(super) read_error: Option<String>,
 }
@@ -86,6 +91,7 @@ struct Reader<'a> {
     decoder: Decoder,
     scanner: Option<Scanner>,
     store: Option<&'a mut PacketStore>,
+    unpacker: Option<Unpacker>,
     sink: &'a mut FrameSink<'a>,
     frame: ff::frame::Video,
     out: Ingest,
@@ -117,11 +123,16 @@ fn read_range<'a>(
     let time_base = ff::Rational::new(base.num() as i32, base.den() as i32);
     let decoder = Decoder::new(&source.parameters()?, time_base, range.delay)?;
     let scanner = Codec::parse(&source.facts.codec).map(|codec| Scanner::new(codec, &source.facts.extradata));
+    let unpacker = match &store {
+        Some(_) if source.facts.codec == Codec::Mpeg4.as_str() => Some(Unpacker::new(&source.parameters()?)?),
+        _ => None,
+    };
     let mut reader = Reader {
         source,
         decoder,
         scanner,
         store,
+        unpacker,
         sink,
         frame: ff::frame::Video::empty(),
         out: Ingest::default(),
@@ -174,6 +185,8 @@ fn read_range<'a>(
     for packet in waiting {
         reader.take(packet)?;
     }
+    reader.unpack(None)?;
+    reader.out.parameters = reader.unpacker.as_mut().map(Unpacker::parameters);
     reader.decoder.finish();
     reader.drain()?;
     reader.out.delay = reader.decoder.delay();
@@ -216,6 +229,8 @@ impl Reader<'_> {
             .ok()
             .filter(|&number| number < u32::MAX)
             .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "has more than 2^32 packets"))?;
+        self.out.is_encrypted |=
+            packet.side_data().any(|data| data.kind() == ff::codec::packet::side_data::Type::EncryptionInfo);
         let new_configuration = packet.side_data().any(|data| {
             data.kind() == ff::codec::packet::side_data::Type::NewExtraData
                 && data.data() != self.source.facts.extradata
@@ -224,7 +239,7 @@ impl Reader<'_> {
             self.out.not_copyable.get_or_insert_with(|| "its decoder configuration changes on the way".to_owned());
         }
         let slot = match (&mut self.store, packet.data()) {
-            (Some(store), Some(data)) => store.push(data)?,
+            (Some(store), Some(data)) if self.unpacker.is_none() => store.push(data)?,
             _ => Slot::default(),
         };
         self.out.packets.push(SourcePacket {
@@ -236,6 +251,9 @@ impl Reader<'_> {
         // The frame carries its packet's number through the decoder in place of a time.
         packet.set_pts(Some(i64::from(number)));
         packet.set_dts(Some(i64::from(number)));
+        if self.unpacker.is_some() {
+            self.unpack(Some(packet.clone()))?;
+        }
         self.silent += 1;
         if self.silent > MAX_SILENT_PACKETS {
             return Err(Error::decode(format!("{MAX_SILENT_PACKETS} packets in a row gave no frame")));
@@ -244,6 +262,28 @@ impl Reader<'_> {
             self.note(error);
         }
         self.drain()
+    }
+
+    /// Stores what a packet, or the end, brings out of the unpacker, each under the number of the packet it stands for.
+    fn unpack(&mut self, packet: Option<ff::Packet>) -> Result<()> {
+        let (Some(unpacker), Some(store)) = (&mut self.unpacker, &mut self.store) else { return Ok(()) };
+        let (packets, scanner) = (&mut self.out.packets, self.scanner);
+        let mut take = |unpacked: &ff::Packet| {
+            let number = unpacked.pts().and_then(|pts| usize::try_from(pts).ok());
+            let entry = number.and_then(|number| packets.get_mut(number));
+            if let (Some(entry), Some(data)) = (entry, unpacked.data()) {
+                entry.slot = store.push(data)?;
+                entry.facts = scanner.map(|scanner| scanner.scan(data)).unwrap_or_default();
+            }
+            Ok(())
+        };
+        if let Err(error) = unpacker.filter(packet, &mut take) {
+            if error.kind() != ErrorKind::Decode {
+                return Err(error);
+            }
+            self.out.not_copyable.get_or_insert_with(|| error.message().to_owned());
+        }
+        Ok(())
     }
 
     fn note(&mut self, error: ff::Error) {
@@ -282,7 +322,7 @@ impl Reader<'_> {
             }
             Some(_) => {}
         }
-        if self.frame.is_corrupt() {
+        if self.frame.is_corrupt() || self.frame.has_decode_errors() {
             self.out.damaged_frames += 1;
         }
         let packet = self

@@ -33,9 +33,12 @@ mod sources;
 mod store;
 mod timestamps;
 mod unit;
+mod unpack;
 
 #[cfg(test)]
 mod clip_tests;
+#[cfg(test)]
+mod source_tests;
 
 pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile};

@@ -186,6 +186,9 @@ impl Reading {
             let (count, index) = (source.num_video_streams, source.index);
             warnings.push(format!("has {count} video streams, stream {index} was taken"));
         }
+        if ingest.is_encrypted {
+            warnings.push("the video is encrypted: its frames are noise".to_owned());
+        }
         if ingest.decode_errors > 0 {
             let first = ingest.first_error.as_deref().unwrap_or("unknown");
             warnings.push(format!("{} packets could not be decoded, the first: {first}", ingest.decode_errors));
@@ -292,13 +295,21 @@ impl Reading {
         let to_end = self.wanted.end == self.ingest.frames.len() && self.range.stop.is_none();
         let range = cut::packets(&flags, &has_frame, &wanted_packets, from_start, to_end);
         let mut packets = Vec::with_capacity(range.len());
-        for index in range.clone() {
+        // Where each packet of the reading lies in the draft; those that unpacking emptied are left out.
+        let mut place = vec![u32::MAX; all.len()];
+        for index in range {
             let (Some(packet), Some(&pts), Some(&dts)) =
                 (all.get(index), self.times.pts.get(index), self.times.dts.get(index))
             else {
                 continue;
             };
             let shown = has_frame.get(index) == Some(&true);
+            if packet.slot.size == 0 && !shown {
+                continue;
+            }
+            if let Some(slot) = place.get_mut(index) {
+                *slot = packets.len() as u32;
+            }
             packets.push(DraftPacket {
                 slot: packet.slot,
                 pts,
@@ -311,12 +322,15 @@ impl Reading {
         Ok(Draft {
             codec,
             packets,
-            frame_packets: wanted_packets.iter().map(|&packet| packet - range.start as u32).collect(),
+            frame_packets: wanted_packets.iter().filter_map(|&packet| place.get(packet as usize).copied()).collect(),
             crcs: Some(wanted.iter().map(|frame| frame.crc32c).collect()),
             shown: self.shown(),
             time_base: self.time_base,
             delay: self.ingest.delay.max(self.stream.video_delay),
-            parameters: source.parameters()?,
+            parameters: match &self.ingest.parameters {
+                Some(parameters) => parameters.clone(),
+                None => source.parameters()?,
+            },
             track: self.track(),
             pixel_format,
             size: (self.first.width, self.first.height),

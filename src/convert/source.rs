@@ -141,12 +141,12 @@ fn explain(path: &Path, error: &Error) -> Error {
     if error.kind() == ErrorKind::Unsupported {
         return Error::unsupported(message).with_path(path);
     }
-    if message.contains("moov atom not found") {
-        return Error::corrupt("truncated: the index of the MP4 (moov) is missing").with_path(path);
-    }
     let is_text = !head.is_empty() && std::str::from_utf8(&head).is_ok_and(|text| !text.contains('\0'));
     if is_text {
         return Error::unsupported("is a text file, not a video").with_path(path);
+    }
+    if message.contains("moov atom not found") {
+        return Error::corrupt("truncated: the index of the MP4 (moov) is missing").with_path(path);
     }
     let known = [(4, b"ftyp".as_slice()), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV")];
     if known.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {

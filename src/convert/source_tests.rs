@@ -1,0 +1,262 @@
+//! Sources of every kind, made by the ffmpeg command: whole and cut, each with the frames that ffmpeg gives.
+
+use super::clip_tests::{check_clip, convert_to, ffmpeg_frames, record_frames};
+use super::*;
+use crate::media::{Orientation, PacketFlags, Ratio};
+use crate::testing::{self, make};
+use std::path::{Path, PathBuf};
+
+const SOURCE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3"];
+const X264: [&str; 4] = ["-c:v", "libx264", "-x264-params", "keyint=20:min-keyint=20:scenecut=0:bframes=3"];
+
+fn from_test_picture(name: &str, encode: &[&str]) -> PathBuf {
+    make(name, &[&SOURCE, encode].concat())
+}
+
+fn remux(name: &str, before: &[&str], source: &Path, after: &[&str]) -> PathBuf {
+    make(name, &[before, &["-i", source.to_str().unwrap()], after].concat())
+}
+
+fn h264() -> PathBuf {
+    from_test_picture("plain.mp4", &X264)
+}
+
+/// Converts and compares with ffmpeg; the reason for encoding anew, if there was one.
+fn check(path: &Path) -> Option<String> {
+    check_clip(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).reencoded
+}
+
+#[test]
+fn every_codec_of_the_fixtures_is_copied() {
+    for fixture in testing::ALL {
+        assert_eq!(check(&fixture.path()), None, "{}", fixture.name);
+    }
+}
+
+#[test]
+fn every_container_gives_its_frames() {
+    let plain = h264();
+    let copy = ["-c", "copy"];
+    let names = ["remux.ts", "remux.mkv", "remux.flv", "remux.mov", "remux.h264", "remux.avi", "remux.3gp"];
+    for name in names {
+        assert_eq!(check(&remux(name, &[], &plain, &copy)), None, "{name}");
+    }
+    let fragmented = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov"];
+    assert_eq!(check(&remux("fragmented.mp4", &[], &plain, &fragmented)), None);
+    let hevc = testing::HEVC_OPEN_GOP.path();
+    for name in ["open_gop.hevc", "open_gop.ts", "open_gop.mkv"] {
+        assert_eq!(check(&remux(name, &[], &hevc, &copy)), None, "{name}");
+    }
+    let (vp9, av1) = (testing::VP9_ODD.path(), testing::AV1.path());
+    assert_eq!(check(&remux("vp9.webm", &[], &vp9, &copy)), None);
+    assert_eq!(check(&remux("av1.mkv", &[], &av1, &copy)), None);
+    assert_eq!(check(&remux("av1.obu", &[], &av1, &copy)), None);
+}
+
+#[test]
+fn mpeg_streams_with_open_gops_are_copied() {
+    let mpeg2 = ["-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-sc_threshold", "1000000000"];
+    for name in ["mpeg2.ts", "mpeg2.mpg", "mpeg2.m2v", "mpeg2.mkv"] {
+        assert_eq!(check(&from_test_picture(name, &mpeg2)), None, "{name}");
+    }
+    let mpeg1 = ["-c:v", "mpeg1video", "-g", "12", "-bf", "2"];
+    assert_eq!(check(&from_test_picture("mpeg1.mpg", &mpeg1)), None);
+    let closed = ["-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-flags", "+cgop", "-sc_threshold", "1000000000"];
+    assert_eq!(check(&from_test_picture("mpeg2_closed.ts", &closed)), None);
+}
+
+#[test]
+fn mpeg4_from_avi_is_copied_packed_or_not() {
+    let with_b = ["-c:v", "mpeg4", "-g", "12", "-bf", "2"];
+    assert_eq!(check(&from_test_picture("mpeg4_b.avi", &with_b)), None);
+    let plain = ["-c:v", "mpeg4", "-g", "12", "-vtag", "DIVX"];
+    assert_eq!(check(&from_test_picture("mpeg4_plain.avi", &plain)), None);
+    let packed = ["-c:v", "libxvid", "-g", "12", "-bf", "2", "-q:v", "4"];
+    assert_eq!(check(&from_test_picture("mpeg4_packed.avi", &packed)), None);
+}
+
+#[test]
+fn what_an_mp4_cannot_hold_is_encoded_anew_with_all_frames() {
+    let cases: [(&str, &[&str]); 7] = [
+        ("vp8.webm", &["-c:v", "libvpx", "-b:v", "500k"]),
+        ("flv1.flv", &["-c:v", "flv1"]),
+        ("ffv1.mkv", &["-c:v", "ffv1", "-pix_fmt", "yuv422p10le"]),
+        ("prores.mov", &["-c:v", "prores_ks"]),
+        ("rgb.mov", &["-c:v", "png"]),
+        ("raw.avi", &["-c:v", "rawvideo", "-pix_fmt", "yuv420p"]),
+        ("palette.gif", &[]),
+    ];
+    for (name, encode) in cases {
+        assert!(check(&from_test_picture(name, encode)).is_some(), "{name}");
+    }
+    let odd = make("odd.webm", &["-f", "lavfi", "-i", "testsrc2=size=75x53:duration=0.4", "-c:v", "libvpx"]);
+    assert!(check(&odd).is_some());
+}
+
+#[test]
+fn edit_lists_variable_rates_and_odd_start_times_are_kept() {
+    let plain = h264();
+    // Starts between two key frames: the packets before are decoded and not shown.
+    let trimmed = remux("trimmed.mp4", &["-ss", "1.1"], &plain, &["-c", "copy"]);
+    let output = check_clip(&trimmed).unwrap();
+    let packets = output.stream.packets.iter();
+    assert!(packets.filter(|packet| packet.flags.contains(PacketFlags::DISCARD)).count() > 0);
+    let late = remux("late.mkv", &["-itsoffset", "7.5"], &plain, &["-c", "copy"]);
+    check(&late);
+    let early = remux("early.mov", &["-itsoffset", "-0.3"], &plain, &["-c", "copy", "-avoid_negative_ts", "disabled"]);
+    check(&early);
+    let variable = [&["-vf", "setpts='N*N/(200*TB)'", "-vsync", "vfr"], X264.as_slice()].concat();
+    let output = check_clip(&from_test_picture("variable.mp4", &variable)).unwrap();
+    let stream = output.stream;
+    let gaps: Vec<i64> =
+        (1..stream.num_frames()).map(|n| stream.frame_pts(n).unwrap() - stream.frame_pts(n - 1).unwrap()).collect();
+    assert!(gaps.last() > gaps.first());
+}
+
+#[test]
+fn rotation_and_pixel_shape_are_stated_and_kept_in_the_mp4() {
+    let turned = remux("turned.mp4", &[], &h264(), &["-c", "copy", "-metadata:s:v", "rotate=90"]);
+    let wide = from_test_picture("wide.mp4", &[&["-vf", "setsar=4/3"], X264.as_slice()].concat());
+    let output = check_clip(&turned).unwrap();
+    assert_ne!(output.stream.orientation, Orientation::UPRIGHT);
+    let output = check_clip(&wide).unwrap();
+    assert_eq!(output.stream.sample_aspect, Ratio::new(4, 3).unwrap());
+    for source in [turned, wide] {
+        let folder = tempfile::tempdir().unwrap();
+        let mp4 = folder.path().join("clip.mp4");
+        let first = convert_to(&source, &mp4, None, None).unwrap();
+        let second = convert_to(&mp4, &folder.path().join("again.mp4"), None, None).unwrap();
+        assert_eq!(second.stream.orientation, first.stream.orientation);
+        assert_eq!(second.stream.sample_aspect, first.stream.sample_aspect);
+    }
+}
+
+#[test]
+fn the_best_of_several_tracks_is_taken_and_pictures_are_not() {
+    let plain = h264();
+    let plain = plain.to_str().unwrap();
+    let small = ["-map", "1:v", "-map", "0:v", "-c:v", "libx264", "-s:v:0", "64x48"];
+    let two = make("two.mp4", &[&["-i", plain, "-i", plain], small.as_slice()].concat());
+    let output = check_clip(&two).unwrap();
+    assert!(output.warnings.iter().any(|warning| warning.contains("2 video streams")), "{:?}", output.warnings);
+    let picture = make("picture.png", &["-f", "lavfi", "-i", "testsrc2=size=640x480", "-frames:v", "1"]);
+    let picture = picture.to_str().unwrap();
+    let cover = ["-map", "1", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic"];
+    let covered = make("covered.mp4", &[&["-i", plain, "-i", picture], cover.as_slice()].concat());
+    let output = check_clip(&covered).unwrap();
+    assert_eq!(output.stream.width, 160);
+    assert!(output.warnings.is_empty(), "{:?}", output.warnings);
+}
+
+#[test]
+fn a_cut_holds_exactly_the_frames_of_its_time() {
+    let plain = h264();
+    let copy = ["-c", "copy"];
+    let mpeg2 = ["-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-sc_threshold", "1000000000"];
+    let sources = [
+        plain.clone(),
+        remux("remux.ts", &[], &plain, &copy),
+        remux("remux.mkv", &[], &plain, &copy),
+        remux("remux.h264", &[], &plain, &copy),
+        remux("trimmed.mp4", &["-ss", "1.1"], &plain, &copy),
+        testing::HEVC_OPEN_GOP.path(),
+        testing::H264_OPEN_GOP.path(),
+        testing::VP9_ODD.path(),
+        from_test_picture("mpeg2.ts", &mpeg2),
+        from_test_picture("mpeg2.mpg", &mpeg2),
+        from_test_picture("mpeg4_b.avi", &["-c:v", "mpeg4", "-g", "12", "-bf", "2"]),
+        from_test_picture("vp8.webm", &["-c:v", "libvpx", "-b:v", "500k"]),
+    ];
+    for source in sources {
+        let folder = tempfile::tempdir().unwrap();
+        let whole_path = folder.path().join("whole.mp4");
+        let whole = convert_to(&source, &whole_path, None, None).unwrap();
+        let frames = record_frames(&whole.stream, &whole_path);
+        let base = whole.stream.time_base;
+        let first = whole.stream.frame_pts(0).unwrap();
+        for (start, end) in [(0.0, 0.5), (0.5, 1.0), (0.44, 0.97), (1.0, 1.04), (1.2, 9.0), (0.76, 0.8)] {
+            let expected: Vec<u32> = (0..frames.len())
+                .filter(|&n| {
+                    let t = base.seconds(whole.stream.frame_pts(n).unwrap() - first) + 1e-9;
+                    start <= t && t < end
+                })
+                .map(|n| frames[n])
+                .collect();
+            let path = folder.path().join("cut.mp4");
+            let what = format!("{} {start}..{end}", source.display());
+            let cut =
+                convert_to(&source, &path, Some(start), Some(end)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(cut.stream.num_frames(), expected.len(), "{what}");
+            let frame_bytes = cut.stream.pixel_format.frame_bytes(cut.stream.width, cut.stream.height) as usize;
+            let given = record_frames(&cut.stream, &path);
+            if cut.reencoded.is_none() {
+                assert_eq!(given, expected, "{what}");
+            }
+            assert_eq!(ffmpeg_frames(&path, 0, frame_bytes), given, "{what}: the MP4 plays other frames");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_video_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let plain = std::fs::read(h264()).unwrap();
+    let audio = make("audio.m4a", &["-f", "lavfi", "-i", "sine=duration=0.2"]);
+    let cases = [
+        (write("empty.mp4", b""), ErrorKind::Corrupt, "empty"),
+        (write("text.mp4", b"this is no video\n".repeat(50).as_slice()), ErrorKind::Unsupported, "text file"),
+        (write("text.txt", b"this is no video\n".repeat(50).as_slice()), ErrorKind::Unsupported, "text file"),
+        (write("cut.mp4", &plain[..plain.len() / 2]), ErrorKind::Corrupt, "truncated"),
+        (folder.path().to_owned(), ErrorKind::InvalidArgument, "folder"),
+        (folder.path().join("missing.mp4"), ErrorKind::NotFound, "open"),
+        (audio, ErrorKind::Unsupported, "no video stream"),
+    ];
+    for (path, kind, word) in cases {
+        let error = convert_to(&path, &folder.path().join("out.mp4"), None, None).unwrap_err();
+        assert_eq!(error.kind(), kind, "{}", error.report());
+        assert!(error.report().contains(word) && error.path() == Some(&path), "{}", error.report());
+    }
+    let error = convert_to(&h264(), &folder.path().join("out.mp4"), Some(100.0), Some(101.0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{}", error.report());
+    assert_eq!(
+        convert_to(&h264(), &folder.path().join("out.mp4"), Some(2.0), Some(1.0)).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
+}
+
+#[test]
+fn a_changing_picture_size_is_refused_with_both_sizes() {
+    let small = from_test_picture("small.h264", &X264);
+    let large =
+        make("large.h264", &[&["-f", "lavfi", "-i", "testsrc2=size=320x240:duration=1"], X264.as_slice()].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let both = folder.path().join("both.h264");
+    std::fs::write(&both, [std::fs::read(small).unwrap(), std::fs::read(large).unwrap()].concat()).unwrap();
+    let error = convert_to(&both, &folder.path().join("out.mp4"), None, None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("160x120") && error.message().contains("320x240"), "{}", error.report());
+}
+
+#[test]
+fn the_same_source_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    for source in [h264(), from_test_picture("vp8.webm", &["-c:v", "libvpx", "-b:v", "500k"])] {
+        let (a, b) = (folder.path().join("a.mp4"), folder.path().join("b.mp4"));
+        convert_to(&source, &a, Some(0.5), Some(1.5)).unwrap();
+        convert_to(&source, &b, Some(0.5), Some(1.5)).unwrap();
+        assert!(std::fs::read(a).unwrap() == std::fs::read(b).unwrap(), "{}", source.display());
+    }
+}
+
+#[test]
+fn a_cancelled_conversion_ends_as_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = ClipRequest { source: h264(), start: None, end: None, check: CheckLevel::Full };
+    let error = convert_clip(&request, &folder.path().join("out.mp4"), &|| true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
