@@ -83,7 +83,7 @@ impl Transform {
         let row_len = row(&luma).max(chroma.as_ref().map_or(0, row));
         let grid = geometry.x.len as usize;
         Ok(Self {
-            matrix: Matrix::new(format, &stream.color, height)?,
+            matrix: Matrix::new(format, stream.color, height)?,
             store: Store::new(options),
             isa: Isa::detect(),
             column_sums: vec![0; row_len],

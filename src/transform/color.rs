@@ -22,7 +22,7 @@ pub(super) struct Matrix {
 impl Matrix {
     /// The matrix for frames of that format and colour. A matrix that is no linear function of R'G'B' (constant luminance,
     /// ICtCp) or that depends on the primaries is unsupported.
-    pub(super) fn new(format: PixelFormat, color: &ColorSpec, height: u32) -> Result<Self> {
+    pub(super) fn new(format: PixelFormat, color: ColorSpec, height: u32) -> Result<Self> {
         let (rows, offsets) = exact(format, color, height)?;
         let unit = f64::from(1_u32 << MATRIX_BITS);
         let values = rows.map(|row| row.map(|value| (value * unit).round() as i32));
@@ -36,7 +36,7 @@ impl Matrix {
 
 /// Rows for R, G, B over planes 0, 1, 2, in units of 8-bit levels (a sample of depth d counts as sample / 2^(d - 8)), and
 /// the level of each plane that stands for zero.
-fn exact(format: PixelFormat, color: &ColorSpec, height: u32) -> Result<([[f64; 3]; 3], [i32; 3])> {
+fn exact(format: PixelFormat, color: ColorSpec, height: u32) -> Result<([[f64; 3]; 3], [i32; 3])> {
     // Full range ends at 2^d - 1, which is 255.75 and not 255 at 10 bits.
     let peak = f64::from((1_u32 << format.depth) - 1) / f64::from(1_u32 << (format.depth - 8));
     let (luma, chroma, black) = match color.range {
@@ -54,7 +54,7 @@ fn exact(format: PixelFormat, color: &ColorSpec, height: u32) -> Result<([[f64; 
 }
 
 /// What R, G and B add to luma, per unit of the first and second chroma plane.
-fn difference_rows(color: &ColorSpec, height: u32) -> Result<[[f64; 2]; 3]> {
+fn difference_rows(color: ColorSpec, height: u32) -> Result<[[f64; 2]; 3]> {
     // RGB in three YUV planes cannot be meant where chroma is subsampled, nor 2 and 3, "unspecified" and "reserved".
     let code = if matches!(color.matrix, 0 | 2 | 3) { ColorSpec::guess(height).matrix } else { color.matrix };
     let (red, blue) = match code {
@@ -94,7 +94,7 @@ mod tests {
     fn neutral_chroma_is_grey_in_every_matrix_and_range() {
         for code in [1, 4, 5, 6, 7, 8, 9] {
             for range in [ColorRange::Limited, ColorRange::Full] {
-                let matrix = Matrix::new(PixelFormat::YUV420P, &spec(code, range), 480).unwrap();
+                let matrix = Matrix::new(PixelFormat::YUV420P, spec(code, range), 480).unwrap();
                 for y in 0..256 {
                     let [r, g, b] = rgb(&matrix, [y, 128, 128]);
                     assert!(r == g && g == b, "matrix {code}, {range:?}, {y}: {r} {g} {b}");
@@ -105,16 +105,16 @@ mod tests {
 
     #[test]
     fn black_and_white_are_reached_exactly() {
-        let limited = Matrix::new(PixelFormat::YUV420P, &spec(1, ColorRange::Limited), 720).unwrap();
+        let limited = Matrix::new(PixelFormat::YUV420P, spec(1, ColorRange::Limited), 720).unwrap();
         assert_eq!((rgb(&limited, [16, 128, 128]), rgb(&limited, [235, 128, 128])), ([0; 3], [255; 3]));
-        let full = Matrix::new(PixelFormat::YUV420P, &spec(1, ColorRange::Full), 720).unwrap();
+        let full = Matrix::new(PixelFormat::YUV420P, spec(1, ColorRange::Full), 720).unwrap();
         assert_eq!((rgb(&full, [0, 128, 128]), rgb(&full, [255, 128, 128])), ([0; 3], [255; 3]));
     }
 
     #[test]
     fn bars_of_bt601_come_out_as_the_standard_says() {
         // 100 % red and blue of BT.601, limited range: Y, Cb, Cr as in BT.601's own table.
-        let matrix = Matrix::new(PixelFormat::YUV420P, &spec(6, ColorRange::Limited), 480).unwrap();
+        let matrix = Matrix::new(PixelFormat::YUV420P, spec(6, ColorRange::Limited), 480).unwrap();
         for (yuv, expected) in [([81, 90, 240], [255, 0, 0]), ([41, 240, 110], [0, 0, 255])] {
             for (value, wanted) in rgb(&matrix, yuv).into_iter().zip(expected) {
                 assert!((value - wanted).abs() <= 2, "{yuv:?}: {value} is not {wanted}");
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_matrix_that_is_not_linear_is_unsupported_and_named() {
         for code in [10, 11, 12, 13, 14, 255] {
-            let error = Matrix::new(PixelFormat::YUV420P, &spec(code, ColorRange::Limited), 480).unwrap_err();
+            let error = Matrix::new(PixelFormat::YUV420P, spec(code, ColorRange::Limited), 480).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.message().contains(&format!("matrix {code}")));
         }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn unspecified_matrices_are_guessed_by_height() {
-        let new = |code, height| Matrix::new(PixelFormat::YUV420P, &spec(code, ColorRange::Limited), height).unwrap();
+        let new = |code, height| Matrix::new(PixelFormat::YUV420P, spec(code, ColorRange::Limited), height).unwrap();
         assert_eq!(new(2, 720), new(1, 720));
         assert_eq!(new(2, 719), new(6, 719));
         assert_eq!(new(0, 480), new(6, 480));

@@ -6,6 +6,7 @@
 //! their depth, and samples beyond it (16-bit storage of fewer bits) wrap without a panic.
 
 #![expect(unsafe_code, reason = "calls of functions compiled for AVX2 after the processor was asked for it")]
+#![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::weights::Weights;
