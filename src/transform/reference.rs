@@ -1,6 +1,7 @@
 //! The transform's answer in float64, computed the plain way: for every output pixel, weights from the filter's formula,
 //! a sum over the window, the matrix of the standard, no intermediate rounding or clamping. The oracle of the tests and of
 //! the benchmark, which includes this file by path; so it knows nothing of the crate, and shares no code with what it checks.
+#![allow(unreachable_pub, reason = "public to whichever crate includes this file")]
 
 /// One plane in units of 8-bit levels.
 pub struct Plane {

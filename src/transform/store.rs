@@ -22,22 +22,17 @@ impl Levels {
             let scaled = (level as f64 * options.scale) as f32;
             (scaled - options.mean[channel]) / options.std[channel]
         };
-        fn table<const N: usize>(value: impl Fn(usize, usize) -> [u8; N]) -> Box<[[[u8; N]; 256]; 3]> {
-            let mut levels = Box::new([[[0; N]; 256]; 3]);
-            for (channel, levels) in levels.iter_mut().enumerate() {
-                for (level, bytes) in levels.iter_mut().enumerate() {
-                    *bytes = value(channel, level);
-                }
-            }
-            levels
-        }
         match options.dtype {
             DType::Uint8 => Self::Uint8,
-            DType::Float16 => Self::Two(table(|c, v| f16::from_f32(value(c, v)).to_ne_bytes())),
-            DType::Bfloat16 => Self::Two(table(|c, v| bf16::from_f32(value(c, v)).to_ne_bytes())),
-            DType::Float32 => Self::Four(table(|c, v| value(c, v).to_ne_bytes())),
+            DType::Float16 => Self::Two(Box::new(table(|c, v| f16::from_f32(value(c, v)).to_ne_bytes()))),
+            DType::Bfloat16 => Self::Two(Box::new(table(|c, v| bf16::from_f32(value(c, v)).to_ne_bytes()))),
+            DType::Float32 => Self::Four(Box::new(table(|c, v| value(c, v).to_ne_bytes()))),
         }
     }
+}
+
+fn table<const N: usize>(value: impl Fn(usize, usize) -> [u8; N]) -> [[[u8; N]; 256]; 3] {
+    std::array::from_fn(|channel| std::array::from_fn(|level| value(channel, level)))
 }
 
 /// Where the elements of one frame lie in the clip, in elements.
