@@ -73,6 +73,12 @@ pub(super) fn message_of(error: av::Error) -> String {
     first_message().unwrap_or_else(|| error.to_string())
 }
 
+/// Maps a file that this process has just written and that nobody else changes.
+pub(super) fn map(file: &std::fs::File) -> std::io::Result<memmap2::Mmap> {
+    // SAFETY: the file is a temporary one of the calling conversion, complete, and not written again while it is mapped.
+    unsafe { memmap2::Mmap::map(file) }
+}
+
 /// Opens `path` as the ffmpeg command does, with its defaults; blocking reads end at `deadline`.
 pub(super) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool) -> Result<av::format::context::Input> {
     init();
@@ -109,7 +115,6 @@ pub(super) struct StreamFacts {
     pub(super) video_delay: u8,
     pub(super) color: ColorTags,
     pub(super) display_matrix: Option<[i32; 9]>,
-    pub(super) attached_picture: bool,
     /// A decoder exists.
     pub(super) decodable: bool,
 }
@@ -168,7 +173,6 @@ pub(super) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
             .side_data()
             .find(|data| data.kind() == av::codec::packet::side_data::Type::DisplayMatrix)
             .and_then(|data| matrix_from(data.data())),
-        attached_picture: stream.disposition().contains(av::format::stream::Disposition::ATTACHED_PIC),
         decodable: av::decoder::find(id).is_some(),
     }
 }

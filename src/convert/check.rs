@@ -8,7 +8,6 @@ use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, Packe
 use crate::media::{FrameView, PacketFlags, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
-use std::collections::HashMap;
 
 /// So many GOPs with disposable packets are also decoded without those.
 const GOPS_WITHOUT_DISPOSABLE: usize = 2;
@@ -30,12 +29,9 @@ pub(super) enum Problem {
     Disposable,
 }
 
-/// Bytes of the packets of one plan.
-struct Packets(HashMap<u32, Vec<u8>>);
-
-impl PacketSource for Packets {
+impl PacketSource for Stored {
     fn packet(&self, index: u32) -> Result<&[u8]> {
-        self.0.get(&index).map(Vec::as_slice).ok_or_else(|| Error::invalid(format!("packet {index} was not read")))
+        Self::packet(self, index as usize)
     }
 }
 
@@ -84,12 +80,6 @@ impl Proof<'_> {
             return Ok(None);
         }
         let plan = DecodePlan::new(stream, frames)?;
-        let mut packets = HashMap::with_capacity(plan.packets().len());
-        for &packet in plan.packets() {
-            let mut bytes = Vec::new();
-            self.stored.read(packet as usize, &mut bytes)?;
-            packets.insert(packet, bytes);
-        }
         let limits = DecodeLimits::default().max_packets(u64::MAX).max_decoded_frames(u64::MAX).timeout(None);
         let mut different = None;
         let mut sink = |positions: &[u32], view: &FrameView<'_>| -> Result<()> {
@@ -101,7 +91,7 @@ impl Proof<'_> {
             }
             Ok(())
         };
-        match decoder.decode(stream, &plan, &Packets(packets), &limits, self.cancel, &mut sink) {
+        match decoder.decode(stream, &plan, self.stored, &limits, self.cancel, &mut sink) {
             Ok(_) => Ok(different),
             Err(error) if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt) => {
                 Ok(Some(error.message().to_owned()))
@@ -115,7 +105,6 @@ impl Proof<'_> {
         let mut decoder = Decoder::new(&self.stored.parameters, ff::Rational::new(1, 1000), delay)?;
         let mut frame = ff::frame::Video::empty();
         let mut frames = Vec::new();
-        let mut bytes = Vec::new();
         let mut drain = |decoder: &mut Decoder| {
             while decoder.receive(&mut frame).unwrap_or(false) {
                 let packet = frame.pts().and_then(|pts| u32::try_from(pts).ok());
@@ -128,8 +117,7 @@ impl Proof<'_> {
             if (self.cancel)() {
                 return Err(Error::new(ErrorKind::Closed, "cancelled"));
             }
-            self.stored.read(index, &mut bytes)?;
-            let mut packet = ff::Packet::copy(&bytes);
+            let mut packet = ff::Packet::copy(self.stored.packet(index)?);
             packet.set_pts(Some(index as i64));
             packet.set_dts(Some(index as i64));
             // A packet that the decoder refuses gives no frame; the ffmpeg command goes on as well.

@@ -20,7 +20,7 @@ pub enum CheckLevel {
 /// What a look at a source's headers tells. Nothing of it is promised by the file: counts are known after conversion only.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct SourceInfo {
+pub(crate) struct SourceInfo {
     /// Duration in seconds as the container states it.
     pub duration_seconds: Option<f64>,
     /// Index of the chosen video stream among the file's streams.
@@ -41,7 +41,7 @@ pub struct SourceInfo {
 
 /// Which part of which file to store.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClipRequest {
+pub(crate) struct ClipRequest {
     /// The file.
     pub source: PathBuf,
     /// Start in seconds after the first frame; `None` is the first frame.
@@ -54,7 +54,7 @@ pub struct ClipRequest {
 
 /// A stored clip.
 #[derive(Debug, Clone)]
-pub struct ClipOutput {
+pub(crate) struct ClipOutput {
     /// Everything about the stream; offsets are relative to the MP4's first byte, all checksums are filled in.
     pub stream: StreamInfo,
     /// Bytes of the MP4.
@@ -68,7 +68,7 @@ pub struct ClipOutput {
 }
 
 /// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
-pub fn probe(path: &Path) -> Result<SourceInfo> {
+pub(crate) fn probe(path: &Path) -> Result<SourceInfo> {
     let source = Source::open(path)?;
     Ok(SourceInfo {
         duration_seconds: source.duration_seconds,
@@ -84,7 +84,7 @@ pub fn probe(path: &Path) -> Result<SourceInfo> {
 
 /// Stores the frames of `request` at `mp4_path`, which is created or overwritten. `cancel` is asked often; when it
 /// returns true the call ends with [`crate::ErrorKind::Closed`].
-pub fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<ClipOutput> {
+pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<ClipOutput> {
     check_times(request)?;
     let path = &request.source;
     let mut source = Source::open(path)?;

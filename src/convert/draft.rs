@@ -73,19 +73,18 @@ impl Draft {
         let mut flags = self.stored_flags(&stored)?;
         self.delay = self.delay.max(stored.facts.video_delay);
         let mut proof = Proof { stored: &stored, crcs: &[], cancel };
-        let crcs = match self.crcs.take() {
-            Some(crcs) => crcs,
-            None => {
-                let given = proof.decode_all(self.delay)?;
-                if !given.iter().map(|(packet, _)| packet).eq(&self.frame_packets) {
-                    return Err(Error::decode(format!(
-                        "the stored packets give {} frames where {} were expected, or another order",
-                        given.len(),
-                        self.frame_packets.len()
-                    )));
-                }
-                given.into_iter().map(|(_, crc)| crc).collect()
+        let crcs = if let Some(crcs) = self.crcs.take() {
+            crcs
+        } else {
+            let given = proof.decode_all(self.delay)?;
+            if !given.iter().map(|(packet, _)| packet).eq(&self.frame_packets) {
+                return Err(Error::decode(format!(
+                    "the stored packets give {} frames where {} were expected, or another order",
+                    given.len(),
+                    self.frame_packets.len()
+                )));
             }
+            given.into_iter().map(|(_, crc)| crc).collect()
         };
         proof.crcs = &crcs;
         let mut stream = self.stream_info(&stored, &flags)?;
@@ -100,7 +99,9 @@ impl Draft {
                     if merged_gops > MAX_MERGES {
                         let bounds = gops::bounds(&flags);
                         merged_gops += bounds.len().saturating_sub(2);
-                        bounds.iter().skip(1).for_each(|&start| gops::unconfirm(&mut flags, start));
+                        for &start in bounds.iter().skip(1) {
+                            gops::unconfirm(&mut flags, start);
+                        }
                         from = 0;
                     } else {
                         let start = stream.gops.get(number).map_or(0, |gop| gop.first_packet);
@@ -109,7 +110,9 @@ impl Draft {
                     }
                 }
                 Problem::Disposable => {
-                    flags.iter_mut().for_each(|flags| flags.0 &= !PacketFlags::DISPOSABLE.0);
+                    for flags in &mut flags {
+                        flags.0 &= !PacketFlags::DISPOSABLE.0;
+                    }
                     from = 0;
                 }
             }
@@ -138,10 +141,8 @@ impl Draft {
     fn stored_flags(&self, stored: &Stored) -> Result<Vec<PacketFlags>> {
         let scanner = Scanner::new(self.codec, &stored.facts.extradata);
         let mut facts = Vec::with_capacity(self.packets.len());
-        let mut bytes = Vec::new();
         for index in 0..self.packets.len() {
-            stored.read(index, &mut bytes)?;
-            facts.push(scanner.scan(&bytes));
+            facts.push(scanner.scan(stored.packet(index)?));
         }
         let has_frame: Vec<bool> = self.packets.iter().map(|packet| packet.has_frame).collect();
         let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
@@ -164,9 +165,7 @@ impl Draft {
             })
             .collect();
         let table = PacketTable::from_entries(&entries);
-        let gops = gops::table(flags, &table.offsets, &table.sizes, &self.frame_packets, |index, packet| {
-            stored.read(index, packet)
-        })?;
+        let gops = gops::table(flags, &table.offsets, &table.sizes, &self.frame_packets, |index| stored.packet(index))?;
         Ok(StreamInfo {
             codec: self.codec,
             profile: stored.facts.profile,

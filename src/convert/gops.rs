@@ -62,12 +62,12 @@ pub(super) fn bounds(flags: &[PacketFlags]) -> Vec<usize> {
 
 /// The GOP table. `sizes` and `offsets` are those of the stored packets, `frame_packets` the record's frames;
 /// `read` gives a packet's bytes.
-pub(super) fn table<E>(
+pub(super) fn table<'a, E>(
     flags: &[PacketFlags],
     offsets: &[u64],
     sizes: &[u32],
     frame_packets: &[u32],
-    mut read: impl FnMut(usize, &mut Vec<u8>) -> Result<(), E>,
+    read: impl Fn(usize) -> Result<&'a [u8], E>,
 ) -> Result<Vec<GopEntry>, E> {
     let mut frame_of = vec![frame_packets.len() as u32; flags.len()];
     for (frame, &packet) in frame_packets.iter().enumerate() {
@@ -76,14 +76,12 @@ pub(super) fn table<E>(
         }
     }
     let mut table = Vec::new();
-    let mut packet = Vec::new();
     for pair in bounds(flags).windows(2) {
         let &[first, end] = pair else { continue };
         let mut crc = Crc32c::new();
         let mut size = 0;
         for index in first..end {
-            read(index, &mut packet)?;
-            crc.update(&packet);
+            crc.update(read(index)?);
             size += u64::from(sizes.get(index).copied().unwrap_or(0));
         }
         table.push(GopEntry {
@@ -147,11 +145,8 @@ mod tests {
     #[test]
     fn gop_entries_cover_all_packets() {
         let flags = flags(&[KEY, P, KEY, P], &[true; 4], &[false; 4]);
-        let read = |index: usize, packet: &mut Vec<u8>| -> Result<(), ()> {
-            packet.clear();
-            packet.push(index as u8);
-            Ok(())
-        };
+        let bytes = [0_u8, 1, 2, 3];
+        let read = |index: usize| -> Result<&[u8], ()> { Ok(&bytes[index..=index]) };
         let table = table(&flags, &[10, 11, 12, 13], &[1; 4], &[0, 1, 3, 2], read).unwrap();
         assert_eq!(table.len(), 2);
         assert_eq!((table[1].offset, table[1].size, table[1].first_packet, table[1].first_frame), (12, 2, 2, 2));

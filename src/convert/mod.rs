@@ -40,7 +40,8 @@ mod clip_tests;
 #[cfg(test)]
 mod source_tests;
 
-pub use clip::{CheckLevel, ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
+pub use clip::CheckLevel;
+pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
 

@@ -8,7 +8,6 @@ use crate::media::TimeBase;
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// A packet to be written, in decode order.
@@ -46,7 +45,7 @@ pub(super) struct Stored {
     /// What a decoder of the stored packets needs.
     pub(super) parameters: ff::codec::Parameters,
     pub(super) facts: av::StreamFacts,
-    pub(super) file: File,
+    map: memmap2::Mmap,
 }
 
 /// Ticks of the record as ticks of an MP4 track, whose time base has a numerator of 1.
@@ -136,7 +135,7 @@ fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
     let (facts, parameters) = (av::stream_facts(&stream), stream.parameters());
     let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
     let mut packets = Vec::with_capacity(expected);
-    let mut at_offset = Vec::new();
+    let map = av::map(&file).map_err(|error| Error::io("map", path, error))?;
     let mut next_offset = None;
     loop {
         let mut packet = ff::Packet::empty();
@@ -147,8 +146,7 @@ fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
         }
         let data = packet.data().unwrap_or_default();
         let offset = u64::try_from(packet.position()).unwrap_or(u64::MAX);
-        at_offset.resize(data.len(), 0);
-        let is_there = file.read_exact_at(&mut at_offset, offset).is_ok() && at_offset == data;
+        let is_there = slice(&map, offset, data.len()) == Some(data);
         if !is_there || next_offset.is_some_and(|next| next != offset) {
             return Err(Error::unsupported(format!("packet {} is not stored as one run of bytes", packets.len()))
                 .with_path(path));
@@ -161,14 +159,19 @@ fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
             Error::unsupported(format!("the muxer kept {} of {expected} packets", packets.len())).with_path(path)
         );
     }
-    Ok(Stored { bytes, packets, parameters, facts, file })
+    Ok(Stored { bytes, packets, parameters, facts, map })
+}
+
+fn slice(bytes: &[u8], offset: u64, size: usize) -> Option<&[u8]> {
+    bytes.get(usize::try_from(offset).ok()?..)?.get(..size)
 }
 
 impl Stored {
-    /// Reads packet `index` into `packet`.
-    pub(super) fn read(&self, index: usize, packet: &mut Vec<u8>) -> Result<()> {
-        let entry = self.packets.get(index).ok_or_else(|| Error::invalid(format!("no packet {index}")))?;
-        packet.resize(entry.size as usize, 0);
-        self.file.read_exact_at(packet, entry.offset).map_err(|error| Error::io("read", "the MP4", error))
+    /// The bytes of packet `index`.
+    pub(super) fn packet(&self, index: usize) -> Result<&[u8]> {
+        let entry = self.packets.get(index);
+        entry
+            .and_then(|entry| slice(&self.map, entry.offset, entry.size as usize))
+            .ok_or_else(|| Error::invalid(format!("no packet {index}")))
     }
 }

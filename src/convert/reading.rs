@@ -354,8 +354,8 @@ impl Reading {
         let color = self.color(Codec::parse(&self.stream.codec).unwrap_or(Codec::H264), planar);
         let track = self.track();
         let wanted = self.wanted.clone();
-        let encoded =
-            reencode::encode(&mut source, self.range, wanted, &self.first, color, &track, &mut store, cancel)?;
+        let picture = reencode::Picture { facts: &self.first, color, track: &track };
+        let encoded = reencode::encode(&mut source, self.range, wanted, &picture, &mut store, cancel)?;
         let pts: Vec<i64> = encoded
             .packets
             .iter()

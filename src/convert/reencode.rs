@@ -22,6 +22,13 @@ pub(super) struct EncodedPacket {
     pub(super) frame: u32,
 }
 
+/// What is known of the pictures to be encoded.
+pub(super) struct Picture<'a> {
+    pub(super) facts: &'a FrameFacts,
+    pub(super) color: ColorSpec,
+    pub(super) track: &'a TrackFacts,
+}
+
 /// What the encoder made.
 pub(super) struct Encoded {
     pub(super) packets: Vec<EncodedPacket>,
@@ -51,7 +58,7 @@ fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, bool)> {
         || name.contains("16")
         || name.contains("48")
         || name.contains("64");
-    let (even_w, even_h) = (facts.width % 2 == 0, facts.height % 2 == 0);
+    let (even_w, even_h) = (facts.width.is_multiple_of(2), facts.height.is_multiple_of(2));
     let (w, h) = if is_yuv { (descriptor.log2_chroma_w(), descriptor.log2_chroma_h()) } else { (0, 0) };
     let full = name.starts_with("yuvj");
     let target = if is_gray && planar.is_some() && !deep {
@@ -84,12 +91,11 @@ pub(super) fn encode(
     source: &mut Source,
     range: Range,
     wanted: std::ops::Range<usize>,
-    facts: &FrameFacts,
-    mut color: ColorSpec,
-    track: &TrackFacts,
+    picture: &Picture<'_>,
     store: &mut PacketStore,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Encoded> {
+    let Picture { facts, mut color, track } = *picture;
     let (name, pixel_format, from_rgb) = target(facts)?;
     if from_rgb {
         // What libswscale converts RGB to by default.
