@@ -205,7 +205,7 @@ fn a_file_that_may_not_be_read_is_listed() {
     let videos = Videos::new();
     videos.add("a.mp4", &testing::H264);
     let secret = videos.add("secret.mp4", &testing::H264);
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&secret).is_ok() {
         eprintln!("SKIPPED: this user may read everything");
         return;

@@ -91,6 +91,7 @@ pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Conv
     failed.sort_by(|a, b| (&a.source, &a.key).cmp(&(&b.source, &b.key)));
     let mut warnings = plan.warnings.clone();
     warnings.extend(units.iter().flat_map(|unit| unit.warnings.iter().cloned()));
+    warnings.sort();
     let mut reencoded: Vec<_> = units.iter().flat_map(|unit| unit.reencoded.iter().cloned()).collect();
     reencoded.sort_by(|a, b| a.key.cmp(&b.key));
     ConvertReport {

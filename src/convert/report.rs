@@ -33,12 +33,10 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(source: impl Into<String>, key: Option<&str>, error: &Error) -> Self {
-        Self {
-            source: source.into(),
-            key: key.map(str::to_owned),
-            kind: error.kind().as_str().to_owned(),
-            reason: error.report(),
-        }
+        let source = source.into();
+        // The source is named already.
+        let reason = error.report().replace(&format!(", in '{source}'"), "");
+        Self { source, key: key.map(str::to_owned), kind: error.kind().as_str().to_owned(), reason }
     }
 
     /// The error again, without its place: that stands in the reason.

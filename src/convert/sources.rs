@@ -142,9 +142,9 @@ impl Listing {
     fn add_folder(&mut self, folder: &Path, out: &Path) -> Result<()> {
         let before = self.candidates.len() + self.failed.len();
         let visible = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0
-                || (!entry.file_name().as_encoded_bytes().starts_with(b".")
-                    && !(entry.file_type().is_dir() && absolute(entry.path()) == out))
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let is_out = entry.file_type().is_dir() && absolute(entry.path()) == out;
+            entry.depth() == 0 || !(is_hidden || is_out)
         };
         let walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
         for entry in walk.filter_entry(visible) {
@@ -202,7 +202,7 @@ impl Listing {
                 Err(e) => {
                     num_matches += 1;
                     let path = e.path().to_owned();
-                    self.fail(&path.to_string_lossy(), &Error::io("open", &path, e.into_error()));
+                    self.fail(&path.to_string_lossy(), &Error::io("open", &path, e.into()));
                 }
             }
         }
@@ -338,8 +338,8 @@ fn looks_like_video(path: &Path) -> bool {
 
 /// The first bytes of the containers and raw streams that FFmpeg reads.
 fn is_video_content(head: &[u8]) -> bool {
-    let at = |offset: usize, bytes: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
     const BOXES: [&[u8]; 7] = [b"ftyp", b"moov", b"mdat", b"styp", b"wide", b"skip", b"moof"];
+    let at = |offset: usize, bytes: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
     let transport = |step: usize, first: usize| {
         head.len() > first + 3 * step && (0..4).all(|n| head.get(first + n * step) == Some(&0x47))
     };

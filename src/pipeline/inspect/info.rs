@@ -248,7 +248,7 @@ impl Sample {
 /// How many of the record's frames come from each GOP's packets.
 pub(super) fn frames_per_gop(stream: &StreamInfo) -> Vec<u32> {
     let mut frames = vec![0_u32; stream.gops.len()];
-    for &packet in stream.frame_packets.iter() {
+    for &packet in &*stream.frame_packets {
         let gop = stream.gops.partition_point(|gop| gop.first_packet <= packet);
         if let Some(count) = gop.checked_sub(1).and_then(|gop| frames.get_mut(gop)) {
             *count += 1;
