@@ -229,7 +229,7 @@ impl LoaderBuilder {
         self
     }
 
-    /// Batches that are in the making or finished, 1 to 4096, besides the one that the consumer holds. By default 2, or
+    /// Batches that are in the making or finished, 1 to 4096, besides the one that the consumer holds. By default 3, or
     /// more where that many clips would leave workers idle. Each takes the memory of one batch.
     #[must_use]
     pub fn prefetch_batches(mut self, prefetch_batches: usize) -> Self {
@@ -306,7 +306,7 @@ impl LoaderBuilder {
         let storage = Storage::new(&options.storage)?;
         let workers = options.decode_workers.unwrap_or_else(available_cores);
         // Enough clips in the making that every worker has one and another waits for it.
-        let enough = (2 * workers).div_ceil(options.batch_size).clamp(2, MAX_PREFETCH);
+        let enough = (2 * workers).div_ceil(options.batch_size).clamp(3, MAX_PREFETCH);
         let prefetch = options.prefetch_batches.unwrap_or(enough);
         let cut = Cut {
             num_samples: samples.len(),
