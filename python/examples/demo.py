@@ -27,7 +27,7 @@ except ImportError:  # the demo runs without torch
 Batch = dict[str, Any]
 
 
-def make_torch_step(size: int) -> Callable[[Batch], float]:
+def make_torch_step() -> Callable[[Batch], float]:
     """One step of Adam on a small 3-D convolutional autoencoder."""
     from torch import nn
 
@@ -57,22 +57,29 @@ def make_torch_step(size: int) -> Callable[[Batch], float]:
 
 
 def make_numpy_step(size: int) -> Callable[[Batch], float]:
-    """One step of gradient descent on a linear autoencoder of 8x8 patches."""
+    """One step of Adam on a linear autoencoder of 8x8 patches, 192 numbers to 24 and back."""
     generator = np.random.default_rng(0)
-    encoder = generator.normal(0, 0.05, (192, 24)).astype(np.float32)
-    decoder = generator.normal(0, 0.05, (24, 192)).astype(np.float32)
+    weights = [generator.normal(0, 0.05, shape).astype(np.float32) for shape in ((192, 24), (24, 192))]
+    first = [np.zeros_like(weight) for weight in weights]
+    second = [np.zeros_like(weight) for weight in weights]
+    steps = 0
 
     def step(batch: Batch) -> float:
+        nonlocal steps
         video = np.from_dlpack(batch["video"])
         clips = video.astype(np.float32) / 127.5 - 1
         rows = clips.reshape(-1, 3, size // 8, 8, size // 8, 8).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 192)
+        encoder, decoder = weights
         code = rows @ encoder
         error = code @ decoder - rows
-        scale = 20.0 / rows.shape[0] / rows.shape[1]
-        encoder_gradient = rows.T @ (error @ decoder.T)
-        decoder_gradient = code.T @ error
-        encoder[:] -= scale * encoder_gradient
-        decoder[:] -= scale * decoder_gradient
+        steps += 1
+        for index, gradient in enumerate((rows.T @ (error @ decoder.T), code.T @ error)):
+            gradient /= rows.size
+            first[index] += 0.1 * (gradient - first[index])
+            second[index] += 0.01 * (gradient**2 - second[index])
+            momentum = first[index] / (1 - 0.9**steps)
+            spread = np.sqrt(second[index] / (1 - 0.99**steps))
+            weights[index] -= 5e-3 * momentum / (spread + 1e-8)
         return float(np.mean(error**2))
 
     return step
@@ -176,7 +183,7 @@ def main() -> None:
     print(loader.describe())
     kind = "torch, a 3-D convolutional autoencoder" if torch is not None else "NumPy, a linear autoencoder"
     print(f"training step: {kind}\n")
-    step = make_torch_step(arguments.size) if torch is not None else make_numpy_step(arguments.size)
+    step = make_torch_step() if torch is not None else make_numpy_step(arguments.size)
     seconds, step_seconds, shown = train(loader, step, arguments.epochs)
     print_rates(loader.stats(), seconds, step_seconds)
     if arguments.contact_sheet and shown is not None:

@@ -5,9 +5,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final, overload
 
-import numpy
+import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
+
+__all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "__version__", "convert"]
 
 __version__: str
 
@@ -34,14 +36,14 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         """Number of bytes."""
-    def numpy(self) -> numpy.ndarray[Any, Any]:
+    def numpy(self) -> np.ndarray[Any, Any]:
         """The same memory as a NumPy array.
 
         Raises:
             UnsupportedError: the dtype is bfloat16, which NumPy lacks.
         """
     def __len__(self) -> int: ...
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]: ...
     def __dlpack__(
         self,
         *,
@@ -362,6 +364,9 @@ class Batches:
     def __iter__(self) -> Self: ...
     def __next__(self) -> dict[str, Any]:
         """The next batch. Ctrl-C works while it waits."""
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """Samples that `on_error="skip"` left out since the last batch: after the end, those that no batch tells of."""
     def close(self) -> None:
         """Ends the epoch and its threads."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
@@ -154,7 +155,7 @@ class DataLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Starts an epoch: the next one, or where ``load_state_dict`` said. An iterator from before is closed."""
+        """Starts an epoch: the next one, or where ``load_state_dict`` or ``set_epoch`` said."""
         return map(self._to_torch, iter(self._loader))
 
     def __repr__(self) -> str:
@@ -180,13 +181,9 @@ class DataLoader:
         """How the loader is set up, and what the machine lacks."""
         return f"{self._loader.describe()}\ndevice: {self._device}"
 
-    def close(self) -> None:
-        """Ends the running epoch and its threads."""
-        self._loader.close()
-
     def _to_torch(self, batch: dict[str, Any]) -> dict[str, Any]:
         converted = {
-            name: torch.from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
+            name: from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
             for name, value in batch.items()
         }
         converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}

@@ -50,7 +50,8 @@ fn column(py: Python<'_>, values: ColumnValues) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-fn lost<'py>(py: Python<'py>, samples: &[Skipped]) -> PyResult<Bound<'py, PyList>> {
+/// Samples that are missing from the batches.
+pub(crate) fn lost<'py>(py: Python<'py>, samples: &[Skipped]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for sample in samples {
         let entry = PyDict::new(py);

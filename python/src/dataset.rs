@@ -108,6 +108,12 @@ impl PyDataset {
         PyRecord::open(slf, dataset, index)
     }
 
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let builtins = slf.py().import("builtins")?;
+        let numbers = builtins.getattr("range")?.call1((slf.len()?,))?;
+        builtins.getattr("map")?.call1((slf.getattr("__getitem__")?, numbers))
+    }
+
     /// The record with that key.
     #[pyo3(signature = (key, /))]
     fn find(slf: &Bound<'_, Self>, key: &str) -> PyResult<PyRecord> {
@@ -126,7 +132,7 @@ impl PyDataset {
         let opened = self.here()?;
         let dataset = &opened.dataset;
         let path = dataset.root().join(&dataset.manifest().index.file);
-        let file = py.import("pyarrow")?.call_method1("memory_map", (path,))?;
+        let file = py.import("pyarrow")?.call_method1("memory_map", (path.into_os_string(),))?;
         py.import("pyarrow.ipc")?.call_method1("open_file", (file,))?.call_method0("read_all")
     }
 

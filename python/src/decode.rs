@@ -18,7 +18,8 @@ pub(crate) enum Wanted {
     Planes,
 }
 
-type Sink<'a> = &'a mut (dyn FnMut(&[u32], &FrameView<'_>) -> framefeed::Result<()> + Send);
+/// Takes a frame and its place in the request; a frame that is asked for twice comes twice.
+type Sink<'a> = &'a mut (dyn FnMut(usize, &FrameView<'_>) -> framefeed::Result<()> + Send);
 
 /// Decodes frames of record `number`, whose stream is `stream`, in the calling thread and without the GIL.
 pub(crate) fn decode<'py>(
@@ -56,9 +57,7 @@ fn rgb(
     let (height, width) = transform.output_size();
     let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
     let mut clip = zeroed(py, shape.num_bytes(options.dtype).map_err(raise)?)?;
-    run(py, opened, number, frames, &mut |positions, frame| {
-        positions.iter().try_for_each(|&position| transform.apply(frame, &mut clip, frames.len(), position as usize))
-    })?;
+    run(py, opened, number, frames, &mut |position, frame| transform.apply(frame, &mut clip, frames.len(), position))?;
     Ok(Tensor::from_bytes(clip, &shape.shape(options.layout), options.dtype.into()))
 }
 
@@ -80,14 +79,12 @@ fn planes_of(
     for &size in &sizes {
         planes.push(zeroed(py, plane_bytes(size).saturating_mul(frames.len()))?);
     }
-    run(py, opened, number, frames, &mut |positions, frame| {
+    run(py, opened, number, frames, &mut |position, frame| {
         for (index, (plane, &size)) in planes.iter_mut().zip(&sizes).enumerate() {
             let (bytes, row_bytes) = (plane_bytes(size), size.0 * format.bytes_per_sample());
-            for &position in positions {
-                let slot = &mut plane[position as usize * bytes..][..bytes];
-                for (y, row) in slot.chunks_exact_mut(row_bytes.max(1)).enumerate() {
-                    row.copy_from_slice(frame.row(index, y as u32));
-                }
+            let slot = &mut plane[position * bytes..][..bytes];
+            for (y, row) in slot.chunks_exact_mut(row_bytes.max(1)).enumerate() {
+                row.copy_from_slice(frame.row(index, y as u32));
             }
         }
         Ok(())
@@ -108,14 +105,17 @@ fn run(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], sink: Sin
     let result = py.detach(|| {
         let mut reader = opened.reader()?;
         let result = reader.for_each_frame(number, frames, &DecodeLimits::default(), &mut |positions, frame| {
-            if looked.elapsed() >= SIGNAL_INTERVAL {
-                looked = Instant::now();
-                if let Err(error) = Python::attach(|py| py.check_signals()) {
-                    interrupt = Some(error);
-                    return Err(Error::new(ErrorKind::Closed, "interrupted"));
+            for &position in positions {
+                if looked.elapsed() >= SIGNAL_INTERVAL {
+                    looked = Instant::now();
+                    if let Err(error) = Python::attach(|py| py.check_signals()) {
+                        interrupt = Some(error);
+                        return Err(Error::new(ErrorKind::Closed, "interrupted"));
+                    }
                 }
+                sink(position as usize, frame)?;
             }
-            sink(positions, frame)
+            Ok(())
         });
         opened.park(reader);
         result

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::errors::unsupported;
+use crate::process::Owned;
 
 /// `kDLCPU`.
 const DEVICE_CPU: i32 = 1;
@@ -126,7 +127,8 @@ impl From<framefeed::DType> for Element {
 struct Memory {
     address: *mut u8,
     num_bytes: usize,
-    _owner: Box<dyn Any + Send>,
+    /// A fork must not give memory back: another thread may have held the pool's lock when the process was forked.
+    _owner: Owned<Box<dyn Any + Send>>,
 }
 
 // SAFETY: the address is of memory that `_owner`, which is `Send`, keeps and does not use itself.
@@ -154,7 +156,7 @@ impl Tensor {
         let view = bytes(&mut owner);
         let (address, num_bytes) = (view.as_mut_ptr(), view.len());
         debug_assert_eq!(shape.iter().product::<usize>() * element.num_bytes(), num_bytes);
-        let memory = Arc::new(Memory { address, num_bytes, _owner: owner });
+        let memory = Arc::new(Memory { address, num_bytes, _owner: Owned::new(owner) });
         Self { memory, shape: shape.iter().map(|&side| side as i64).collect(), element }
     }
 
@@ -178,7 +180,7 @@ impl Tensor {
         // SAFETY: `address` and `num_bytes` were taken from one slice, whose owner `self.memory` keeps alive and in place.
         let bytes = unsafe { std::slice::from_raw_parts(self.memory.address, self.memory.num_bytes) };
         let mut owner = Box::new(bytes.to_vec());
-        let memory = Memory { address: owner.as_mut_ptr(), num_bytes: owner.len(), _owner: owner };
+        let memory = Memory { address: owner.as_mut_ptr(), num_bytes: owner.len(), _owner: Owned::new(owner) };
         Self { memory: Arc::new(memory), shape: self.shape.clone(), element: self.element }
     }
 }

@@ -3,10 +3,10 @@
 use framefeed::{Batches, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Shuffle};
 use pyo3::exceptions::{PyKeyError, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use std::sync::{Mutex, PoisonError};
 
-use crate::batch::batch_to_dict;
+use crate::batch::{batch_to_dict, lost};
 use crate::dataset::PyDataset;
 use crate::errors::{invalid, raise};
 use crate::options::{Picture, count};
@@ -238,6 +238,17 @@ impl PyBatches {
             Some(batch) => batch_to_dict(py, batch),
             None => Err(PyStopIteration::new_err(())),
         }
+    }
+
+    /// Samples that `on_error` left out since the last batch: after the end, those that no batch tells of.
+    #[getter]
+    fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let batches = self.batches.here("the iterator")?;
+        let samples = py.detach(|| {
+            let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+            batches.as_ref().map_or_else(Vec::new, |batches| batches.left_out().to_vec())
+        });
+        lost(py, &samples)
     }
 
     /// Ends the epoch and its threads.

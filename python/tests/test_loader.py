@@ -1,0 +1,302 @@
+"""The loader: every sample once, the same whatever the threads, resumed where it stood, and its policies for damaged clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import framefeed
+from conftest import VIDEOS, damage
+
+Make = Callable[..., framefeed.Loader]
+NAMES = sorted(name for name, *_ in VIDEOS)
+
+
+def content(batch: dict[str, Any]) -> tuple[Any, ...]:
+    """Everything of a batch that must be reproducible."""
+    arrays = [batch[name].numpy().tobytes() for name in ("video", "pts", "frame", "record", "position")]
+    return (batch["epoch"], batch["key"], batch["caption"], *arrays)
+
+
+def test_each_epoch_gives_every_sample_once_in_an_order_of_its_own(make_loader: Make) -> None:
+    loader = make_loader(shuffle=True, seed=5)
+    epochs = [[key for batch in loader for key in batch["key"]] for _ in range(4)]
+    assert all(sorted(keys) == NAMES for keys in epochs)
+    assert len({tuple(keys) for keys in epochs}) > 1
+    in_order = [key for batch in make_loader() for key in batch["key"]]
+    assert in_order == [record.key for record in loader.dataset]
+
+
+def test_two_runs_are_equal_whatever_the_workers(make_loader: Make) -> None:
+    runs = []
+    for workers, prefetch in [(1, 1), (2, None), (5, 3)]:
+        loader = make_loader(shuffle=True, seed=9, decode_workers=workers, prefetch_batches=prefetch)
+        runs.append([content(batch) for _ in range(2) for batch in loader])
+    assert runs[0] == runs[1] == runs[2]
+    other = [content(batch) for batch in make_loader(shuffle=True, seed=10)]
+    assert other != runs[0][: len(other)]
+
+
+def test_a_batch_holds_what_its_records_hold(make_loader: Make, dataset: framefeed.Dataset) -> None:
+    loader = make_loader(shuffle=True, columns=["score", "rank", "good", "camera"])
+    assert len(loader) == 3 and loader.num_samples == len(dataset) and loader.num_short == 0
+    for batch in loader:
+        rows = len(batch["key"])
+        assert batch["video"].shape == (rows, 4, 3, 32, 48) and batch["video"].dtype == "uint8"
+        frames, pts = batch["frame"].numpy(), batch["pts"].numpy()
+        for row, key in enumerate(batch["key"]):
+            record = dataset.find(key)
+            assert batch["record"].numpy()[row] == record.number
+            assert batch["caption"][row] == record.caption
+            assert batch["time_base"][row] == record.time_base
+            assert [record.pts[frame] for frame in frames[row]] == pts[row].tolist()
+            clip = record.decode(frames[row], size=(32, 48)).numpy()
+            assert np.array_equal(batch["video"].numpy()[row], clip), key
+            for name in ("score", "rank", "good", "camera"):
+                assert batch["columns"][name][row] == record.columns.get(name)
+        assert batch["skipped"] == batch["substituted"] == []
+
+
+def test_columns_and_captions_come_only_when_asked_for(make_loader: Make) -> None:
+    batch = next(iter(make_loader(captions=False)))
+    assert "caption" not in batch and batch["columns"] == {}
+    with pytest.raises(framefeed.InvalidArgumentError, match="no column 'colour'"):
+        make_loader(columns=["colour"])
+
+
+@pytest.mark.parametrize("layout,shape", [("TCHW", (4, 3, 32, 48)), ("THWC", (4, 32, 48, 3)), ("CTHW", (3, 4, 32, 48))])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_layouts_and_types_have_their_shapes(make_loader: Make, layout: str, shape: tuple[int, ...], dtype: str) -> None:
+    video = next(iter(make_loader(layout=layout, dtype=dtype)))["video"]
+    assert video.shape == (3, *shape)
+    assert video.numpy().dtype == np.dtype(dtype) and video.numpy().shape == video.shape
+
+
+def test_normalised_values_are_the_formulas(make_loader: Make) -> None:
+    plain = next(iter(make_loader(dtype="float32")))["video"].numpy()
+    mean, std = (0.5, 0.4, 0.3), (0.5, 0.25, 2.0)
+    normal = next(iter(make_loader(dtype="float32", mean=mean, std=std)))["video"].numpy()
+    expected = (plain - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    assert np.abs(normal - expected).max() < 1e-4
+    levels = next(iter(make_loader(dtype="float32", scale=1.0)))["video"].numpy()
+    assert np.abs(levels / 255 - plain).max() < 1e-5
+
+
+def test_drop_last_leaves_out_the_rest(make_loader: Make) -> None:
+    loader = make_loader(drop_last=True)
+    assert len(loader) == 2 and [len(batch["key"]) for batch in loader] == [3, 3]
+    assert [len(batch["key"]) for batch in make_loader()] == [3, 3, 2]
+
+
+def test_short_records_follow_the_policy(make_loader: Make, dataset: framefeed.Dataset) -> None:
+    window = framefeed.Window(frames=20, stride=1)
+    loader = make_loader(window=window)
+    long = sorted(record.key for record in dataset if len(record) >= 20)
+    assert sorted(key for batch in loader for key in batch["key"]) == long
+    assert loader.num_short == len(dataset) - len(long) > 0
+    for short, last in [("repeat_last", [8] * 11), ("loop", [*range(9), 0, 1])]:
+        window = framefeed.Window(frames=20, stride=1, short=short)
+        for batch in make_loader(window=window):
+            for key, frames in zip(batch["key"], batch["frame"].numpy().tolist()):
+                if key == "gray":
+                    assert frames == [*range(9), *last]
+    with pytest.raises(framefeed.InvalidArgumentError):
+        make_loader(window=framefeed.Window(frames=10_000))
+
+
+def test_windows_by_rate_take_the_frame_on_screen(make_loader: Make) -> None:
+    window = framefeed.Window(frames=4, fps=5.0, placement="start", short="skip")
+    for batch in make_loader(window=window):
+        for key, frames in zip(batch["key"], batch["frame"].numpy().tolist()):
+            assert (key, frames) != () and frames[0] == 0
+            if key == "hevc":  # 25 frames a second
+                assert frames == [0, 5, 10, 15]
+            if key == "vp9":  # 30
+                assert frames == [0, 6, 12, 18]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("taken", range(6))
+def test_a_resumed_loader_gives_the_rest(make_loader: Make, taken: int, workers: int) -> None:
+    def flow(loader: framefeed.Loader) -> Any:
+        while True:
+            for batch in loader:
+                yield content(batch)
+
+    reference = flow(make_loader(shuffle=True, seed=3))
+    expected = [next(reference) for _ in range(taken + 6)]
+    loader = make_loader(shuffle=True, seed=3)
+    stream = flow(loader)
+    for _ in range(taken):
+        next(stream)
+    state = json.loads(json.dumps(loader.state_dict()))
+    resumed = make_loader(shuffle=True, seed=3, decode_workers=workers)
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    stream = flow(resumed)
+    assert [next(stream) for _ in range(6)] == expected[taken:]
+
+
+def test_each_iteration_is_the_next_epoch_and_set_epoch_chooses(make_loader: Make) -> None:
+    loader = make_loader(shuffle=True)
+    assert [next(iter(loader))["epoch"] for _ in range(3)] == [0, 1, 2]
+    loader.set_epoch(7)
+    assert loader.epoch == 7
+    assert {batch["epoch"] for batch in loader} == {7} and loader.epoch == 8
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"version": 1}, {"version": 99}, {"version": 1, "seed": "a", "epoch": 0, "position": 0, "num_samples": 8},
+              {"version": 1, "seed": 0, "epoch": 0, "position": 0, "num_samples": 3},
+              {"version": 1, "seed": 0, "epoch": 0, "position": 99, "num_samples": 8}]
+)  # fmt: skip
+def test_a_state_that_is_none_is_refused(make_loader: Make, state: dict) -> None:
+    with pytest.raises(framefeed.InvalidArgumentError, match="state"):
+        make_loader().load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"decode_workers": 0}, "decode_workers is 0"),
+        ({"prefetch_batches": 0}, "prefetch_batches is 0"),
+        ({"size": (16, 0)}, "size: width is 0"),
+        ({"fit": "cover"}, "fit is 'cover'"),
+        ({"dtype": "float64"}, "dtype is 'float64'"),
+        ({"layout": "CHW"}, "layout is 'CHW'"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'"),
+        ({"std": (1.0, 0.0, 1.0)}, "std"),
+        ({"scale": 0.0}, "scale"),
+        ({"size": None}, "size must be set"),
+    ],
+)
+def test_options_out_of_range_are_named(make_loader: Make, options: dict, message: str) -> None:
+    with pytest.raises(framefeed.InvalidArgumentError, match=message.replace("(", r"\(")):
+        make_loader(**options)
+
+
+def test_unknown_and_positional_options_are_type_errors(dataset: framefeed.Dataset, make_loader: Make) -> None:
+    with pytest.raises(TypeError, match="num_workers"):
+        make_loader(num_workers=4)
+    with pytest.raises(TypeError):
+        framefeed.Loader(dataset, 4)  # type: ignore[call-arg, misc]
+    with pytest.raises(TypeError):
+        framefeed.Window(16, 4)  # type: ignore[call-arg, misc]
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"frames": 0}, "frames must be 1"),
+        ({"frames": -3}, "frames is -3"),
+        ({"frames": 4, "stride": 0}, "stride must be 1"),
+        ({"frames": 4, "stride": 1, "fps": 8.0}, "stride or fps, not both"),
+        ({"frames": 4, "fps": 0.0}, "fps must be above 0"),
+        ({"frames": 4, "fps": float("nan")}, "fps must be above 0"),
+        ({"frames": 4, "placement": "end"}, "placement is 'end'"),
+        ({"frames": 4, "short": "drop"}, "short is 'drop'"),
+    ],
+)
+def test_windows_out_of_range_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(framefeed.InvalidArgumentError, match=message):
+        framefeed.Window(**options)
+
+
+@given(
+    frames=st.integers(1, 65536),
+    stride=st.none() | st.integers(1, 1 << 24),
+    placement=st.sampled_from(["start", "center", "random"]),
+    short=st.sampled_from(["skip", "repeat_last", "loop"]),
+)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_windows_are_values(frames: int, stride: int | None, placement: str, short: str) -> None:
+    import pickle
+
+    window = framefeed.Window(frames=frames, stride=stride, placement=placement, short=short)
+    again = pickle.loads(pickle.dumps(window))
+    assert again == window and hash(again) == hash(window) and repr(again) == repr(window)
+    assert (window.frames, window.stride, window.fps) == (frames, stride or 1, None)
+    assert window != framefeed.Window(frames=frames, fps=8.0) != window
+
+
+def test_a_damaged_clip_is_raised_skipped_or_replaced(copied: Path, make_loader: Make) -> None:
+    damaged = framefeed.Dataset(copied)
+    damage(damaged, copied, "h264-b")
+    damaged = framefeed.Dataset(copied)
+    # A window over the whole record meets the damage for sure.
+    window = framefeed.Window(frames=40, stride=1, short="repeat_last")
+
+    def make(policy: str) -> framefeed.Loader:
+        return make_loader(dataset=damaged, window=window, shuffle=True, seed=1, on_error=policy)
+
+    errors, keys = [], []
+    batches = iter(make("raise"))
+    while True:
+        try:
+            keys += next(batches)["key"]
+        except StopIteration:
+            break
+        except framefeed.CorruptError as error:
+            errors.append(error)
+    assert [error.record for error in errors] == ["h264-b"]
+    assert errors[0].path is not None and errors[0].path.endswith(".tar")
+    assert set(keys) < set(NAMES) - {"h264-b"}
+
+    loader = make("skip")
+    iterator = iter(loader)
+    batches = list(iterator)
+    assert sorted(key for batch in batches for key in batch["key"]) == sorted(set(NAMES) - {"h264-b"})
+    (skipped,) = [entry for batch in batches for entry in batch["skipped"]] + iterator.left_out
+    assert loader.stats()["skipped"] == 1
+    assert "h264-b" in skipped["reason"] and skipped["epoch"] == 0
+    assert damaged[skipped["record"]].key == "h264-b"
+
+    loader = make("substitute")
+    batches = list(loader)
+    keys = [key for batch in batches for key in batch["key"]]
+    assert len(keys) == len(NAMES) and "h264-b" not in keys
+    assert loader.stats()["substituted"] == 1
+    assert sum(len(batch["substituted"]) for batch in batches) == 1
+    assert [content(batch) for batch in make("substitute")] == [content(batch) for batch in batches]
+
+
+def test_a_missing_shard_is_raised_under_every_policy(copied: Path, make_loader: Make) -> None:
+    (copied / framefeed.Dataset(copied).manifest["shards"][0]["file"]).unlink()
+    for policy in ("raise", "skip", "substitute"):
+        with pytest.raises(framefeed.NotFoundError) as raised:
+            list(make_loader(dataset=framefeed.Dataset(copied), on_error=policy))
+        assert raised.value.path is not None and raised.value.path.endswith(".tar")
+
+
+def test_statistics_add_up(make_loader: Make) -> None:
+    loader = make_loader()
+    batches = list(loader)
+    stats = loader.stats()
+    assert stats["batches_delivered"] == len(batches) and stats["samples_delivered"] == len(NAMES)
+    assert stats["frames_delivered"] == len(NAMES) * 4
+    assert stats["tensor_bytes"] == sum(batch["video"].nbytes for batch in batches)
+    assert stats["read_bytes"] >= stats["needed_bytes"] > 0
+    assert stats["read_amplification"] >= 1 and stats["frames_decoded"] > 0
+    assert stats["limited_by"] in {"storage", "decode", "transform", "plan", "consumer"}
+    assert stats["read_bytes_per_second"] > 0 and json.dumps(stats)
+    description = loader.describe()
+    assert "decode" in description and "storage" in description
+
+
+def test_close_ends_an_epoch_early(make_loader: Make) -> None:
+    loader = make_loader(batch_size=1)
+    batches = iter(loader)
+    next(batches)
+    batches.close()
+    assert list(batches) == []
+    batches.close()
+    assert len(list(loader)) == len(NAMES)
