@@ -175,10 +175,14 @@ fn check_message(data: &[u8], block: Block) -> Result<()> {
         return Err(Error::unsupported("index is compressed, which format version 1 does not allow"));
     }
     let inside = |offset: i64, length: i64| {
-        offset >= 0 && length >= 0 && offset.checked_add(length).is_some_and(|end| end <= block.body as i64)
+        // Arrow views values of eight bytes in place.
+        offset >= 0
+            && offset % 8 == 0
+            && length >= 0
+            && offset.checked_add(length).is_some_and(|end| end <= block.body as i64)
     };
     if !batch.buffers().iter().flatten().all(|buffer| inside(buffer.offset(), buffer.length())) {
-        return Err(bad("a buffer is outside its block"));
+        return Err(bad("a buffer is outside its block or not aligned"));
     }
     // The smallest value is one bit.
     let most = (block.body as i64).saturating_mul(8);

@@ -5,7 +5,7 @@ use super::check::StreamChecker;
 use crate::error::{Error, Result};
 use crate::format::{Crc32c, INDEX_MEMBER, Member, Record, TRAILER_BYTES, tar};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 const CHUNK_BYTES: usize = 1 << 20;
@@ -76,7 +76,7 @@ impl Shard {
 /// A walk through the file, hashing everything on its way.
 struct Walk<'a> {
     path: &'a Path,
-    file: File,
+    file: BufReader<File>,
     hasher: blake3::Hasher,
     position: u64,
     chunk: Vec<u8>,
@@ -89,7 +89,8 @@ impl<'a> Walk<'a> {
         if bytes != expected_bytes {
             return Err(Error::corrupt(format!("file has {bytes} bytes, it had {expected_bytes} when it was opened")));
         }
-        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, chunk: vec![0; CHUNK_BYTES] })
+        let chunk = vec![0; (CHUNK_BYTES as u64).min(bytes) as usize];
+        Ok(Self { path, file: BufReader::new(file), hasher: blake3::Hasher::new(), position: 0, chunk })
     }
 
     fn record(&mut self, record: &Record, report: &mut VerifyReport) -> Result<()> {
