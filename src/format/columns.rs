@@ -65,12 +65,11 @@ impl ColumnTypes {
     pub(crate) fn add(&mut self, row: &Map<String, Value>) {
         for (name, value) in row {
             let Some(kind) = Kind::of(value) else { continue };
-            match self.kinds.get_mut(name) {
-                Some(known) => *known = known.with(kind),
-                None => {
-                    self.names.push(name.clone());
-                    self.kinds.insert(name.clone(), kind);
-                }
+            if let Some(known) = self.kinds.get_mut(name) {
+                *known = known.with(kind);
+            } else {
+                self.names.push(name.clone());
+                self.kinds.insert(name.clone(), kind);
             }
         }
     }
@@ -93,7 +92,10 @@ impl ColumnTypes {
     }
 
     /// The struct column of the given rows.
-    pub(crate) fn encode<'a>(&self, rows: impl Iterator<Item = &'a Map<String, Value>> + Clone) -> Result<StructArray> {
+    pub(crate) fn encode<'a, I>(&self, rows: &I) -> Result<StructArray>
+    where
+        I: Iterator<Item = &'a Map<String, Value>> + Clone,
+    {
         let arrays: Vec<ArrayRef> = self.typed().map(|(name, kind)| encode(name, kind, rows.clone())).collect();
         StructArray::try_new(self.fields(), arrays, None)
             .map_err(|error| Error::invalid("columns cannot be stored").with_source(error))
@@ -182,8 +184,10 @@ mod tests {
     fn round_trip(rows: &[Value]) -> Vec<Value> {
         let rows: Vec<Map<String, Value>> = rows.iter().map(|row| row.as_object().unwrap().clone()).collect();
         let mut types = ColumnTypes::default();
-        rows.iter().for_each(|row| types.add(row));
-        let array = types.encode(rows.iter()).unwrap();
+        for row in &rows {
+            types.add(row);
+        }
+        let array = types.encode(&rows.iter()).unwrap();
         check_struct(&array).unwrap();
         (0..rows.len()).map(|row| Value::Object(decode(&array, row))).collect()
     }

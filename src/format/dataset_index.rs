@@ -146,7 +146,7 @@ impl IndexBuilder {
         for rows in self.rows.chunks(BATCH_ROWS) {
             let mut arrays = encode(rows);
             if !types.is_empty() {
-                arrays.push(Arc::new(types.encode(rows.iter().map(|row| &row.columns))?));
+                arrays.push(Arc::new(types.encode(&rows.iter().map(|row| &row.columns))?));
             }
             batches.push(
                 RecordBatch::try_new(schema.clone(), arrays)
@@ -156,10 +156,8 @@ impl IndexBuilder {
         // The checksums stand in the footer, and the footer does not move the batches: so write once without them.
         let plain = ipc::write(&schema, &batches, &[])?;
         let file = IpcFile::parse(Buffer::from(plain))?;
-        let mut checksums = String::new();
-        for number in 0..file.num_batches() {
-            checksums.push_str(&format!("{:08x}", crc32c(file.block_bytes(number)?)));
-        }
+        let checksum = |number| Ok(format!("{:08x}", crc32c(file.block_bytes(number)?)));
+        let checksums = (0..file.num_batches()).map(checksum).collect::<Result<String>>()?;
         let bytes = ipc::write(&schema, &batches, &[(CRC_KEY, checksums)])?;
         let footer = ipc::footer_range(&bytes)?;
         let entry = IndexEntry {
@@ -176,7 +174,7 @@ impl IndexBuilder {
 fn max_gop_frames(record: &Record) -> u32 {
     let stream = &record.stream;
     let mut has_frame = vec![false; stream.packets.len()];
-    for &packet in stream.frame_packets.iter() {
+    for &packet in &stream.frame_packets {
         if let Some(slot) = has_frame.get_mut(packet as usize) {
             *slot = true;
         }

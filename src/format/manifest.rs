@@ -88,10 +88,9 @@ impl Manifest {
         let text = serde_json::to_string_pretty(&document)
             .map_err(|error| Error::invalid("manifest cannot be written as JSON").with_source(error))?;
         let body = text.strip_suffix("\n}").unwrap_or(&text);
-        let mut text = format!("{body},\n");
+        let text = format!("{body},\n");
         let crc = crc32c(text.as_bytes());
-        text.push_str(&format!("{CHECKSUM_LINE}{crc:08x}\"\n}}\n"));
-        Ok(text.into_bytes())
+        Ok(format!("{text}{CHECKSUM_LINE}{crc:08x}\"\n}}\n").into_bytes())
     }
 
     /// Parses and validates the file's bytes.

@@ -136,10 +136,12 @@ fn encode_rows(rows: &[Record]) -> Result<RecordBatch> {
     let mut arrays = stream_arrays(rows)?;
     arrays.extend(record_arrays(rows)?);
     let mut types = ColumnTypes::default();
-    rows.iter().for_each(|row| types.add(&row.columns));
+    for row in rows {
+        types.add(&row.columns);
+    }
     if !types.is_empty() {
         fields.push(required(COLUMNS, DataType::Struct(types.fields())));
-        arrays.push(Arc::new(types.encode(rows.iter().map(|row| &row.columns))?));
+        arrays.push(Arc::new(types.encode(&rows.iter().map(|row| &row.columns))?));
     }
     let schema = Schema::new(fields)
         .with_metadata(std::collections::HashMap::from([(KIND_KEY.to_owned(), SHARD_KIND.to_owned())]));
@@ -219,6 +221,7 @@ fn record_arrays(rows: &[Record]) -> Result<Vec<ArrayRef>> {
     ])
 }
 
+#[derive(Clone, Copy)]
 enum Nulls {
     None,
     Some,
@@ -233,7 +236,7 @@ fn members(members: impl Iterator<Item = Option<Member>> + Clone, nulls: Nulls) 
     ];
     let valid = match nulls {
         Nulls::None => None,
-        Nulls::Some => Some(NullBuffer::from_iter(members.map(|member| member.is_some()))),
+        Nulls::Some => Some(members.map(|member| member.is_some()).collect::<NullBuffer>()),
     };
     Ok(Arc::new(StructArray::try_new(member_fields(), arrays, valid).map_err(arrow_error)?))
 }
@@ -300,7 +303,7 @@ fn list(lengths: impl Iterator<Item = usize> + Clone, item: DataType, items: Arr
 /// Offsets of text and lists are 32 bits wide.
 fn check_text_bytes(name: &str, lengths: impl Iterator<Item = usize>) -> Result<()> {
     let total: u64 = lengths.map(|length| length as u64).sum();
-    if total <= i32::MAX as u64 {
+    if i32::try_from(total).is_ok() {
         return Ok(());
     }
     Err(Error::new(

@@ -80,7 +80,7 @@ impl Trailer {
         let blocks_end = index_end.and_then(|end| end.checked_next_multiple_of(BLOCK));
         let fits = file_bytes >= MIN_FILE_BYTES
             && self.index_offset >= BLOCK
-            && self.index_offset % BLOCK == 0
+            && self.index_offset.is_multiple_of(BLOCK)
             && self.index_size > 0
             && blocks_end == Some(file_bytes - END_BYTES)
             && index_end.is_some_and(|end| file_bytes - END_BYTES - end >= TRAILER_BYTES);

@@ -203,3 +203,116 @@ fn check_gops(stream: &StreamInfo, frame_of: &[u32]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{GopEntry, PacketEntry, PacketTable, Ratio};
+
+    /// Three GOPs of three packets in the order I P B; the first packet is discarded. One byte a packet.
+    fn sample() -> StreamInfo {
+        let flags = [5, 0, 2, 1, 0, 2, 1, 0, 2].map(PacketFlags);
+        let pts = [0, 2, 1, 3, 5, 4, 6, 8, 7];
+        let packets: Vec<PacketEntry> = (0..9_usize)
+            .map(|n| PacketEntry {
+                offset: 100 + n as u64,
+                size: 1,
+                pts: pts[n],
+                dts: n as i64,
+                flags: flags[n],
+                crc32c: 0,
+            })
+            .collect();
+        let gop = |first_packet: u32, first_frame| GopEntry {
+            offset: 100 + u64::from(first_packet),
+            size: 3,
+            first_packet,
+            num_packets: 3,
+            first_frame,
+            crc32c: 0,
+        };
+        StreamInfo {
+            codec: crate::media::Codec::H264,
+            profile: None,
+            extradata: Vec::<u8>::new().into(),
+            reorder_frames: 1,
+            pixel_format: crate::media::PixelFormat::YUV420P,
+            width: 16,
+            height: 16,
+            sample_aspect: Ratio::ONE,
+            orientation: crate::media::Orientation::UPRIGHT,
+            color: crate::media::ColorSpec::guess(16),
+            time_base: crate::media::TimeBase::new(1, 25).unwrap(),
+            duration: 8,
+            packets: PacketTable::from_entries(&packets),
+            gops: vec![gop(0, 0), gop(3, 2), gop(6, 5)],
+            frame_packets: vec![2, 1, 3, 5, 4, 6, 8, 7].into(),
+        }
+    }
+
+    const VIDEO: Member = Member { offset: 100, size: 9, crc32c: 0 };
+
+    fn packet(stream: &mut StreamInfo, number: usize, change: impl Fn(&mut PacketEntry)) {
+        let mut packets: Vec<PacketEntry> = stream.packets.iter().collect();
+        change(&mut packets[number]);
+        stream.packets = PacketTable::from_entries(&packets);
+    }
+
+    #[test]
+    fn a_stream_that_agrees_with_itself_is_valid() {
+        validate_stream(&sample(), &VIDEO).unwrap();
+    }
+
+    #[test]
+    fn every_contradiction_is_found() {
+        type Change = fn(&mut StreamInfo);
+        let cases: &[(&str, Change)] = &[
+            ("picture is", |s| s.width = 0),
+            ("picture is", |s| s.height = 65_536),
+            ("reordered", |s| s.reorder_frames = 65),
+            ("packet table has 0", |s| s.packets = PacketTable::default()),
+            ("packet table has 9", |s| s.packets.pts = vec![0; 8].into()),
+            ("packet 0 at 99", |s| packet(s, 0, |p| p.offset = 99)),
+            ("packet 8 at 108 with 2", |s| packet(s, 8, |p| p.size = 2)),
+            ("packet 4 at 104 with 0", |s| packet(s, 4, |p| p.size = 0)),
+            ("packet 4 at 103", |s| packet(s, 4, |p| p.offset = 103)),
+            ("packet 4 at 18446744073709551615", |s| packet(s, 4, |p| p.offset = u64::MAX)),
+            ("packet 4 has dts 1, after 3", |s| packet(s, 4, |p| p.dts = 1)),
+            ("packet 4 has pts", |s| packet(s, 4, |p| p.pts = i64::MIN)),
+            ("packet 8 has pts", |s| packet(s, 8, |p| p.dts = i64::MAX)),
+            ("packet 4 has unknown flags", |s| packet(s, 4, |p| p.flags.0 = 16)),
+            ("0 frames", |s| s.frame_packets = Vec::new().into()),
+            ("10 frames", |s| s.frame_packets = vec![0; 10].into()),
+            ("frame 1 comes from packet 9 of 9", |s| s.frame_packets = vec![2, 9].into()),
+            ("as frame 0 does", |s| s.frame_packets = vec![2, 2].into()),
+            ("which is discarded", |s| s.frame_packets = vec![0, 2].into()),
+            ("frame 1 has pts 1, not after 2", |s| s.frame_packets = vec![1, 2].into()),
+            ("duration is 7", |s| s.duration = 7),
+            ("duration is", |s| s.duration = i64::MAX),
+            ("GOPs cover 0 of 9", |s| s.gops.clear()),
+            ("GOPs cover 6 of 9", |s| s.gops.truncate(2)),
+            ("GOP 1 has 3 packets from 4", |s| s.gops[1].first_packet = 4),
+            ("GOP 2 has 4 packets", |s| s.gops[2].num_packets = 4),
+            ("GOP 2 has 4294967295 packets", |s| s.gops[2].num_packets = u32::MAX),
+            ("GOP 1 has 0 packets", |s| s.gops[1].num_packets = 0),
+            ("GOP 1 has packet 3 at 103, expected at 102", |s| s.gops[1].offset = 102),
+            ("GOP 1 has 2 bytes", |s| s.gops[1].size = 2),
+            ("GOP 1 says its first frame is 3, it is 2", |s| s.gops[1].first_frame = 3),
+            ("GOP 1 starts at packet 3, which is no keyframe", |s| packet(s, 3, |p| p.flags.0 = 0)),
+        ];
+        for (expected, change) in cases {
+            let mut stream = sample();
+            change(&mut stream);
+            let error = validate_stream(&stream, &VIDEO).expect_err(expected);
+            assert!(error.message().contains(expected), "expected {expected:?}, got {error}");
+        }
+    }
+
+    #[test]
+    fn members_must_lie_in_the_file_in_order() {
+        assert_eq!(check_member("a", &Member { offset: 512, size: 10, crc32c: 0 }, 512, 522).unwrap(), 522);
+        for (offset, size) in [(511, 10), (512, 11), (512, 0), (u64::MAX, 1), (600, u64::MAX)] {
+            assert!(check_member("a", &Member { offset, size, crc32c: 0 }, 512, 522).is_err());
+        }
+    }
+}

@@ -90,17 +90,18 @@ pub(crate) fn record(folder: &Path, key: &str, seed: u64, gops: u32) -> NewRecor
     let (stream, bytes) = stream(seed, gops);
     let video_path = folder.join(format!("{seed}.mp4"));
     std::fs::write(&video_path, bytes).unwrap();
-    let columns = json!({"score": seed as f64 + 0.5, "views": seed, "good": seed % 2 == 0, "tags": ["a", seed]});
+    let columns =
+        json!({"score": seed as f64 + 0.5, "views": seed, "good": seed.is_multiple_of(2), "tags": ["a", seed]});
     NewRecord {
         key: key.to_owned(),
         stream,
-        caption: (seed % 3 != 0).then(|| format!("clip {seed}: ünïcode")),
+        caption: (!seed.is_multiple_of(3)).then(|| format!("clip {seed}: ünïcode")),
         columns: columns.as_object().unwrap().clone(),
         source: format!("videos/{key}.mov"),
         source_start: (seed % 2 == 1).then_some(1.5),
         source_end: None,
         reencoded: (seed % 4 == 3).then(|| "codec 'prores' does not fit MP4".to_owned()),
-        fields: if seed % 2 == 0 { vec![("latent".to_owned(), noise(seed, 600))] } else { Vec::new() },
+        fields: if seed.is_multiple_of(2) { vec![("latent".to_owned(), noise(seed, 600))] } else { Vec::new() },
         video_path,
     }
 }

@@ -204,7 +204,7 @@ fn a_row_count_that_lies_is_found() {
     bytes[trailer + 60..trailer + 64].copy_from_slice(&crc.to_le_bytes());
     fs::write(&fixture.path, bytes).unwrap();
     let error = Shard::open(&fixture.path).unwrap_err();
-    assert!(error.message().contains("4"), "{error}");
+    assert!(error.message().contains("has 3 rows, its trailer says 4"), "{error}");
 }
 
 #[test]
