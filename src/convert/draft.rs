@@ -39,6 +39,9 @@ pub(super) struct Draft {
     pub(super) frame_packets: Vec<u32>,
     /// Checksum of each frame's planes; `None` where a sequential decode of the stored packets has to tell.
     pub(super) crcs: Option<Vec<u32>>,
+    /// The source decodes with complaints. Then what a decoder puts in the place of the damage may come from any picture,
+    /// and none is disposable.
+    pub(super) is_damaged: bool,
     pub(super) shown: Presentation,
     pub(super) time_base: TimeBase,
     pub(super) delay: u8,
@@ -146,6 +149,11 @@ impl Draft {
         }
         let has_frame: Vec<bool> = self.packets.iter().map(|packet| packet.has_frame).collect();
         let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
+        if self.is_damaged {
+            for facts in &mut facts {
+                facts.disposable = false;
+            }
+        }
         Ok(gops::flags(&facts, &has_frame, &discard))
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Ingest {
     pub(super) first_error: Option<String>,
     /// A frame with concealed errors.
     pub(super) damaged_frames: usize,
+    /// FFmpeg complained of anything while this was read and decoded.
+    pub(super) has_complaints: bool,
     /// Why the packets cannot be stored as they are.
     pub(super) not_copyable: Option<String>,
     /// Decoder configuration of the stored packets, where it is not the source's.
@@ -190,6 +192,7 @@ fn read_range<'a>(
     reader.decoder.finish();
     reader.drain()?;
     reader.out.delay = reader.decoder.delay();
+    reader.out.has_complaints = av::first_message().is_some();
     Ok(Some(reader.out))
 }
 

@@ -260,3 +260,106 @@ fn a_cancelled_conversion_ends_as_closed() {
     let error = convert_clip(&request, &folder.path().join("out.mp4"), &|| true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 }
+
+/// `source` with another display matrix (a, b, c, d of its upper left corner) in its only track.
+fn with_matrix(source: &Path, target: &Path, (a, b, c, d): (i32, i32, i32, i32)) {
+    let mut bytes = std::fs::read(source).unwrap();
+    let tkhd = bytes.windows(4).position(|kind| kind == b"tkhd").unwrap();
+    // Version 0: the matrix starts 44 bytes behind the box's name.
+    for (at, value) in [(0, a), (4, b), (12, c), (16, d)] {
+        let at = tkhd + 44 + at;
+        bytes[at..at + 4].copy_from_slice(&(value << 16).to_be_bytes());
+    }
+    std::fs::write(target, bytes).unwrap();
+}
+
+#[test]
+fn every_orientation_is_the_one_that_ffmpeg_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = h264();
+    let unturned = testing::raw_planes(&source, 0, 160 * 120 * 3 / 2);
+    let matrices = [
+        (1, 0, 0, 1),
+        (0, 1, -1, 0),
+        (-1, 0, 0, -1),
+        (0, -1, 1, 0),
+        (-1, 0, 0, 1),
+        (1, 0, 0, -1),
+        (0, 1, 1, 0),
+        (0, -1, -1, 0),
+    ];
+    let mut seen = Vec::new();
+    for matrix in matrices {
+        let path = folder.path().join("turned.mp4");
+        with_matrix(&source, &path, matrix);
+        let output = convert_to(&path, &folder.path().join("out.mp4"), None, None).unwrap();
+        let orientation = output.stream.orientation;
+        assert!(!seen.contains(&orientation), "{matrix:?}");
+        seen.push(orientation);
+        let shown = testing::ffmpeg(&["-i", path.to_str().unwrap(), "-frames:v", "1", "-f", "rawvideo", "-"]);
+        let (width, height) = orientation.display_size(160, 120);
+        for y in 0..height {
+            for x in 0..width {
+                let (from_x, from_y) = orientation.source_of(x, y, 160, 120);
+                let expected = unturned[0][(from_y * 160 + from_x) as usize];
+                assert_eq!(shown[(y * width + x) as usize], expected, "{matrix:?} at {x}, {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_starts_in_the_middle_keeps_what_ffmpeg_shows() {
+    let copy = ["-c", "copy"];
+    let hevc = testing::HEVC_OPEN_GOP.path();
+    // Starts at a CRA picture whose leading pictures refer to what is gone.
+    let tail = remux("tail.ts", &["-ss", "1.0"], &remux("open_gop.ts", &[], &hevc, &copy), &copy);
+    assert_eq!(check(&tail), None);
+    let mpeg2 = ["-c:v", "mpeg2video", "-g", "12", "-bf", "2", "-sc_threshold", "1000000000"];
+    let whole = from_test_picture("mpeg2.ts", &mpeg2);
+    assert_eq!(check(&remux("mpeg2_tail.ts", &["-ss", "1.3"], &whole, &copy)), None);
+    let avc = testing::H264_OPEN_GOP.path();
+    check(&remux("avc_tail.mkv", &["-ss", "1.0"], &avc, &copy));
+    check(&remux("avc_tail.mp4", &["-ss", "1.0"], &avc, &copy));
+    // Bytes lost in the middle of a stream without an index.
+    let folder = tempfile::tempdir().unwrap();
+    for source in [remux("remux.ts", &[], &h264(), &copy), whole, tail] {
+        let mut bytes = std::fs::read(&source).unwrap();
+        let middle = bytes.len() / 2;
+        bytes.drain(middle..middle + 188 * 7);
+        let path = folder.path().join("lossy.ts");
+        std::fs::write(&path, bytes).unwrap();
+        check(&path);
+    }
+}
+
+#[test]
+fn flipped_bytes_give_the_frames_of_ffmpeg_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = ["-c", "copy"];
+    let sources = [h264(), remux("remux.mkv", &[], &h264(), &copy), remux("remux.ts", &[], &h264(), &copy)];
+    let mut state = 7_u64;
+    for source in sources {
+        let good = std::fs::read(&source).unwrap();
+        for round in 0..8 {
+            let mut bytes = good.clone();
+            for _ in 0..=round {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = (state >> 33) as usize % bytes.len();
+                bytes[at] ^= 1 << (state >> 29 & 7);
+            }
+            let path = folder.path().join(source.file_name().unwrap());
+            std::fs::write(&path, bytes).unwrap();
+            let result = std::panic::catch_unwind(|| check_clip(&path));
+            let Ok(result) = result else {
+                let kept = std::env::temp_dir().join("framefeed-flipped").join(path.file_name().unwrap());
+                std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+                std::fs::copy(&path, &kept).unwrap();
+                panic!("round {round}, kept as {}", kept.display());
+            };
+            if let Err(error) = result {
+                assert!(error.path().is_some(), "{}", error.report());
+            }
+        }
+    }
+}
