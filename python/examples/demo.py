@@ -161,7 +161,8 @@ def print_rates(stats: dict[str, Any], seconds: float, step_seconds: float) -> N
     print(f"  read amplification   {stats['read_amplification']:.2f} bytes read per byte needed")
     print(f"  decode amplification {stats['decode_amplification']:.2f} frames decoded per frame delivered")
     limit = "the training step" if stats["limited_by"] == "consumer" else stats["limited_by"]
-    print(f"  limited by {limit}")
+    waited = stats["consumer_wait_nanos"] / max(stats["elapsed_nanos"], 1)
+    print(f"  limited by {limit}; the training step waited for batches {waited:.0%} of the time")
 
 
 def main() -> None:

@@ -357,6 +357,7 @@ impl Tensor {
     }
 
     /// `(1, 0)`: host memory.
+    #[expect(clippy::unused_self, reason = "a method in Python")]
     fn __dlpack_device__(&self) -> (i32, i32) {
         (DEVICE_CPU, 0)
     }

@@ -40,7 +40,7 @@ impl PyLoader {
         scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, decode_workers=None,
         prefetch_batches=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
     ))]
-    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn new(
         dataset: &Bound<'_, PyDataset>,
         batch_size: i64,
