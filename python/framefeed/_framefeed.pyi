@@ -279,7 +279,7 @@ class Loader:
         shuffle: a new order in each epoch.
         seed: of the order and of random windows.
         decode_workers: threads that decode; one for each core by default.
-        prefetch_batches: batches that are finished or in the making while the consumer works; by default 2, or more where that would
+        prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave workers idle.
         on_error: for damaged clips: `"raise"`; `"skip"`, the batch comes without them; or `"substitute"`, another record takes the
             place. A missing file or a failing disk is always raised.

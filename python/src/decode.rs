@@ -108,7 +108,12 @@ fn run(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], sink: Sin
             for &position in positions {
                 if looked.elapsed() >= SIGNAL_INTERVAL {
                     looked = Instant::now();
-                    if let Err(error) = Python::attach(Python::check_signals) {
+                    #[expect(
+                        clippy::redundant_closure_for_method_calls,
+                        reason = "the method itself is not general enough"
+                    )]
+                    let signal = Python::attach(|py| py.check_signals());
+                    if let Err(error) = signal {
                         interrupt = Some(error);
                         return Err(Error::new(ErrorKind::Closed, "interrupted"));
                     }
