@@ -64,6 +64,7 @@ fn check(stream: &StreamInfo, planes: &[Vec<u8>], options: &TransformOptions, cl
     let unit = f64::from(1_u32 << (format.depth - 8));
     let (width, height) = (f64::from(stream.width), f64::from(stream.height));
     let left = (width - height) / 2.0;
+    let filter = options.filter.as_str();
     let resampled: Vec<_> = (0..3)
         .map(|p| {
             let (plane_w, plane_h) = format.plane_size(p, stream.width, stream.height);
@@ -79,7 +80,7 @@ fn check(stream: &StreamInfo, planes: &[Vec<u8>], options: &TransformOptions, cl
                 pitch: (pitch, pitch),
                 centre: (0.5, pitch / 2.0),
             };
-            reference::resample(&plane, (left, 0.0, width - left, height), side, side, options.filter.as_str())
+            reference::resample(&plane, (left, 0.0, width - left, height), side, side, (filter, filter))
         })
         .collect();
     let matrix = stream.color.matrix;

@@ -70,8 +70,13 @@ impl Transform {
         let tables = |plane: usize| -> Result<PlaneTables> {
             let (x, y) = geometry.plane(plane, format, stream.color.chroma_location);
             let (plane_w, plane_h) = format.plane_size(plane, width, height);
-            let mut horizontal = Weights::new(x, plane_w, options.filter, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
-            let vertical = Weights::new(y, plane_h, options.filter, vertical_bits(format.depth), 1)?;
+            let (filter_x, filter_y) = if plane == 0 {
+                (options.filter, options.filter)
+            } else {
+                (options.filter.of_chroma(format.log2_chroma_w, x), options.filter.of_chroma(format.log2_chroma_h, y))
+            };
+            let mut horizontal = Weights::new(x, plane_w, filter_x, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
+            let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
             let (first_column, end) = horizontal.extent();
             horizontal.rebase(first_column);
             Ok(PlaneTables { horizontal, vertical, first_column, num_columns: end - first_column })

@@ -10,7 +10,8 @@
 //! # The arithmetic
 //!
 //! All of it is integer, so that any implementation (SIMD, GPU) can give the same bits. `>>` is an arithmetic shift, `d` the
-//! depth in bits, *u* = 1/64 of an 8-bit level. Positions and filters: `geometry` and `weights`.
+//! depth in bits, *u* = 1/64 of an 8-bit level. Positions and filters: `geometry` and `weights`; subsampled chroma planes are sampled
+//! from their own grid with the same filter (but [`Filter::Area`] interpolates chroma bilinearly on an axis that it enlarges).
 //!
 //! 1. **Weights** are `i16` with `b` fraction bits, one `b` per table: the largest at which every weight of the table is below
 //!    32766 in magnitude, at most `30 - d` vertically and 16 horizontally, and never below 14. Within one output each weight

@@ -23,6 +23,7 @@ pub enum Fit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Filter {
     /// Box of width 1: the mean of the pixels whose centres lie under an output pixel (Pillow's `BOX`).
+    /// Subsampled chroma that is enlarged to the output is interpolated as by `Bilinear`.
     Area,
     /// Triangle of width 2 (Pillow's `BILINEAR`).
     Bilinear,

@@ -51,11 +51,12 @@ fn weights(name: &str, at: f64, step: f64, count: usize) -> Vec<(usize, f64)> {
     found.into_iter().map(|(n, weight)| (n, weight / sum)).collect()
 }
 
-/// `plane` sampled on a grid of `width` by `height` over `region`.
-pub fn resample(plane: &Plane, region: Region, width: usize, height: usize, name: &str) -> Vec<f64> {
+/// `plane` sampled on a grid of `width` by `height` over `region`, with a filter per axis.
+pub fn resample(plane: &Plane, region: Region, width: usize, height: usize, names: (&str, &str)) -> Vec<f64> {
     let along = |axis: usize, from: f64, to: f64, outputs: usize, count: usize| -> Vec<Vec<(usize, f64)>> {
         let pitch = if axis == 0 { plane.pitch.0 } else { plane.pitch.1 };
         let centre = if axis == 0 { plane.centre.0 } else { plane.centre.1 };
+        let name = if axis == 0 { names.0 } else { names.1 };
         let step = (to - from) / outputs as f64;
         (0..outputs)
             .map(|i| weights(name, (from + (i as f64 + 0.5) * step - centre) / pitch + 0.5, step / pitch, count))

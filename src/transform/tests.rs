@@ -125,7 +125,16 @@ fn worst(got: &[u8], stream: &StreamInfo, picture: &Picture, options: &Transform
     let planes: Vec<_> = picture
         .reference_planes(stream.color.chroma_location)
         .iter()
-        .map(|plane| reference::resample(plane, region, width, height, options.filter.as_str()))
+        .map(|plane| {
+            // Enlarged chroma is interpolated where the filter is a box.
+            let name = |from: f64, to: f64, outputs: usize, pitch: f64| {
+                let area = pitch > 1.0 && options.filter == Filter::Area && (to - from) / outputs as f64 / pitch < 1.0;
+                if area { "bilinear" } else { options.filter.as_str() }
+            };
+            let names =
+                (name(region.0, region.2, width, plane.pitch.0), name(region.1, region.3, height, plane.pitch.1));
+            reference::resample(plane, region, width, height, names)
+        })
         .collect();
     let model = match stream.pixel_format.model {
         ColorModel::Gray => "gray",

@@ -27,6 +27,12 @@ impl Filter {
         }
     }
 
+    /// The filter for an axis of a chroma plane that is subsampled by 2^`log2` along it. A box that enlarges repeats samples, which is what was asked for of luma but
+    /// would give colours in blocks, displaced by up to half a chroma sample: enlarged chroma is interpolated instead.
+    pub(super) fn of_chroma(self, log2: u8, axis: Axis) -> Self {
+        if self == Self::Area && log2 > 0 && axis.step < 1.0 { Self::Bilinear } else { self }
+    }
+
     fn weight(self, x: f64) -> f64 {
         match self {
             // A sample on the edge belongs to the window that ends there, whatever rounding did to the edge.
