@@ -25,10 +25,11 @@ demo: setup
 
 test: setup
 	@scripts/python-env.sh test
+	cargo build --release
 	$(MAKE) test-rust test-python
 
 test-rust:
-	REQUIRE_PYTHON=1 cargo test --release
+	REQUIRE_PYTHON=1 cargo test
 
 test-python:
 	$(PYTHON) -m pytest -q python/tests

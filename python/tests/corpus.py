@@ -1,0 +1,98 @@
+"""The oracle over a folder of real videos: what the ffmpeg command decodes from a source is what its record must give.
+
+Used by test_corpus.py, and by hand: ``python corpus.py DATASET CLIPS`` prints one line per record and exits 1 on a difference.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, Sequence
+
+import numpy as np
+
+import framefeed
+
+
+def digest(planes: Sequence[np.ndarray]) -> bytes:
+    """A hash over the bytes of all planes of one frame."""
+    state = hashlib.blake2b(digest_size=16)
+    for plane in planes:
+        state.update(np.ascontiguousarray(plane).data)
+    return state.digest()
+
+
+def source_digests(source: Path, stream_index: int | None, frame_bytes: int) -> Iterator[bytes]:
+    """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped."""
+    chosen = ["-map", f"0:{stream_index}"] if stream_index is not None else ["-map", "0:v:0"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", str(source), *chosen]
+    command += ["-vsync", "passthrough", "-f", "rawvideo", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        while frame := process.stdout.read(frame_bytes):
+            if len(frame) != frame_bytes:
+                raise AssertionError(f"{source}: a frame of {len(frame)} bytes, expected {frame_bytes}")
+            yield hashlib.blake2b(frame, digest_size=16).digest()
+
+
+def record_digests(record: framefeed.Record, frames: Sequence[int]) -> list[bytes]:
+    """A hash per requested frame of a record."""
+    planes = [np.asarray(plane) for plane in record.decode(list(frames), format="yuv")]
+    return [digest([plane[index] for plane in planes]) for index in range(len(frames))]
+
+
+def frame_bytes(record: framefeed.Record) -> int:
+    """Bytes of one frame's planes."""
+    return sum(np.asarray(plane)[0].nbytes for plane in record.decode([0], format="yuv"))
+
+
+def differences(record: framefeed.Record, source: Path, seed: int = 0) -> list[str]:
+    """Reads every frame in order and 50 in random order with repeats; says where they differ from ffmpeg's."""
+    expected = list(source_digests(source, record.stream_index, frame_bytes(record)))
+    found = []
+    if len(expected) != record.num_frames:
+        found.append(f"{record.num_frames} frames, ffmpeg gives {len(expected)}")
+    count = min(len(expected), record.num_frames)
+    batch = max(1, min(32, (256 << 20) // frame_bytes(record)))
+    for start in range(0, count, batch):
+        frames = range(start, min(start + batch, count))
+        for frame, value in zip(frames, record_digests(record, frames)):
+            if value != expected[frame]:
+                found.append(f"frame {frame} differs, read in order")
+    picks = random.Random(seed)
+    frames = [picks.randrange(count) for _ in range(50)] if count else []
+    for start in range(0, len(frames), batch):
+        some = frames[start : start + batch]
+        for frame, value in zip(some, record_digests(record, some)):
+            if value != expected[frame]:
+                found.append(f"frame {frame} differs, read in random order")
+    return found
+
+
+def index_rows(clips: Path) -> list[dict[str, str]]:
+    """The rows of the corpus' INDEX.tsv."""
+    with open(clips / "INDEX.tsv", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def main() -> int:
+    dataset, clips = framefeed.Dataset(sys.argv[1]), Path(sys.argv[2])
+    different = 0
+    for number in range(len(dataset)):
+        record = dataset[number]
+        if record.reencoded:
+            print(f"re-encoded  {record.source}: {record.reencoded}")
+            continue
+        found = differences(record, clips / record.source)
+        different += bool(found)
+        print(f"{'DIFFERENT ' if found else 'equal     '}  {record.source} ({record.num_frames} frames)", *found[:5], sep="\n    " if found else "")
+    print(f"{len(dataset)} records, {different} different")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
