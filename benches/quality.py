@@ -1,6 +1,6 @@
 """RGB windows of every record against ffmpeg's own conversion: PSNR per clip, lowest first.
 
-    python benches/quality.py DATASET CLIPS [--filter bicubic|area]
+    python benches/quality.py DATASET [--filter bicubic|area]
 
 Both make 256x256 RGB of the same 16 consecutive frames from the middle of each clip, whole picture, aspect ratio not kept. ffmpeg
 runs with accurate rounding and full chroma interpolation, the record's colour matrix, range and chroma siting, and, for bicubic,
@@ -18,13 +18,16 @@ import numpy as np
 
 import framefeed
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests"))
+import corpus  # noqa: E402
+
 SIZE = 256
 MATRIX = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 # swscale's chroma positions are in 1/256 of a luma sample.
 SITING = {"left": (0, 128), "center": (128, 128), "topleft": (0, 0)}
 
 
-def reference(source: Path, record: framefeed.Record, frames: list[int], kernel: str) -> np.ndarray:
+def reference(record: framefeed.Record, frames: list[int], kernel: str) -> np.ndarray:
     """What ffmpeg makes of these frames."""
     flags = {"bicubic": "bicubic", "area": "area"}[kernel] + "+accurate_rnd+full_chroma_int+full_chroma_inp"
     parameters = ":param0=0:param1=0.5" if kernel == "bicubic" else ""
@@ -35,7 +38,7 @@ def reference(source: Path, record: framefeed.Record, frames: list[int], kernel:
     matrix = "" if matrix == "gbr" else f":in_color_matrix={matrix}"
     scale = f"scale={SIZE}:{SIZE}:flags={flags}{parameters}{siting}{matrix}:in_range={color['range']}"
     select = f"select=between(n\\,{frames[0]}\\,{frames[-1]})"
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(source), "-map", f"0:{record.stream_index}"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", record.source, "-map", corpus.stream_of(record)]
     command += ["-vf", f"{select},{scale}", "-vsync", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     data = subprocess.run(command, check=True, capture_output=True).stdout
     return np.frombuffer(data, np.uint8).reshape(-1, SIZE, SIZE, 3)
@@ -44,12 +47,11 @@ def reference(source: Path, record: framefeed.Record, frames: list[int], kernel:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("dataset")
-    options.add_argument("clips", type=Path)
     options.add_argument("--filter", default="bicubic", choices=["bicubic", "area"])
     arguments = options.parse_args()
 
     dataset = framefeed.Dataset(arguments.dataset)
-    records = {dataset[number].key: dataset[number] for number in range(len(dataset))}
+    records = {record.key: record for record in dataset}
     window = framefeed.Window(frames=16, stride=1, placement="center", short="repeat_last")
     loader = framefeed.Loader(
         dataset, batch_size=1, window=window, size=(SIZE, SIZE), fit="stretch", filter=arguments.filter, layout="THWC"
@@ -59,7 +61,7 @@ def main() -> int:
         record = records[batch["key"][0]]
         frames = sorted(set(np.asarray(batch["frame"])[0].tolist()))
         ours = np.from_dlpack(batch["video"])[0][: len(frames)].astype(np.float64)
-        theirs = reference(arguments.clips / record.source, record, frames, arguments.filter)
+        theirs = reference(record, frames, arguments.filter)
         if len(theirs) != len(frames):
             rows.append((0.0, record, f"ffmpeg gave {len(theirs)} of {len(frames)} frames"))
             continue
@@ -67,7 +69,7 @@ def main() -> int:
         worst = int(np.abs(ours - theirs).max())
         rows.append((99.0 if error == 0 else 10 * np.log10(255**2 / error), record, f"largest difference {worst}"))
     for value, record, note in sorted(rows, key=lambda row: row[0]):
-        print(f"{value:6.2f} dB  {record.source}  {record.pixel_format} {record.width}x{record.height}  {note}")
+        print(f"{value:6.2f} dB  {record.source}  {record.pixel_format} {record.coded_size[1]}x{record.coded_size[0]}  {note}")
     print(f"{len(rows)} clips, {sum(value < 40 for value, _, _ in rows)} under 40 dB")
     return 0
 

@@ -71,7 +71,7 @@ def main() -> int:
         command = [str(ROOT / "target/release/framefeed"), "convert", str(sources_list), "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         dataset = framefeed.Dataset(out)
-        paths = {dataset[number].key: dataset[number].source for number in range(len(dataset))}
+        paths = {record.key: record.source for record in dataset}
         for stride in (1, 4):
             compare(dataset, paths, stride, arguments, Path(folder))
     return 0

@@ -1,6 +1,7 @@
 """The oracle over a folder of real videos: what the ffmpeg command decodes from a source is what its record must give.
 
-Used by test_corpus.py, and by hand: ``python corpus.py DATASET CLIPS`` prints one line per record and exits 1 on a difference.
+Used by test_corpus.py, and by hand: ``python corpus.py DATASET`` prints one line per record and exits 1 on a difference. The
+dataset's sources must still lie where they were when it was converted.
 """
 
 from __future__ import annotations
@@ -26,16 +27,27 @@ def digest(planes: Sequence[np.ndarray]) -> bytes:
     return state.digest()
 
 
-def source_digests(source: Path, stream_index: int | None, frame_bytes: int) -> Iterator[bytes]:
+def stream_of(record: framefeed.Record) -> str:
+    """ffmpeg's name of the source stream that the record holds: the first video stream of its size."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=index,width,height", "-of", "csv=p=0"]
+    streams = subprocess.run([*command, record.source], capture_output=True, text=True).stdout.split()
+    height, width = record.coded_size
+    for stream in streams:
+        fields = stream.split(",")
+        if fields[1:3] == [str(width), str(height)]:
+            return f"0:{fields[0]}"
+    return "0:v:0"
+
+
+def source_digests(record: framefeed.Record, frame_bytes: int) -> Iterator[bytes]:
     """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped."""
-    chosen = ["-map", f"0:{stream_index}"] if stream_index is not None else ["-map", "0:v:0"]
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", str(source), *chosen]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", record.source, "-map", stream_of(record)]
     command += ["-vsync", "passthrough", "-f", "rawvideo", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         while frame := process.stdout.read(frame_bytes):
             if len(frame) != frame_bytes:
-                raise AssertionError(f"{source}: a frame of {len(frame)} bytes, expected {frame_bytes}")
+                raise AssertionError(f"{record.source}: a frame of {len(frame)} bytes, expected {frame_bytes}")
             yield hashlib.blake2b(frame, digest_size=16).digest()
 
 
@@ -50,9 +62,9 @@ def frame_bytes(record: framefeed.Record) -> int:
     return sum(np.asarray(plane)[0].nbytes for plane in record.decode([0], format="yuv"))
 
 
-def differences(record: framefeed.Record, source: Path, seed: int = 0) -> list[str]:
+def differences(record: framefeed.Record, seed: int = 0) -> list[str]:
     """Reads every frame in order and 50 in random order with repeats; says where they differ from ffmpeg's."""
-    expected = list(source_digests(source, record.stream_index, frame_bytes(record)))
+    expected = list(source_digests(record, frame_bytes(record)))
     found = []
     if len(expected) != record.num_frames:
         found.append(f"{record.num_frames} frames, ffmpeg gives {len(expected)}")
@@ -80,16 +92,17 @@ def index_rows(clips: Path) -> list[dict[str, str]]:
 
 
 def main() -> int:
-    dataset, clips = framefeed.Dataset(sys.argv[1]), Path(sys.argv[2])
+    dataset = framefeed.Dataset(sys.argv[1])
     different = 0
     for number in range(len(dataset)):
         record = dataset[number]
         if record.reencoded:
             print(f"re-encoded  {record.source}: {record.reencoded}")
             continue
-        found = differences(record, clips / record.source)
+        found = differences(record)
         different += bool(found)
-        print(f"{'DIFFERENT ' if found else 'equal     '}  {record.source} ({record.num_frames} frames)", *found[:5], sep="\n    " if found else "")
+        verdict = "DIFFERENT" if found else "equal    "
+        print(f"{verdict}  {record.source} ({record.num_frames} frames)", *found[:5], sep="\n    ")
     print(f"{len(dataset)} records, {different} different")
     return 1 if different else 0
 
