@@ -145,8 +145,8 @@ fn facts(codec: Codec, bytes: &[u8], container_key: bool) -> Facts {
             }
         }
         Codec::Hevc => {
-            let kinds = nal_headers(bytes).into_iter().map(|byte| byte >> 1 & 63).filter(|kind| *kind < 32);
-            let kind = kinds.last().unwrap_or(1);
+            let mut kinds = nal_headers(bytes).into_iter().map(|byte| byte >> 1 & 63).filter(|kind| *kind < 32);
+            let kind = kinds.next_back().unwrap_or(1);
             Facts {
                 key: (16..=21).contains(&kind),
                 disposable: kind < 16 && kind % 2 == 0,

@@ -1,9 +1,7 @@
 //! An open decoder.
 #![expect(unsafe_code, reason = "owns an AVCodecContext")]
 
-use super::calls::{
-    AvError, AvResult, check, check_alloc, find_decoder, find_decoder_by_codec, init_logging, padded_copy,
-};
+use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, init_logging, padded_copy};
 use super::frame::{DecodedFrame, Frame};
 use super::packet::Packet;
 use crate::media::{Codec, StreamInfo};
@@ -92,25 +90,15 @@ impl CodecContext {
     }
 
     /// Opens the decoder for what libavformat found in a file.
+    #[cfg(test)]
     pub(crate) fn open_parameters(parameters: &ffmpeg_next::codec::Parameters, options: OpenOptions) -> Result<Self> {
+        init_logging();
         // SAFETY: used while `parameters` is borrowed.
         let pointer = unsafe { parameters.as_ptr() };
+        let decoder = super::calls::find_decoder(parameters.id().into())
+            .ok_or_else(|| Error::unsupported(format!("this FFmpeg has no decoder for {:?}", parameters.id())))?;
         // SAFETY: as above.
-        unsafe { Self::open_raw(pointer, options) }
-    }
-
-    /// As [`Self::open_parameters`], for callers that hold a stream of libavformat's themselves.
-    ///
-    /// # Safety
-    /// `parameters` points to valid parameters, which nobody changes during the call.
-    pub(crate) unsafe fn open_raw(parameters: *const ffi::AVCodecParameters, options: OpenOptions) -> Result<Self> {
-        init_logging();
-        // SAFETY: the caller's promise.
-        let id = unsafe { (*parameters).codec_id };
-        let decoder = find_decoder(id)
-            .ok_or_else(|| Error::unsupported(format!("this FFmpeg has no decoder for codec number {}", id as u32)))?;
-        // SAFETY: the caller's promise.
-        unsafe { Self::open_with(decoder, parameters, options) }
+        unsafe { Self::open_with(decoder, pointer, options) }
     }
 
     /// # Safety
@@ -144,17 +132,6 @@ impl CodecContext {
         // SAFETY: allocated by libav, freed in `drop` alone, and borrowed through `&mut self` alone. Only numbers that
         // we set ourselves, or that are numbers in C too, are touched.
         unsafe { self.pointer.as_mut() }
-    }
-
-    /// How many frames the decoder holds back at the moment to bring them in presentation order. Decoders raise it when
-    /// the stream proves them wrong.
-    pub(crate) fn reorder_frames(&mut self) -> u32 {
-        u32::try_from(self.fields_mut().has_b_frames).unwrap_or(0)
-    }
-
-    /// FFmpeg's profile number as the decoder knows it; `None` where it does not.
-    pub(crate) fn profile(&mut self) -> Option<i32> {
-        Some(self.fields_mut().profile).filter(|profile| *profile != ffi::FF_PROFILE_UNKNOWN)
     }
 
     /// Feeds packet `number`. Its bytes are copied. An error is about this packet: frames before it can still be

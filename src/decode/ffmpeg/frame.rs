@@ -5,7 +5,6 @@ use super::calls::{AvResult, check_alloc, pixel_format_name};
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::ffi;
-use std::ffi::c_int;
 use std::ptr::NonNull;
 
 /// An `AVFrame`.
@@ -35,8 +34,8 @@ impl Frame {
     }
 
     fn fields(&self) -> &ffi::AVFrame {
-        // SAFETY: allocated by libav and freed in `drop` alone. Its fields of enum types are never read as such: see
-        // `FrameColor`.
+        // SAFETY: allocated by libav and freed in `drop` alone. Its fields of enum types, which may hold numbers that
+        // the headers do not name, are never read.
         unsafe { self.pointer.as_ref() }
     }
 }
@@ -47,21 +46,6 @@ impl Drop for Frame {
         // SAFETY: allocated by `av_frame_alloc`, freed once, here.
         unsafe { ffi::av_frame_free(&raw mut pointer) };
     }
-}
-
-/// What a decoder says about a frame's colours, as FFmpeg's numbers (those of H.273 but for range and chroma location).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameColor {
-    /// 0 unspecified, 1 limited, 2 full. `yuvj` formats are full.
-    pub range: u32,
-    /// MatrixCoefficients, 2 where unspecified.
-    pub matrix: u32,
-    /// ColourPrimaries, 2 where unspecified.
-    pub primaries: u32,
-    /// TransferCharacteristics, 2 where unspecified.
-    pub transfer: u32,
-    /// 0 unspecified, 1 left, 2 center, 3 topleft, and others.
-    pub chroma_location: u32,
 }
 
 /// A picture that a decoder has just given, borrowed until the decoder is asked for the next one.
@@ -103,34 +87,6 @@ impl<'a> DecodedFrame<'a> {
         PixelFormat::parse(name).ok_or_else(|| Error::unsupported(format!("pixel format {name} is not supported")))
     }
 
-    /// Sample aspect ratio as the decoder says, 0/1 where it does not.
-    pub(crate) fn sample_aspect(self) -> (i32, i32) {
-        let ratio = self.frame.fields().sample_aspect_ratio;
-        (ratio.num, ratio.den)
-    }
-
-    /// What the decoder says about colours.
-    pub(crate) fn color(self) -> FrameColor {
-        let pointer = self.frame.pointer.as_ptr();
-        // SAFETY: a valid frame; the address of its field.
-        let range = unsafe { &raw const (*pointer).color_range };
-        // SAFETY: as above.
-        let matrix = unsafe { &raw const (*pointer).colorspace };
-        // SAFETY: as above.
-        let primaries = unsafe { &raw const (*pointer).color_primaries };
-        // SAFETY: as above.
-        let transfer = unsafe { &raw const (*pointer).color_trc };
-        // SAFETY: as above.
-        let location = unsafe { &raw const (*pointer).chroma_location };
-        FrameColor {
-            range: if self.format_name().starts_with("yuvj") { 2 } else { read_enum(range) },
-            matrix: read_enum(matrix),
-            primaries: read_enum(primaries),
-            transfer: read_enum(transfer),
-            chroma_location: read_enum(location),
-        }
-    }
-
     /// The planes.
     pub(crate) fn view(self) -> Result<FrameView<'a>> {
         let format = self.format()?;
@@ -158,11 +114,4 @@ impl<'a> DecodedFrame<'a> {
         let data = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) };
         Ok(PlaneView { data, stride })
     }
-}
-
-/// Reads a field of a C enum as the number it is, which may be one that the headers do not name.
-fn read_enum<T>(field: *const T) -> u32 {
-    const { assert!(size_of::<T>() == size_of::<c_int>()) };
-    // SAFETY: callers pass the address of a field of a valid frame; C enums are integers of this size (asserted).
-    unsafe { field.cast::<u32>().read() }
 }
