@@ -35,7 +35,10 @@ pub(super) struct Reading {
 /// The codec in words, with its FourCC where that tells more.
 pub(super) fn named(source: &Source) -> String {
     let tag: String = source.facts.tag.to_le_bytes().iter().map(|&byte| char::from(byte)).collect();
-    if tag.chars().all(|c| c.is_ascii_graphic()) && !tag.eq_ignore_ascii_case(&source.facts.codec) {
+    let is_readable = tag.chars().all(|c| c.is_ascii_graphic());
+    if is_readable && source.facts.codec == "none" {
+        format!("the codec '{tag}'")
+    } else if is_readable && !tag.eq_ignore_ascii_case(&source.facts.codec) {
         format!("{} (tag '{tag}')", source.facts.codec)
     } else {
         source.facts.codec.clone()
@@ -148,7 +151,10 @@ impl Reading {
     ) -> Result<Self> {
         let Some(first) = ingest.first.clone() else {
             let error = ingest.first_error.clone().or(ingest.read_error.clone());
-            let why = error.unwrap_or_else(|| format!("{} packets gave none", ingest.packets.len()));
+            let why = error.unwrap_or_else(|| match ingest.packets.len() {
+                0 => "its video stream has no packets".to_owned(),
+                count => format!("{count} packets gave none"),
+            });
             return Err(Error::decode(format!("no frame could be decoded: {why}")).with_path(&source.path));
         };
         let source_times: Vec<SourceTime> = ingest.packets.iter().map(|packet| packet.time).collect();
