@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::cell::RefCell;
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::Once;
 use std::time::Instant;
 
@@ -15,6 +16,12 @@ thread_local! {
     /// The first complaint of FFmpeg on this thread since [`begin_messages`].
     static FIRST_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
+
+/// C's `va_list` as the bindings pass it.
+#[cfg(all(target_arch = "x86_64", not(windows)))]
+type Arguments = *mut ffi::__va_list_tag;
+#[cfg(not(all(target_arch = "x86_64", not(windows))))]
+type Arguments = ffi::va_list;
 
 /// Keeps FFmpeg's messages off stderr; errors are remembered per thread, see [`first_message`].
 ///
@@ -24,7 +31,7 @@ unsafe extern "C" fn remember(
     context: *mut libc::c_void,
     level: libc::c_int,
     format: *const libc::c_char,
-    arguments: *mut ffi::__va_list_tag,
+    arguments: Arguments,
 ) {
     if level > ffi::AV_LOG_ERROR {
         return;
@@ -131,6 +138,25 @@ pub(super) struct ColorTags {
     pub(super) chroma_location: u32,
 }
 
+/// The number in a field of one of FFmpeg's enum types. Files decide it, and it may be one that the headers do not name,
+/// which a Rust enum must not hold.
+///
+/// # Safety
+/// `field` points to such a field of a live structure that nobody writes to meanwhile.
+unsafe fn read_enum<T>(field: *const T) -> u32 {
+    const { assert!(size_of::<T>() == size_of::<u32>() && align_of::<T>() == align_of::<u32>()) };
+    // SAFETY: by the caller's promise the field can be read; any number of its size is a u32.
+    unsafe { field.cast::<u32>().read() }
+}
+
+/// [`read_enum`] of a field of a borrowed structure of FFmpeg.
+macro_rules! code {
+    ($fields:ident.$name:ident) => {
+        // SAFETY: FFmpeg initialises all fields, and the structure is borrowed here.
+        unsafe { read_enum(&raw const $fields.$name) }
+    };
+}
+
 fn matrix_from(bytes: &[u8]) -> Option<[i32; 9]> {
     let mut matrix = [0; 9];
     for (value, chunk) in matrix.iter_mut().zip(bytes.chunks_exact(4)) {
@@ -163,11 +189,11 @@ pub(super) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
         bit_rate: u64::try_from(par.bit_rate).ok().filter(|&rate| rate > 0),
         video_delay: u8::try_from(par.video_delay).unwrap_or(0),
         color: ColorTags {
-            matrix: par.color_space as u32,
-            primaries: par.color_primaries as u32,
-            transfer: par.color_trc as u32,
-            range: par.color_range as u32,
-            chroma_location: par.chroma_location as u32,
+            matrix: code!(par.color_space),
+            primaries: code!(par.color_primaries),
+            transfer: code!(par.color_trc),
+            range: code!(par.color_range),
+            chroma_location: code!(par.chroma_location),
         },
         display_matrix: stream
             .side_data()
@@ -312,11 +338,11 @@ pub(super) fn frame_facts(frame: &av::frame::Video) -> FrameFacts {
         height: frame.height(),
         format: pixel_name(frame).to_owned(),
         color: ColorTags {
-            matrix: raw.colorspace as u32,
-            primaries: raw.color_primaries as u32,
-            transfer: raw.color_trc as u32,
-            range: raw.color_range as u32,
-            chroma_location: raw.chroma_location as u32,
+            matrix: code!(raw.colorspace),
+            primaries: code!(raw.color_primaries),
+            transfer: code!(raw.color_trc),
+            range: code!(raw.color_range),
+            chroma_location: code!(raw.chroma_location),
         },
         display_matrix: frame
             .side_data(av::frame::side_data::Type::DisplayMatrix)
@@ -345,17 +371,34 @@ pub(super) fn sample_aspect(
     (ratio.num, ratio.den)
 }
 
-/// The frame's planes as our own view; `None` where the format is not planar.
+/// The frame's planes as our own view; `None` where the format is not planar, or the picture is stored upside down.
 pub(super) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
     let format = PixelFormat::parse(pixel_name(frame))?;
+    let (width, height) = (frame.width(), frame.height());
     let mut planes = [PlaneView { data: &[], stride: 0 }; 3];
-    for (index, plane) in planes.iter_mut().enumerate().take(format.num_planes()) {
-        if index >= frame.planes() {
-            return None;
-        }
-        *plane = PlaneView { data: frame.data(index), stride: frame.stride(index) };
+    for (index, view) in planes.iter_mut().enumerate().take(format.num_planes()) {
+        let (samples, rows) = format.plane_size(index, width, height);
+        *view = plane(frame, index, samples as usize * format.bytes_per_sample(), rows as usize)?;
     }
-    Some(FrameView { format, width: frame.width(), height: frame.height(), planes })
+    Some(FrameView { format, width, height, planes })
+}
+
+/// A plane of the frame's format with `rows` rows of `row_bytes`; `None` where it is empty or its rows run upwards.
+fn plane(frame: &av::frame::Video, index: usize, row_bytes: usize, rows: usize) -> Option<PlaneView<'_>> {
+    // SAFETY: the frame is alive.
+    let pointer = unsafe { frame.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    let data = NonNull::new(*raw.data.get(index)?)?;
+    let stride = usize::try_from(*raw.linesize.get(index)?).ok()?;
+    if stride < row_bytes || row_bytes == 0 || rows == 0 {
+        return None;
+    }
+    let len = stride.checked_mul(rows - 1)?.checked_add(row_bytes)?;
+    // SAFETY: FFmpeg's contract for a decoded frame: each plane of its format has `rows` rows of `row_bytes` initialised
+    // bytes, `linesize` apart, which is not negative here; they stay, and are only read, while the frame is borrowed.
+    let data = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) };
+    Some(PlaneView { data, stride })
 }
 
 /// What an MP4 track says of its pictures besides the decoder configuration.

@@ -94,6 +94,38 @@ fn what_an_mp4_cannot_hold_is_encoded_anew_with_all_frames() {
 }
 
 #[test]
+fn raw_pictures_stored_upside_down_are_encoded_anew() {
+    let raw = ["-c:v", "rawvideo", "-pix_fmt", "yuv420p"];
+    let mut bytes = std::fs::read(from_test_picture("raw.avi", &raw)).unwrap();
+    // FFmpeg's mark for rows from the bottom up, behind the 40 bytes of the format, in place of padding that follows it.
+    let format = bytes.windows(4).position(|name| name == b"strf").unwrap();
+    let padding = format + 48;
+    assert!(bytes[format + 4] == 40 && bytes[padding..].starts_with(b"JUNK"));
+    let left = u32::from_le_bytes(bytes[padding + 4..padding + 8].try_into().unwrap()) - 10;
+    (bytes[format + 4], bytes[format + 8]) = (49, 49);
+    bytes[padding..padding + 14].copy_from_slice(b"BottomUp\0\0JUNK");
+    bytes[padding + 14..padding + 18].copy_from_slice(&left.to_le_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("upside_down.avi");
+    std::fs::write(&path, bytes).unwrap();
+    let output = check_clip(&path).unwrap();
+    assert!(output.reencoded.is_some() && output.stream.num_frames() == 75);
+}
+
+#[test]
+fn colour_codes_that_nobody_has_defined_are_no_obstacle() {
+    let tagged = from_test_picture("tagged.mkv", &["-c:v", "ffv1", "-pix_fmt", "yuv420p", "-colorspace", "bt709"]);
+    let mut bytes = std::fs::read(tagged).unwrap();
+    // MatrixCoefficients, one byte long.
+    let at = bytes.windows(4).position(|element| element == [0x55, 0xB1, 0x81, 1]).unwrap();
+    bytes[at + 3] = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("matrix.mkv");
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(check_clip(&path).unwrap().stream.num_frames(), 75);
+}
+
+#[test]
 fn edit_lists_variable_rates_and_odd_start_times_are_kept() {
     let plain = h264();
     // Starts between two key frames: the packets before are decoded and not shown.

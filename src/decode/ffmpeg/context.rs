@@ -109,14 +109,12 @@ impl CodecContext {
         options: OpenOptions,
     ) -> Result<Self> {
         let failed = |error: AvError| error.into_error("open the decoder");
+        // Before the context, which has no owner until `this` is made.
+        let packet = Packet::new().map_err(failed)?;
+        let frame = Frame::new().map_err(failed)?;
         // SAFETY: the decoder is an entry of a static table; null is checked.
-        let pointer = unsafe { ffi::avcodec_alloc_context3(decoder.as_ptr()) };
-        let mut this = Self {
-            pointer: check_alloc(pointer).map_err(failed)?,
-            packet: Packet::new().map_err(failed)?,
-            frame: Frame::new().map_err(failed)?,
-            pending_extradata: None,
-        };
+        let pointer = check_alloc(unsafe { ffi::avcodec_alloc_context3(decoder.as_ptr()) }).map_err(failed)?;
+        let mut this = Self { pointer, packet, frame, pending_extradata: None };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
         let fields = this.fields_mut();
