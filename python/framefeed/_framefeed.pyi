@@ -9,15 +9,13 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
+from framefeed._options import DType, Filter, Fit, Layout, OnError
+
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "__version__", "convert"]
 
 __version__: str
 
 _Path: TypeAlias = str | PathLike[str]
-_Fit: TypeAlias = Literal["crop", "pad", "stretch"]
-_Filter: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos"]
-_Layout: TypeAlias = Literal["TCHW", "THWC", "CTHW"]
-_DType: TypeAlias = Literal["uint8", "float16", "bfloat16", "float32"]
 
 @final
 class Tensor:
@@ -103,7 +101,8 @@ class Window:
 class Dataset:
     """A dataset on disk, as `framefeed convert` makes it. Opening it reads the manifest and maps the index.
 
-    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used.
+    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used. Its files are
+    mapped into memory: while it is open, also by a loader or a table, they must be neither truncated nor edited in place.
 
     Args:
         path: the folder that holds `manifest.json`.
@@ -134,7 +133,11 @@ class Dataset:
             NotFoundError: there is none.
         """
     def table(self) -> pyarrow.Table:
-        """The dataset's index over mapped memory, one row for each record: key, shard, size, frames, fps, user columns, ..."""
+        """The dataset's index over mapped memory, one row for each record: key, shard, size, frames, fps, user columns, ...
+
+        Raises:
+            CorruptError: a part of the index fails its checksum.
+        """
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -218,10 +221,10 @@ class Record:
         *,
         format: Literal["rgb"] = "rgb",
         size: tuple[int, int] | None = None,
-        fit: _Fit = "crop",
-        filter: _Filter = "bicubic",
-        layout: _Layout = "TCHW",
-        dtype: _DType = "uint8",
+        fit: Fit = "crop",
+        filter: Filter = "bicubic",
+        layout: Layout = "TCHW",
+        dtype: DType = "uint8",
     ) -> Tensor: ...
     @overload
     def decode(self, frames: Iterable[int], *, format: Literal["yuv"]) -> list[Tensor]:
@@ -298,10 +301,10 @@ class Loader:
         batch_size: int = 1,
         window: Window,
         size: tuple[int, int] | None = None,
-        fit: str = "crop",
-        filter: str = "bicubic",
-        layout: str = "TCHW",
-        dtype: str = "uint8",
+        fit: Fit = "crop",
+        filter: Filter = "bicubic",
+        layout: Layout = "TCHW",
+        dtype: DType = "uint8",
         scale: float = ...,
         mean: Sequence[float] = ...,
         std: Sequence[float] = ...,
@@ -310,7 +313,7 @@ class Loader:
         seed: int = 0,
         decode_workers: int | None = None,
         prefetch_batches: int | None = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         drop_last: bool = False,
         columns: Sequence[str] = ...,
         captions: bool = True,
@@ -332,7 +335,7 @@ class Loader:
         """Records that are no samples because they are too short for the window."""
     @property
     def epoch(self) -> int:
-        """The epoch of the next sample."""
+        """The epoch being delivered, or the next one once its last batch is handed out; `state_dict` has the same."""
     def __len__(self) -> int:
         """Batches in an epoch, when none is skipped."""
     def __iter__(self) -> Batches:

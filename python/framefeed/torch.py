@@ -6,7 +6,7 @@ tensor that looks at it is gone. Keep a batch as long as you like; only then is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,11 @@ from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
+from framefeed._options import DType, Filter, Fit, Layout, OnError
 
-__all__ = ["DataLoader"]
+__all__ = ["Batches", "DataLoader"]
 
-_DTYPES = {
+_DTYPES: dict[torch.dtype, DType] = {
     torch.uint8: "uint8",
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
@@ -76,10 +77,10 @@ class DataLoader:
         batch_size: int = 1,
         window: Window,
         size: tuple[int, int] | None = None,
-        fit: str = "crop",
-        filter: str = "bicubic",
-        layout: str = "TCHW",
-        dtype: str | torch.dtype = "uint8",
+        fit: Fit = "crop",
+        filter: Filter = "bicubic",
+        layout: Layout = "TCHW",
+        dtype: DType | torch.dtype = "uint8",
         scale: float = 1 / 255,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
@@ -89,7 +90,7 @@ class DataLoader:
         device: str | torch.device = "cpu",
         decode_workers: int | None = None,
         prefetch_batches: int | None = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         drop_last: bool = False,
         columns: Sequence[str] = (),
         captions: bool = True,
@@ -147,16 +148,16 @@ class DataLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch being delivered, or the next one if none is."""
+        """The epoch being delivered, or the next one once its last batch is handed out; ``state_dict`` has the same."""
         return self._loader.epoch
 
     def __len__(self) -> int:
         """Batches in an epoch, when no clip is skipped."""
         return len(self._loader)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Batches:
         """Starts an epoch: the next one, or where ``load_state_dict`` or ``set_epoch`` said."""
-        return map(self._to_torch, iter(self._loader))
+        return Batches(iter(self._loader), self._device)
 
     def __repr__(self) -> str:
         return f"framefeed.torch.DataLoader({self._loader!r}, device={str(self._device)!r})"
@@ -181,15 +182,40 @@ class DataLoader:
         """How the loader is set up, and what the machine lacks."""
         return f"{self._loader.describe()}\ndevice: {self._device}"
 
-    def _to_torch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        converted = {
-            name: from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
-            for name, value in batch.items()
-        }
-        converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}
-        if self._device.type != "cpu":
-            converted["video"] = converted["video"].to(self._device, non_blocking=True)
-        return converted
+
+class Batches:
+    """The batches of one epoch, made by ``iter(loader)``. Threads read ahead until it ends, is closed or is dropped."""
+
+    def __init__(self, batches: framefeed.Batches, device: torch.device) -> None:
+        self._batches = batches
+        self._device = device
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        """The next batch. Ctrl-C works while it waits."""
+        return _to_torch(next(self._batches), self._device)
+
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """Samples that ``on_error="skip"`` left out since the last batch: after the end, those that no batch tells of."""
+        return self._batches.left_out
+
+    def close(self) -> None:
+        """Ends the epoch and its threads."""
+        self._batches.close()
+
+
+def _to_torch(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    converted = {
+        name: from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
+        for name, value in batch.items()
+    }
+    converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}
+    if device.type != "cpu":
+        converted["video"] = converted["video"].to(device, non_blocking=True)
+    return converted
 
 
 def _column(values: list[Any]) -> torch.Tensor | list[Any]:

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::errors::raise;
 use crate::process::Owned;
@@ -44,20 +44,30 @@ impl Opened {
 #[pyclass(frozen, name = "Dataset", module = "framefeed")]
 pub(crate) struct PyDataset {
     path: PathBuf,
-    /// Locked only with the GIL held and never for long, so that no fork finds it locked.
+    /// Locked only with the GIL held, and only to look at it or to set it: nothing runs in between that could give the GIL to a
+    /// thread that forks, so no child finds it locked.
     handle: Mutex<Owned<Arc<Opened>>>,
 }
 
 impl PyDataset {
     /// The dataset, as this process has opened it.
     pub(crate) fn here(&self) -> PyResult<Arc<Opened>> {
-        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opened) = handle.get() {
-            return Ok(Arc::clone(opened));
+        let known = self.handle().get().cloned();
+        if let Some(opened) = known {
+            return Ok(opened);
         }
         let opened = Opened::open(&self.path).map_err(raise)?;
+        let mut handle = self.handle();
+        // Another thread may have been faster; what it stored is in use.
+        if let Some(first) = handle.get() {
+            return Ok(Arc::clone(first));
+        }
         *handle = Owned::new(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    fn handle(&self) -> MutexGuard<'_, Owned<Arc<Opened>>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,12 +138,16 @@ impl PyDataset {
     }
 
     /// The dataset's index as a pyarrow Table over mapped memory: one row for each record.
-    fn table<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opened = self.here()?;
-        let dataset = &opened.dataset;
-        let path = dataset.root().join(&dataset.manifest().index.file);
-        let file = py.import("pyarrow")?.call_method1("memory_map", (path.into_os_string(),))?;
-        py.import("pyarrow.ipc")?.call_method1("open_file", (file,))?.call_method0("read_all")
+    fn table<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let opened = slf.get().here()?;
+        let index = opened.dataset.index();
+        let bytes = py.detach(|| index.checked_bytes()).map_err(raise)?;
+        // pyarrow reads the memory that was checked, not the file again. The table keeps this object, which keeps the memory:
+        // what a process has opened is never replaced in it, and a fork forgets its parent's without unmapping it.
+        let address = bytes.as_ptr() as usize;
+        let memory = py.import("pyarrow")?.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
+        py.import("pyarrow.ipc")?.call_method1("open_file", (memory,))?.call_method0("read_all")
     }
 
     fn __repr__(&self) -> PyResult<String> {

@@ -118,7 +118,7 @@ impl PyLoader {
         Ok(self.here()?.num_short())
     }
 
-    /// The epoch of the next sample.
+    /// The epoch being delivered, or the next one once its last batch is handed out.
     #[getter]
     fn epoch(&self) -> PyResult<u64> {
         Ok(self.here()?.state().epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import subprocess
 from pathlib import Path
@@ -188,6 +189,34 @@ def test_the_table_has_a_row_for_each_record(dataset: framefeed.Dataset) -> None
         assert (row["height"], row["width"]) == record.size
         assert row["columns"]["score"] == record.columns["score"]
         assert row["columns"]["good"] is record.columns["good"]
+
+
+def test_the_table_outlives_the_dataset(path: Path) -> None:
+    expected = framefeed.Dataset(path).table().to_pylist()
+    table = framefeed.Dataset(path).table()
+    gc.collect()
+    assert table.to_pylist() == expected
+
+
+def test_no_table_is_made_of_a_damaged_index(copied: Path) -> None:
+    index = copied / framefeed.Dataset(copied).manifest["index"]["file"]
+    content = bytearray(index.read_bytes())
+    at = content.index(b"hevc-10bit")
+    content[at] ^= 0x01
+    index.write_bytes(content)
+    dataset = framefeed.Dataset(copied)
+    with pytest.raises(framefeed.CorruptError, match="checksum") as raised:
+        dataset.table()
+    assert raised.value.path == str(index)
+
+
+def test_the_table_is_of_the_index_that_was_opened(copied: Path) -> None:
+    dataset = framefeed.Dataset(copied)
+    index = copied / dataset.manifest["index"]["file"]
+    other = index.with_name("other")
+    other.write_bytes(b"no index")
+    other.replace(index)
+    assert dataset.table().num_rows == len(dataset)
 
 
 def test_records_are_found_by_number_from_both_ends_and_by_key(dataset: framefeed.Dataset) -> None:

@@ -92,5 +92,5 @@ def test_the_wheel_is_for_the_stable_abi_and_complete(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     assert "cp310-abi3" in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
-    for file in ("__init__.py", "_errors.py", "torch.py", "_framefeed.pyi", "py.typed", "_framefeed.abi3.so"):
+    for file in ("__init__.py", "_errors.py", "_options.py", "torch.py", "_framefeed.pyi", "py.typed", "_framefeed.abi3.so"):
         assert f"framefeed/{file}" in names

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import framefeed
+from conftest import VIDEOS, damage
 
 torch = pytest.importorskip("torch")
 
-from framefeed.torch import DataLoader  # noqa: E402
+from framefeed.torch import Batches, DataLoader  # noqa: E402
 
+NAMES = [name for name, *_ in VIDEOS]
 Make = Callable[..., DataLoader]
 
 
@@ -67,6 +70,20 @@ def test_the_tensor_is_the_loaders_memory_and_outlives_it(make: Make) -> None:
     del video
     gc.collect()
     assert torch.equal(part, copied[0, 1])
+
+
+def test_an_epoch_can_be_closed_and_says_what_it_left_out(dataset: framefeed.Dataset, copied: Path, make: Make) -> None:
+    batches = iter(make())
+    assert isinstance(batches, Batches) and iter(batches) is batches
+    next(batches)
+    batches.close()
+    assert list(batches) == [] and batches.left_out == []
+    for name in NAMES:
+        damage(dataset, copied, name)
+    # A window over the whole record meets the damage for sure.
+    window = framefeed.Window(frames=40, short="repeat_last")
+    damaged = iter(DataLoader(framefeed.Dataset(copied), window=window, size=(32, 48), on_error="skip"))
+    assert list(damaged) == [] and len(damaged.left_out) == len(NAMES)
 
 
 def test_dropped_tensors_are_used_again(make: Make) -> None:

@@ -323,6 +323,14 @@ impl DatasetIndex {
         self.checked(number).map(|batch| &batch.table)
     }
 
+    /// The bytes of the whole file, an Arrow IPC file, once every batch has been checked.
+    pub fn checked_bytes(&self) -> Result<&[u8]> {
+        for number in 0..self.batches.len() {
+            self.checked(number)?;
+        }
+        Ok(self.file.bytes())
+    }
+
     fn no_row(&self, index: usize) -> Error {
         Error::invalid(format!("row {index} of an index with {} rows", self.rows)).with_path(&self.path)
     }

@@ -100,6 +100,11 @@ impl IpcFile {
         Ok(Self { buffer, schema, decoder, blocks, metadata })
     }
 
+    /// The whole file.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The schema.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema

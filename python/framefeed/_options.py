@@ -1,0 +1,9 @@
+"""Names that options take, for type checkers; the compiled part checks them when it is called."""
+
+from typing import Literal, TypeAlias
+
+Fit: TypeAlias = Literal["crop", "pad", "stretch"]
+Filter: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos"]
+Layout: TypeAlias = Literal["TCHW", "THWC", "CTHW"]
+DType: TypeAlias = Literal["uint8", "float16", "bfloat16", "float32"]
+OnError: TypeAlias = Literal["raise", "skip", "substitute"]
