@@ -80,7 +80,8 @@ impl Proof<'_> {
             return Ok(None);
         }
         let plan = DecodePlan::new(stream, frames)?;
-        let limits = DecodeLimits::default().max_packets(u64::MAX).max_decoded_frames(u64::MAX).timeout(None);
+        let limits = DecodeLimits::default().max_packets(u64::MAX).max_bytes(u64::MAX);
+        let limits = limits.max_decoded_frames(u64::MAX).timeout(None);
         let mut different = None;
         let mut sink = |positions: &[u32], view: &FrameView<'_>| -> Result<()> {
             let crc = frame_crc(view);

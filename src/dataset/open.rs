@@ -42,6 +42,8 @@ pub struct Dataset(Arc<Inner>);
 impl Dataset {
     /// Opens a dataset's folder: reads and checks the manifest, maps the index. No shard is touched.
     ///
+    /// Index and shards are mapped: they must not be truncated or edited in place while the dataset is open.
+    ///
     /// # Errors
     /// `NotFound` where there is no dataset; `Corrupt` where manifest or index are not what they should be; `Unsupported`
     /// for a newer format.

@@ -147,11 +147,15 @@ impl Configuration {
     }
 }
 
-/// What can be said before anything is opened.
-fn check_limits(stream: &StreamInfo, plan: &DecodePlan, limits: &DecodeLimits) -> Result<()> {
+/// What can be said before anything is read or opened.
+pub(crate) fn check_limits(stream: &StreamInfo, plan: &DecodePlan, limits: &DecodeLimits) -> Result<()> {
     let packets = plan.packets().len() as u64;
     if packets > limits.max_packets {
         return Err(limit(format!("{packets} packets to decode, at most {} are allowed", limits.max_packets)));
+    }
+    let bytes = plan.num_bytes();
+    if bytes > limits.max_bytes {
+        return Err(limit(format!("{bytes} bytes to decode, at most {} are allowed", limits.max_bytes)));
     }
     let (width, height) = (stream.width, stream.height);
     if u64::from(width) * u64::from(height) > limits.max_pixels {

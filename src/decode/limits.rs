@@ -10,6 +10,9 @@ pub struct DecodeLimits {
     /// Packets that may be fed. Known from the plan, so too long a clip costs nothing. Default 100,000 (an hour of video
     /// without a random access point).
     pub max_packets: u64,
+    /// Bytes of the packets that may be fed, and of what is read from the file to get them. Known from the plan, so that a
+    /// clip beyond it is neither read nor held in memory. Default 2^30, which is 1 GiB.
+    pub max_bytes: u64,
     /// Frames that the decoder may give, wanted or not. Default 100,000.
     pub max_decoded_frames: u64,
     /// Width times height of one picture, as the codec stores it. A header that claims more allocates nothing. Default
@@ -24,6 +27,7 @@ impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
             max_packets: 100_000,
+            max_bytes: 1 << 30,
             max_decoded_frames: 100_000,
             max_pixels: 1 << 26,
             timeout: Some(Duration::from_secs(120)),
@@ -36,6 +40,13 @@ impl DecodeLimits {
     #[must_use]
     pub fn max_packets(mut self, packets: u64) -> Self {
         self.max_packets = packets;
+        self
+    }
+
+    /// Sets [`Self::max_bytes`].
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
         self
     }
 

@@ -20,6 +20,7 @@ mod plan_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clip::check_limits;
 pub use clip::{ClipDecoder, DecoderOptions, PacketSource};
 pub use limits::{DecodeLimits, DecodeStats};
 pub use plan::DecodePlan;

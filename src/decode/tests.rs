@@ -267,6 +267,7 @@ fn limits_end_a_clip_and_the_next_one_is_decoded() {
     let packets = plan.packets().len() as u64;
     for limits in [
         default().max_packets(packets - 1),
+        default().max_bytes(plan.num_bytes() - 1),
         default().max_decoded_frames(1),
         default().max_pixels(128 * 96 - 1),
         default().timeout(Some(Duration::ZERO)),
@@ -275,7 +276,7 @@ fn limits_end_a_clip_and_the_next_one_is_decoded() {
         assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{limits:?}: {error}");
         case.check(&mut decoder, &[0, 40]);
     }
-    let exact = default().max_packets(packets).max_pixels(128 * 96);
+    let exact = default().max_packets(packets).max_bytes(plan.num_bytes()).max_pixels(128 * 96);
     decode(&mut decoder, &case.record, &plan, &exact, &|| false).0.unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use super::columns::{self, COLUMNS, ColumnTypes};
 use super::ipc::{self, IpcFile};
-use super::mapped::map;
+use super::mapped::{map, open_regular};
 use super::schema::KIND_KEY;
 use super::{IndexEntry, Record, crc32c};
 use crate::error::{Error, Result};
@@ -14,7 +14,6 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -238,8 +237,7 @@ impl DatasetIndex {
     /// Maps the file and checks its size and footer against the manifest's entry.
     pub fn open(path: &Path, entry: &IndexEntry) -> Result<Self> {
         let open = || {
-            let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-            let bytes = file.metadata().map_err(|error| Error::io("open", path, error))?.len();
+            let (file, bytes) = open_regular(path)?;
             if bytes != entry.bytes {
                 return Err(Error::corrupt(format!("index has {bytes} bytes, the manifest says {}", entry.bytes)));
             }

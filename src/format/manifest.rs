@@ -1,11 +1,11 @@
 //! `manifest.json`: what a dataset is. Written last; a folder without it is not a dataset.
 
-use super::crc32c;
+use super::{crc32c, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Component, Path};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 
 /// The version of the format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -120,14 +120,20 @@ impl Manifest {
     /// Reads `manifest.json` of a dataset's folder.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST_FILE);
-        let size = fs::metadata(&path).map_err(|error| Error::io("open", &path, error))?.len();
+        let too_large =
+            |size| Error::corrupt(format!("manifest has {size} bytes, at most {MAX_MANIFEST_BYTES}")).with_path(&path);
+        let (file, size) = open_regular(&path)?;
         if size > MAX_MANIFEST_BYTES {
-            return Err(
-                Error::corrupt(format!("manifest has {size} bytes, at most {MAX_MANIFEST_BYTES}")).with_path(path)
-            );
+            return Err(too_large(size));
         }
-        let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
-        Self::from_bytes(&bytes).map_err(|error| error.with_path(path))
+        // It may grow while it is read.
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes);
+        let size = read.map_err(|error| Error::io("read", &path, error))? as u64;
+        if size > MAX_MANIFEST_BYTES {
+            return Err(too_large(size));
+        }
+        Self::from_bytes(&bytes).map_err(|error| error.with_path(&path))
     }
 
     /// Publishes `manifest.json` in a dataset's folder: temporary name, fsync, rename, fsync of the folder.
@@ -184,11 +190,10 @@ fn check_crc(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A file of the dataset must lie in the dataset: this protects every join of the folder with it.
+/// A file of the dataset must lie in the dataset, under one name only: this protects every join of the folder with it, and
+/// the check that no two shards share a file.
 fn check_path(file: &str) -> Result<()> {
-    let inside = !file.is_empty()
-        && !file.contains(['\\', '\0'])
-        && Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+    let inside = !file.contains(['\\', '\0']) && file.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if inside {
         Ok(())
     } else {
@@ -314,6 +319,17 @@ mod tests {
             let mut manifest = sample();
             change(&mut manifest);
             assert_eq!(manifest.to_bytes().unwrap_err().kind(), ErrorKind::Corrupt, "case {number}");
+        }
+    }
+
+    #[test]
+    fn paths_have_one_spelling_and_stay_inside() {
+        for file in ["a.tar", "shards/a.tar", "shards/...tar", "a b/.c"] {
+            check_path(file).unwrap();
+        }
+        for file in ["", ".", "..", "/a", "a/", "a//b", "./a", "a/./b", "a/.", "../a", "a/../b", "a/..", "a\\b", "a\0b"]
+        {
+            assert_eq!(check_path(file).unwrap_err().kind(), ErrorKind::Corrupt, "{file:?}");
         }
     }
 

@@ -28,7 +28,7 @@ pub use dataset_index::{DatasetIndex, IndexRow};
 pub use key::{sanitize_key, validate_key};
 pub use manifest::{FORMAT_VERSION, IndexEntry, MANIFEST_FILE, Manifest, ShardEntry, publish};
 pub(crate) use manifest::{sync_folder, temporary_name};
-pub(crate) use mapped::map;
+pub(crate) use mapped::{map, open_regular};
 pub use record::{Member, Record, TensorField};
 pub(crate) use rows::ShardRows;
 pub(crate) use schema::encode_index;

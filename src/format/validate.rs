@@ -3,6 +3,7 @@
 use super::{Member, Record, validate_key};
 use crate::error::{Error, Result};
 use crate::media::{PacketFlags, StreamInfo};
+use std::collections::HashSet;
 
 /// Largest side of a picture: MP4 has 16 bits for it. Keeps sizes of planes within `u64`, and of rows within `u32`.
 const MAX_SIDE: u32 = 65_535;
@@ -34,9 +35,10 @@ impl ParsedRecord {
         if let Some(json) = &record.json {
             position = check_member("json", json, position, data_end)?;
         }
-        for (number, field) in record.fields.iter().enumerate() {
+        let mut names = HashSet::with_capacity(record.fields.len());
+        for field in &record.fields {
             check_field_name(&field.name)?;
-            if record.fields.iter().take(number).any(|other| other.name == field.name) {
+            if !names.insert(field.name.as_str()) {
                 return Err(Error::corrupt(format!("two fields are named '{}'", field.name)));
             }
             position = check_member(&field.name, &field.member, position, data_end)?;

@@ -4,10 +4,10 @@ use super::clip::{ClipBytes, ClipPlan};
 use super::worker::Tools;
 use crate::dataset::Dataset;
 use crate::decode::DecodeLimits;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::storage::{Storage, StorageOptions};
-use crate::transform::{ClipShape, DType, Layout, TransformOptions};
+use crate::transform::{DType, Layout, TransformOptions};
 use std::fmt;
 
 /// One decoded frame, untouched: before rotation, in the decoder's own format.
@@ -122,14 +122,18 @@ impl ClipReader {
         sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
     ) -> Result<()> {
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
-        let decoded = self.read(&clip).and_then(|bytes| self.tools.clip_to_frames(&clip, &bytes, limits, sink));
+        let decoded = clip.check(limits).and_then(|()| {
+            let bytes = self.read(&clip)?;
+            self.tools.clip_to_frames(&clip, &bytes, limits, sink)
+        });
         decoded.map_err(|error| self.place(&clip, error))
     }
 
     /// The frames of those numbers as one tensor.
     ///
     /// # Errors
-    /// As [`frames`](Self::frames), and `InvalidArgument` for transform options out of range.
+    /// As [`frames`](Self::frames), and `InvalidArgument` for transform options out of range, `LimitExceeded` for a display
+    /// size beyond that of a transform, and `OutOfMemory` for a tensor that does not fit in memory.
     pub fn tensor(
         &mut self,
         record: usize,
@@ -144,11 +148,11 @@ impl ClipReader {
         }
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
         let run = |reader: &mut Self| {
+            clip.check(limits)?;
+            // The transform refuses sizes that are out of range, before they size anything.
+            let shape = reader.tools.clip_shape(&clip, options)?;
+            let mut data = zeroed(shape.num_bytes(options.dtype)?)?;
             let bytes = reader.read(&clip)?;
-            let (width, height) = clip.stream.display_size();
-            let (height, width) = options.size.unwrap_or((height, width));
-            let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
-            let mut data = vec![0; shape.num_bytes(options.dtype)?];
             reader.tools.clip_to_tensor(&clip, &bytes, options, limits, &|| false, &mut data)?;
             Ok(DecodedClip { data, shape: shape.shape(options.layout), dtype: options.dtype, layout: options.layout })
         };
@@ -171,6 +175,16 @@ impl ClipReader {
             Err(_) => error,
         }
     }
+}
+
+/// That many zeros, or an error where memory refuses them.
+fn zeroed(len: usize) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    data.try_reserve_exact(len).map_err(|error| {
+        Error::new(ErrorKind::OutOfMemory, format!("no memory for a clip of {len} bytes")).with_source(error)
+    })?;
+    data.resize(len, 0);
+    Ok(data)
 }
 
 impl fmt::Debug for ClipReader {

@@ -95,9 +95,9 @@ impl Batches {
     }
 
     /// The next batch, waiting for it no longer than `timeout`: for a consumer that has other things to look at, such as
-    /// signals.
+    /// signals. A `timeout` beyond what the clock can tell is none.
     pub fn next_within(&mut self, timeout: Duration) -> Next {
-        self.advance(Some(Instant::now() + timeout))
+        self.advance(Instant::now().checked_add(timeout))
     }
 
     fn advance(&mut self, deadline: Option<Instant>) -> Next {

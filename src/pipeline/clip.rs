@@ -3,8 +3,8 @@
 use super::batch::Skipped;
 use crate::batch::ClipSlot;
 use crate::dataset::{Dataset, Window};
-use crate::decode::{DecodePlan, PacketSource};
-use crate::error::{Error, Result};
+use crate::decode::{DecodeLimits, DecodePlan, PacketSource, check_limits};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::crc32c;
 use crate::media::StreamInfo;
 use crate::shard::Shard;
@@ -72,7 +72,18 @@ impl ClipPlan {
 
     /// Bytes of all reads.
     pub(super) fn read_bytes(&self) -> u64 {
-        self.reads.iter().map(|read| read.range.len).sum()
+        self.reads.iter().fold(0, |bytes, read| bytes.saturating_add(read.range.len))
+    }
+
+    /// Refuses what the decoder would refuse later, before anything is read or memory taken for it.
+    pub(super) fn check(&self, limits: &DecodeLimits) -> Result<()> {
+        check_limits(&self.stream, &self.plan, limits)?;
+        let bytes = self.read_bytes();
+        if bytes > limits.max_bytes {
+            let message = format!("{bytes} bytes to read, at most {} are allowed", limits.max_bytes);
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        Ok(())
     }
 }
 

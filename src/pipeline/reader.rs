@@ -136,6 +136,7 @@ impl Reader<'_> {
         let start = Instant::now();
         let planned = catch_unwind(AssertUnwindSafe(|| {
             let clip = ClipPlan::of_window(&shared.dataset, record, &shared.window, draw)?;
+            clip.check(&shared.options.limits).map_err(|error| error.with_path(clip.shard.path()))?;
             let file = self.files.get(clip.shard.path(), |path| shared.storage.open(path))?;
             Ok((clip, file))
         }));

@@ -9,7 +9,7 @@ use super::stats::{Counters, add, add_duration};
 use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
 use crate::error::{Error, Result};
 use crate::media::{ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo};
-use crate::transform::{Transform, TransformOptions};
+use crate::transform::{ClipShape, Transform, TransformOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -93,6 +93,12 @@ impl Tools {
             return Err(Error::decode(format!("{written} of {num_frames} frames came out of the decoder")));
         }
         Ok(ClipCost { packets: stats.packets, frames: stats.decoded_frames, total: start.elapsed(), transform: spent })
+    }
+
+    /// Shape of the tensor of a clip, from a transform made for it: sizes out of range are refused.
+    pub(super) fn clip_shape(&mut self, clip: &ClipPlan, options: &TransformOptions) -> Result<ClipShape> {
+        let index = self.transform_for(&clip.stream, options)?;
+        Ok(self.transforms[index].1.clip_shape(clip.frames.len()))
     }
 
     /// Decodes a clip and hands each frame to `sink` with its positions in the request.

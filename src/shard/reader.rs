@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, Trailer, crc32c, tar};
 use crate::media::StreamInfo;
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,17 +20,14 @@ pub struct Shard {
 impl Shard {
     /// Opens a shard: checks the trailer against the file's size, the index against the trailer's CRC32C, and the
     /// index's columns against the format. Rows are checked when they are asked for.
+    ///
+    /// The file is mapped: it must not be truncated or edited in place while it is open.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         Self::open_file(path).map(Arc::new).map_err(|error| error.with_path(path))
     }
 
     fn open_file(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        let metadata = file.metadata().map_err(|error| Error::io("open", path, error))?;
-        if !metadata.is_file() {
-            return Err(Error::corrupt("not a shard: not a file"));
-        }
-        let file_bytes = metadata.len();
+        let (file, file_bytes) = format::open_regular(path)?;
         let at = file_bytes
             .checked_sub(TRAILER_FROM_END)
             .ok_or_else(|| Error::corrupt(format!("not a shard: {file_bytes} bytes")))?;

@@ -140,7 +140,8 @@ pub fn verify_dataset(
     if is_deep {
         match Dataset::open(root) {
             Ok(dataset) => {
-                let limits = DecodeLimits::default().max_packets(u64::MAX).max_decoded_frames(u64::MAX).timeout(None);
+                let limits = DecodeLimits::default().max_packets(u64::MAX).max_bytes(u64::MAX);
+                let limits = limits.max_decoded_frames(u64::MAX).timeout(None);
                 let reader = || ClipReader::new(&dataset, &StorageOptions::default());
                 in_parallel(options.jobs, dataset.len(), cancel, reader, |reader, row| {
                     let frames = match reader {

@@ -2,8 +2,10 @@
 
 use super::{TestSet, content};
 use crate::decode::DecodeLimits;
+use crate::media::Ratio;
 use crate::pipeline::{Batch, ClipReader, ErrorPolicy, Loader};
 use crate::storage::StorageOptions;
+use crate::transform::{DType, TransformOptions};
 use crate::{Dataset, ErrorKind, Result};
 
 fn all(loader: &Loader) -> Vec<Result<Batch>> {
@@ -131,6 +133,44 @@ fn a_clip_beyond_its_limits_is_an_error() {
     let limits = DecodeLimits { max_decoded_frames: 1, ..DecodeLimits::default() };
     let loader = set.builder().limits(limits).build().unwrap();
     assert_eq!(loader.iter().next().unwrap().unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn a_clip_beyond_its_limits_is_not_read() {
+    let set = TestSet::new();
+    let dataset = set.dataset();
+    let mut reader = ClipReader::new(&dataset, &StorageOptions::new()).unwrap();
+    let (options, default) = (TransformOptions::default(), DecodeLimits::default);
+    // Opening a shard for its bytes would find it gone.
+    dataset.stream(0).unwrap();
+    let gone = [0, 1].map(|number| std::fs::remove_file(set.shard_path(number)));
+    assert!(gone.iter().all(Result::is_ok));
+    for limits in [default().max_packets(0), default().max_pixels(1), default().max_bytes(1)] {
+        let errors =
+            [reader.frames(0, &[0], &limits).unwrap_err(), reader.tensor(0, &[0], &options, &limits).unwrap_err()];
+        assert!(errors.iter().all(|error| error.kind() == ErrorKind::LimitExceeded), "{errors:?}");
+    }
+    assert_eq!(reader.frames(0, &[0], &default()).unwrap_err().kind(), ErrorKind::NotFound);
+
+    let set = TestSet::new();
+    let loader = set.builder().limits(default().max_bytes(1)).build().unwrap();
+    assert_eq!(loader.iter().next().unwrap().unwrap_err().kind(), ErrorKind::LimitExceeded);
+    assert_eq!(loader.stats().num_reads, 0);
+}
+
+#[test]
+fn a_tensor_beyond_memory_is_an_error_and_does_not_end_the_process() {
+    let limits = DecodeLimits::default();
+    let wide = TestSet::changed(&[4], 1, |record| record.stream.sample_aspect = Ratio::new(u32::MAX, 1).unwrap());
+    let mut reader = ClipReader::new(&wide.dataset(), &StorageOptions::new()).unwrap();
+    let options = TransformOptions { dtype: DType::Float32, ..TransformOptions::default() };
+    let error = reader.tensor(0, &[0; 4096], &options, &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+
+    // More than 47 bits of addresses.
+    let options = TransformOptions { size: Some((16_384, 16_384)), ..options };
+    let error = reader.tensor(0, &vec![0; 1 << 17], &options, &limits).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
 }
 
 #[test]

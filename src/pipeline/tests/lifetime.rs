@@ -133,3 +133,11 @@ fn describe_names_engine_workers_and_budgets() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+#[test]
+fn a_timeout_beyond_the_clock_is_no_deadline() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    let mut batches = loader.iter();
+    assert!(matches!(batches.next_within(Duration::MAX), Next::Batch(Ok(_))));
+}

@@ -69,6 +69,11 @@ fn record(folder: &Path, index: usize, frames: u32) -> NewRecord {
 impl TestSet {
     /// Clips of those numbers of frames, dealt out over the shards.
     pub(super) fn with(lengths: &[u32], num_shards: usize) -> Self {
+        Self::changed(lengths, num_shards, |_| ())
+    }
+
+    /// Such clips with a change to each record.
+    pub(super) fn changed(lengths: &[u32], num_shards: usize, change: impl Fn(&mut NewRecord)) -> Self {
         let folder = TempDir::new().unwrap();
         let root = folder.path();
         std::fs::create_dir(root.join("shards")).unwrap();
@@ -77,7 +82,9 @@ impl TestSet {
             let file = format!("shards/s{number}.tar");
             let mut writer = ShardWriter::create(&root.join(&file)).unwrap();
             for (index, &frames) in lengths.iter().enumerate().filter(|(index, _)| index % num_shards == number) {
-                writer.add(record(root, index, frames)).unwrap();
+                let mut record = record(root, index, frames);
+                change(&mut record);
+                writer.add(record).unwrap();
             }
             let summary = writer.finish().unwrap();
             let (rows, bytes, blake3) = (summary.rows, summary.bytes, summary.blake3);
