@@ -3,8 +3,9 @@
     python benches/quality.py DATASET [--filter bicubic|area]
 
 Both make 256x256 RGB of the same 16 consecutive frames from the middle of each clip, whole picture, aspect ratio not kept. ffmpeg
-runs with accurate rounding and full chroma interpolation, the record's colour matrix, range and chroma siting, and, for bicubic,
-the same kernel (a = -0.5; swscale's own default is -0.6).
+runs with accurate rounding and full chroma interpolation, the record's colour matrix, range and chroma siting. Its bicubic kernel has
+a = -0.6, ours -0.5 (Pillow's and torchvision's); its area filter weights pixels by exact coverage, ours takes whole pixels as Pillow's
+box does.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ SITING = {"left": (0, 128), "center": (128, 128), "topleft": (0, 0)}
 def reference(record: framefeed.Record, frames: list[int], kernel: str) -> np.ndarray:
     """What ffmpeg makes of these frames."""
     flags = {"bicubic": "bicubic", "area": "area"}[kernel] + "+accurate_rnd+full_chroma_int+full_chroma_inp"
-    parameters = ":param0=0:param1=0.5" if kernel == "bicubic" else ""
     color = record.color
     x, y = SITING[color["chroma_location"]]
     siting = f":in_h_chr_pos={x}:in_v_chr_pos={y}" if "420" in record.pixel_format else ""
     matrix = MATRIX.get(color["matrix"], "bt709")
     matrix = "" if matrix == "gbr" else f":in_color_matrix={matrix}"
-    scale = f"scale={SIZE}:{SIZE}:flags={flags}{parameters}{siting}{matrix}:in_range={color['range']}"
+    scale = f"scale={SIZE}:{SIZE}:flags={flags}{siting}{matrix}:in_range={color['range']}"
     select = f"select=between(n\\,{frames[0]}\\,{frames[-1]})"
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", record.source, "-map", corpus.stream_of(record)]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-i", record.source, "-map", corpus.stream_of(record)]
     command += ["-vf", f"{select},{scale}", "-vsync", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     data = subprocess.run(command, check=True, capture_output=True).stdout
     return np.frombuffer(data, np.uint8).reshape(-1, SIZE, SIZE, 3)

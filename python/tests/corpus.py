@@ -40,8 +40,9 @@ def stream_of(record: framefeed.Record) -> str:
 
 
 def source_digests(record: framefeed.Record, frame_bytes: int) -> Iterator[bytes]:
-    """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", record.source, "-map", stream_of(record)]
+    """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped. On one
+    thread, because what ffmpeg makes of damaged packets depends on the number of its threads."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-noautorotate", "-i", record.source, "-map", stream_of(record)]
     command += ["-vsync", "passthrough", "-f", "rawvideo", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
