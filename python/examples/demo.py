@@ -42,7 +42,7 @@ def make_torch_step() -> Callable[[Batch], float]:
         nn.GELU(),
         nn.ConvTranspose3d(16, 3, kernel_size=(3, 4, 4), stride=(1, 4, 4), padding=(1, 0, 0)),
     ).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
 
     def step(batch: Batch) -> float:
         # [B, T, C, H, W] of uint8 to [B, C, T, H, W] in -1 to 1

@@ -8,8 +8,10 @@ mod aligned;
 mod cancel;
 mod pool;
 mod range;
+mod release;
 
 pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;
+pub(crate) use release::release_free_memory;

@@ -190,6 +190,7 @@ impl Drop for Batches {
             // Its body catches panics, so there is nothing to learn from the result.
             let _ = thread.join();
         }
+        crate::buf::release_free_memory();
     }
 }
 
