@@ -101,7 +101,7 @@ def compare(dataset: framefeed.Dataset, paths: dict, stride: int, arguments: arg
     print(f"stride {stride}: {len(jobs)} windows; PSNR between the pictures {statistics.median(agreement):.1f} dB (median)")
     # The peer's approximate seek takes frame numbers for times, which gives other frames where the rate varies.
     others = [Path(job["path"]).name for job, value in zip(jobs, agreement) if value < 30]
-    print(f"  the peer gave other frames in {len(others)} of {len(agreement)} windows: {', '.join(sorted(set(others)))}")
+    print(f"  the peer gave other frames, or none, in {len(others)} of {len(agreement)} windows: {', '.join(sorted(set(others)))}")
     if len(others) > len(agreement) / 4:
         sys.exit("the pictures do not agree; nothing was timed")
     ours, theirs = [], []
