@@ -162,9 +162,10 @@ impl BufferPool {
     }
 
     fn take(&self, mut state: MutexGuard<'_, State>, class: usize, len: usize) -> Result<PooledBuffer> {
-        state.stats.in_use_bytes += class;
+        let recycled = state.take_near(class);
+        state.stats.in_use_bytes += recycled.as_ref().map_or(class, AlignedBuffer::capacity);
         state.stats.peak_bytes = state.stats.peak_bytes.max(state.stats.in_use_bytes);
-        if let Some(buffer) = state.take_idle(class) {
+        if let Some(buffer) = recycled {
             state.stats.num_recycled += 1;
             drop(state);
             return Ok(PooledBuffer { buffer: Some(buffer), len, shared: self.shared.clone() });
@@ -221,6 +222,14 @@ impl Shared {
 impl State {
     fn has_room(&self, class: usize) -> bool {
         class <= self.stats.budget_bytes - self.stats.in_use_bytes
+    }
+
+    /// The smallest idle buffer of `class` to twice that, if the budget has room for it. Windows of random length would else
+    /// fill the pool with buffers of every class there is.
+    fn take_near(&mut self, class: usize) -> Option<AlignedBuffer> {
+        let (near, _) = self.idle.range(class..=class.saturating_mul(2)).next()?;
+        let near = *near;
+        if self.has_room(near) { self.take_idle(near) } else { None }
     }
 
     fn take_idle(&mut self, class: usize) -> Option<AlignedBuffer> {
@@ -383,6 +392,24 @@ mod tests {
         assert_eq!((stats.in_use_bytes, stats.idle_bytes), (0, 4 * PAGE));
         pool.trim();
         assert_eq!(pool.stats().idle_bytes, 0);
+    }
+
+    #[test]
+    fn an_idle_buffer_of_up_to_twice_the_size_is_used_and_counts_whole() {
+        let pool = BufferPool::new(16 * PAGE);
+        let address = pool.try_acquire(8 * PAGE - PADDING).unwrap().unwrap().padded().as_ptr();
+        let near = pool.try_acquire(4 * PAGE - PADDING).unwrap().unwrap();
+        assert_eq!((near.padded().as_ptr(), near.len()), (address, 4 * PAGE - PADDING));
+        assert_eq!(pool.stats().in_use_bytes, 8 * PAGE);
+        drop(near);
+        assert_eq!((pool.stats().in_use_bytes, pool.stats().idle_bytes), (0, 8 * PAGE));
+        let far = pool.try_acquire(3 * PAGE - PADDING).unwrap().unwrap();
+        assert_eq!((pool.stats().in_use_bytes, pool.stats().num_allocated), (3 * PAGE, 2));
+        drop(far);
+        // The budget has no room for the larger one.
+        let _held = pool.try_acquire(12 * PAGE - PADDING).unwrap().unwrap();
+        let small = pool.try_acquire(4 * PAGE - PADDING).unwrap().unwrap();
+        assert_eq!((small.padded().len(), pool.stats().in_use_bytes), (4 * PAGE, 16 * PAGE));
     }
 
     #[test]

@@ -24,11 +24,15 @@ pub struct DecoderOptions {
     /// How many decoders stay open, the least recently used is closed for a new one. Each holds the memory of its reference
     /// pictures. 0 opens one per clip. Default 2.
     pub cached_decoders: usize,
+    /// Most memory of reference pictures that open decoders may hold, in bytes, as far as it can be told from the size of
+    /// the pictures. A decoder that exceeds it alone is closed after its clip. Default 128 MiB: a decoder of 2160 lines
+    /// stays open, one of 4320 does not, whose opening is nothing beside its decoding.
+    pub cached_bytes: u64,
 }
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { cached_decoders: 2 }
+        Self { cached_decoders: 2, cached_bytes: 128 << 20 }
     }
 }
 
@@ -39,7 +43,17 @@ impl DecoderOptions {
         self.cached_decoders = decoders;
         self
     }
+
+    /// Sets [`Self::cached_bytes`].
+    #[must_use]
+    pub fn cached_bytes(mut self, bytes: u64) -> Self {
+        self.cached_bytes = bytes;
+        self
+    }
 }
+
+/// Pictures that an open decoder holds, typically: four references, the one being decoded, and those on their way out.
+const HELD_PICTURES: u64 = 8;
 
 /// Everything that a decoder was opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +136,11 @@ impl ClipDecoder {
 
     fn put(&mut self, configuration: Configuration, decoder: CodecContext) {
         self.cache.push((configuration, decoder));
-        let excess = self.cache.len().saturating_sub(self.options.cached_decoders);
-        self.cache.drain(..excess);
+        let mut held = self.cache.iter().fold(0_u64, |bytes, (entry, _)| bytes.saturating_add(entry.picture_bytes()));
+        while self.cache.len() > self.options.cached_decoders || held > self.options.cached_bytes {
+            let (closed, _) = self.cache.remove(0);
+            held = held.saturating_sub(closed.picture_bytes());
+        }
     }
 }
 
@@ -144,6 +161,12 @@ impl Configuration {
             size: (stream.width, stream.height),
             max_pixels: limits.max_pixels,
         }
+    }
+
+    /// What an open decoder holds, roughly: libavcodec keeps the pictures that its references and its output took.
+    fn picture_bytes(&self) -> u64 {
+        let (width, height) = self.size;
+        self.pixel_format.frame_bytes(width, height).saturating_mul(HELD_PICTURES)
     }
 }
 

@@ -157,6 +157,24 @@ fn clips_of_one_coded_size_and_different_windows_alternate_without_mixing() {
 }
 
 #[test]
+fn decoders_whose_pictures_exceed_the_budget_are_closed_after_their_clip() {
+    let cases = [Case::new(&testing::H264_CROPPED), Case::new(&testing::H264_CROPPED_OTHER)];
+    let held = |case: &Case| {
+        let stream = &case.record.stream;
+        8 * stream.pixel_format.frame_bytes(stream.width, stream.height)
+    };
+    let both = held(&cases[0]) + held(&cases[1]);
+    // Room for both, for one, and for none.
+    for (bytes, opened) in [(both, [1, 1, 0, 0]), (both - 1, [1, 1, 1, 1]), (1, [1, 1, 1, 1])] {
+        let mut decoder = ClipDecoder::new(DecoderOptions::default().cached_bytes(bytes));
+        let found = [0, 1, 0, 1].map(|case: usize| cases[case].check(&mut decoder, &[3]).decoders_opened);
+        assert_eq!(found, opened, "{bytes} bytes");
+        let again = cases[1].check(&mut decoder, &[3]).decoders_opened;
+        assert_eq!(again, u64::from(bytes == 1), "{bytes} bytes");
+    }
+}
+
+#[test]
 fn parameter_sets_within_packets_do_not_reach_the_next_clip() {
     // Both have one configuration, but the first carries the parameter sets of another encode within its packets.
     let good = Case::new(&testing::H264);

@@ -72,7 +72,7 @@ pub struct StorageOptions {
     pub pread_threads: usize,
     /// Longest read, in bytes, at most 2^40. A longer one is refused before anything is allocated. Default 1 GiB.
     pub max_read_bytes: usize,
-    /// Memory kept for the next reads, in bytes. Default 256 MiB. What is in use is bounded by `depth`, by the lengths asked
+    /// Memory kept for the next reads, in bytes. Default 64 MiB. What is in use is bounded by `depth`, by the lengths asked
     /// for and by how long the caller keeps them.
     pub max_idle_bytes: usize,
 }
@@ -85,7 +85,7 @@ impl Default for StorageOptions {
             depth: 64,
             pread_threads: 4,
             max_read_bytes: 1 << 30,
-            max_idle_bytes: 256 << 20,
+            max_idle_bytes: 64 << 20,
         }
     }
 }
