@@ -93,12 +93,13 @@ fn tarfile_webdataset_and_pyarrow_read_a_shard() {
     let path = folder.path().join("00000.tar");
     shard(folder.path(), &path);
     let script = r#"
-import io, json, sys, tarfile
+import json, sys, tarfile
 import pyarrow as pa, webdataset as wds
 path = sys.argv[1]
 with tarfile.open(path) as tar:
     names = tar.getnames()
-    index = pa.ipc.open_file(io.BytesIO(tar.extractfile("__framefeed__/index.arrow").read())).read_all()
+    # Not through a Python file object: a thread of Arrow's that gives one back while Python ends ends the process.
+    index = pa.ipc.open_file(pa.py_buffer(tar.extractfile("__framefeed__/index.arrow").read())).read_all()
     index.validate(full=True)
     sizes = {name: len(tar.extractfile(name).read()) for name in names}
 samples = list(wds.WebDataset(path, shardshuffle=False))
