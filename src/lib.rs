@@ -18,7 +18,7 @@ pub(crate) mod testing;
 mod transform;
 
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
-pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, WakeOnCancel};
+pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, Slot, WakeOnCancel};
 pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
     convert,
@@ -41,7 +41,7 @@ pub use pipeline::{
 };
 pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{
-    CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadRequest, Storage, StorageFile,
-    StorageOptions, coalesce,
+    CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadOutcome, ReadRequest,
+    ReadTarget, Storage, StorageFile, StorageOptions, coalesce,
 };
 pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

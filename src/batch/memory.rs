@@ -1,15 +1,14 @@
 //! The memory of a batch: one aligned buffer, written by many threads at once and recycled for ever.
 //!
-//! A buffer goes through three types. [`BatchAssembly`] and its [`ClipSlot`]s share it while the clips are written: every
+//! A buffer goes through three types. [`BatchAssembly`] and its [`Slot`]s share it while the clips are written: every
 //! slot is the only way to its own part. When all slots are gone, the assembly gives the [`BatchBuffer`], the whole memory
 //! with one owner. When that owner drops it, wherever and whenever, the memory returns to the [`BatchPool`], or is freed
-//! where the pool is gone or full.
+//! where the pool is gone or full. The sharing itself is [`Filling`]'s.
 //!
 //! The pool never makes anyone wait: how many batches are in flight is the pipeline's to bound, and how many the consumer
 //! keeps is the consumer's. It keeps what comes back, up to a number, and counts every allocation.
-#![expect(unsafe_code, reason = "disjoint parts of one buffer are written by several threads")]
 
-use crate::buf::AlignedBuffer;
+use crate::buf::{AlignedBuffer, Filling, Home, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -64,23 +63,27 @@ impl BatchPool {
     ///
     /// # Errors
     /// `OutOfMemory`; `InvalidArgument` where the clips exceed the pool's buffers.
-    pub(crate) fn acquire(&self, num_clips: usize, clip_bytes: usize) -> Result<(BatchAssembly, Vec<ClipSlot>)> {
+    pub(crate) fn acquire(&self, num_clips: usize, clip_bytes: usize) -> Result<(BatchAssembly, Vec<Slot>)> {
         let len = num_clips.checked_mul(clip_bytes).filter(|&len| len <= self.0.buffer_bytes).ok_or_else(|| {
             Error::invalid(format!("{num_clips} clips of {clip_bytes} bytes exceed {} bytes", self.0.buffer_bytes))
         })?;
         let recycled = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let counter = if recycled.is_some() { &self.0.num_recycled } else { &self.0.num_allocated };
         counter.fetch_add(1, Ordering::Relaxed);
-        let mut buffer = match recycled {
+        let buffer = match recycled {
             Some(buffer) => buffer,
             None => AlignedBuffer::zeroed(self.0.buffer_bytes)?,
         };
-        let address = SharedAddress(buffer.as_mut_ptr());
-        let shared = Arc::new(SharedBuffer { buffer: Some(buffer), address, pool: Arc::downgrade(&self.0) });
-        let slots = (0..num_clips)
-            .map(|clip| ClipSlot { shared: Arc::clone(&shared), start: clip * clip_bytes, len: clip_bytes })
-            .collect();
-        Ok((BatchAssembly { shared, len }, slots))
+        let pool: Weak<PoolShared> = Arc::downgrade(&self.0);
+        let (filling, mut rest) = Filling::new(buffer, pool.clone());
+        let mut slots = Vec::with_capacity(num_clips);
+        for _ in 0..num_clips {
+            // `len` bytes, all the slots, are within the buffer.
+            let (slot, tail) = rest.split_at(clip_bytes);
+            slots.push(slot);
+            rest = tail;
+        }
+        Ok((BatchAssembly { filling, len, pool }, slots))
     }
 }
 
@@ -90,69 +93,20 @@ impl fmt::Debug for BatchPool {
     }
 }
 
-/// The address of a buffer that is being written.
-struct SharedAddress(*mut u8);
-
-// SAFETY: the address is of an `AlignedBuffer`, which may move between threads; it is used by slots alone (`ClipSlot`).
-unsafe impl Send for SharedAddress {}
-// SAFETY: several threads reach the memory only through slots, whose ranges do not overlap (`BatchPool::acquire`) and each
-// of which has one owner.
-unsafe impl Sync for SharedAddress {}
-
-/// The buffer while it is written. Nothing reads or writes through `buffer` until the last reference is unwrapped;
-/// until then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
-struct SharedBuffer {
-    /// `None` only when it was taken out.
-    buffer: Option<AlignedBuffer>,
-    address: SharedAddress,
-    pool: Weak<PoolShared>,
-}
-
-impl Drop for SharedBuffer {
-    fn drop(&mut self) {
-        // A batch that was given up: its last slot or its assembly is gone.
-        give_back(self.buffer.take(), &self.pool);
-    }
-}
-
-/// Returns memory to its pool, or frees it where the pool is gone or full.
-fn give_back(buffer: Option<AlignedBuffer>, pool: &Weak<PoolShared>) {
-    let (Some(buffer), Some(pool)) = (buffer, pool.upgrade()) else { return };
-    let mut free = pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-    if free.len() < pool.max_free {
-        free.push(buffer);
-    }
-}
-
-/// Exclusive use of one clip's part of a batch.
-pub(crate) struct ClipSlot {
-    shared: Arc<SharedBuffer>,
-    start: usize,
-    len: usize,
-}
-
-impl ClipSlot {
-    /// The clip's bytes.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `start + len` is at most the batch's bytes, which are at most the allocation's (`BatchPool::acquire`).
-        let start = unsafe { self.shared.address.0.add(self.start) };
-        // SAFETY: `AlignedBuffer` initialises all its bytes when it allocates, and `self.shared` keeps the allocation alive.
-        // No other view of these bytes exists: slots do not overlap and are not `Clone`, this one is borrowed mutably, and
-        // the whole buffer can be reached only after every slot is dropped (`BatchAssembly::finish`).
-        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
-    }
-}
-
-impl fmt::Debug for ClipSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClipSlot").field("start", &self.start).field("len", &self.len).finish_non_exhaustive()
+impl Home for PoolShared {
+    fn take_back(&self, buffer: AlignedBuffer) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.max_free {
+            free.push(buffer);
+        }
     }
 }
 
 /// A batch's memory while its clips are written.
 pub(crate) struct BatchAssembly {
-    shared: Arc<SharedBuffer>,
+    filling: Filling,
     len: usize,
+    pool: Weak<PoolShared>,
 }
 
 impl BatchAssembly {
@@ -161,9 +115,10 @@ impl BatchAssembly {
     /// # Errors
     /// `Closed` where a slot is still alive, which is a fault of the caller.
     pub(crate) fn finish(self) -> Result<BatchBuffer> {
-        let mut shared = Arc::into_inner(self.shared)
-            .ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
-        Ok(BatchBuffer { buffer: shared.buffer.take(), len: self.len, pool: shared.pool.clone() })
+        let buffer = self.filling.finish();
+        let buffer =
+            buffer.ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
+        Ok(BatchBuffer { buffer: Some(buffer), len: self.len, pool: self.pool })
     }
 }
 
@@ -210,7 +165,9 @@ impl DerefMut for BatchBuffer {
 
 impl Drop for BatchBuffer {
     fn drop(&mut self) {
-        give_back(self.buffer.take(), &self.pool);
+        if let (Some(buffer), Some(pool)) = (self.buffer.take(), self.pool.upgrade()) {
+            pool.take_back(buffer);
+        }
     }
 }
 

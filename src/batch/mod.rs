@@ -7,5 +7,5 @@ mod memory;
 
 pub(crate) use collate::ColumnKind;
 pub use collate::ColumnValues;
-pub(crate) use memory::{BatchAssembly, BatchPool, ClipSlot};
+pub(crate) use memory::{BatchAssembly, BatchPool};
 pub use memory::{BatchBuffer, BatchPoolStats};

@@ -1,7 +1,7 @@
 //! One clip on its way: which bytes it needs, and the bytes.
 
 use super::batch::Skipped;
-use crate::batch::ClipSlot;
+use crate::buf::Slot;
 use crate::dataset::{Dataset, Window};
 use crate::decode::{DecodeLimits, DecodePlan, PacketSource, check_limits};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ pub(super) struct Task {
     pub(super) attempt: u32,
     /// Records that were tried here and failed.
     pub(super) failed: Vec<Skipped>,
-    pub(super) slot: ClipSlot,
+    pub(super) slot: Slot,
 }
 
 /// A clip as planned: which frames, packets and bytes.

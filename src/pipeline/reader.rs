@@ -7,7 +7,7 @@ use super::run::Run;
 use super::schedule::Schedule;
 use super::stats::{add, add_since};
 use super::worker::panic_message;
-use crate::batch::ClipSlot;
+use crate::buf::Slot;
 use crate::dataset::Order;
 use crate::error::{Error, Result};
 use crate::storage::{Completion, ReadEngine, ReadRequest, StorageFile};
@@ -36,7 +36,7 @@ struct Current {
     order: Order,
     ticket: u64,
     /// Positions and slots that are left, in order.
-    clips: VecDeque<(usize, u64, ClipSlot)>,
+    clips: VecDeque<(usize, u64, Slot)>,
 }
 
 pub(super) struct Reader<'a> {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         for read in &clip.reads {
             let (offset, len) = (read.range.offset, usize::try_from(read.range.len).unwrap_or(usize::MAX));
             self.reads.insert(self.next_read, (number, offset));
-            self.queue.push_back(ReadRequest { tag: self.next_read, file: file.clone(), offset, len });
+            self.queue.push_back(ReadRequest::new(self.next_read, &file, offset, len));
             self.next_read += 1;
         }
         let num_missing = clip.reads.len();
@@ -192,7 +192,7 @@ impl Reader<'_> {
         let Some((number, offset)) = self.reads.remove(&completion.tag) else { return };
         let Some(pending) = self.pending.get_mut(&number) else { return };
         pending.num_missing -= 1;
-        match completion.result {
+        match completion.into_bytes() {
             Ok(bytes) => pending.bytes.add(offset, bytes),
             Err(error) => drop(pending.error.get_or_insert(error)),
         }
