@@ -4,7 +4,7 @@ use super::out::OutFolder;
 use super::plan::Plan;
 use super::report::{ConvertReport, Failure};
 use super::unit::UnitReport;
-use crate::format::{FORMAT_VERSION, IndexEntry, Manifest, ShardEntry, publish};
+use crate::format::{DatasetKind, FORMAT_VERSION, IndexEntry, Manifest, ShardEntry, publish};
 use crate::shard::build_index;
 use crate::{Error, ErrorKind, Result};
 
@@ -59,6 +59,7 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
         version: FORMAT_VERSION,
         id: id.finalize().to_hex().chars().take(32).collect(),
         created_by: concat!("framefeed ", env!("CARGO_PKG_VERSION")).to_owned(),
+        kind: DatasetKind::Video,
         profile: "copy".to_owned(),
         rows: shards.iter().map(|shard| shard.rows).sum(),
         frames: built.frames,
@@ -66,6 +67,7 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
         bytes: shards.iter().map(|shard| shard.bytes).sum(),
         index: IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry },
         shards,
+        columns: Vec::new(),
     }
     .write(out.root())
 }

@@ -51,7 +51,7 @@ impl Dataset {
         let root = path.as_ref().to_owned();
         let manifest = Manifest::read(&root)?;
         let index_path = root.join(&manifest.index.file);
-        let index = DatasetIndex::open(&index_path, &manifest.index)?;
+        let index = DatasetIndex::open(&index_path, &manifest.index, manifest.kind)?;
         // Record numbers are kept in 32 bits where a window leaves some out.
         if index.len() as u64 != manifest.rows || u32::try_from(index.len()).is_err() {
             return Err(Error::corrupt(format!("index has {} rows, the manifest says {}", index.len(), manifest.rows))

@@ -1,8 +1,10 @@
 //! `manifest.json`: what a dataset is. Written last; a folder without it is not a dataset.
 
-use super::{crc32c, open_regular};
+use super::{check_field_name, crc32c, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -45,6 +47,40 @@ pub struct IndexEntry {
     pub footer_crc32c: u32,
 }
 
+/// What the records of a dataset are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetKind {
+    /// Videos, which may have tensors beside them.
+    #[default]
+    Video,
+    /// Tensors alone.
+    Tensor,
+}
+
+impl DatasetKind {
+    /// `video` or `tensor`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Tensor => "tensor",
+        }
+    }
+}
+
+/// Tensors that were added to a dataset: one tensor shard beside each shard, with the same records in the same order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSet {
+    /// Unique in the dataset.
+    pub name: String,
+    /// Names of the fields, unique over all column sets.
+    pub fields: Vec<String>,
+    /// What they are, in the user's words: which model, crop, frame rate.
+    pub description: Map<String, Value>,
+    /// One for each shard of the dataset, with as many rows.
+    pub shards: Vec<ShardEntry>,
+}
+
 /// What a dataset is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -54,7 +90,10 @@ pub struct Manifest {
     pub id: String,
     /// Program and version that wrote it.
     pub created_by: String,
-    /// How the videos were stored: `copy`.
+    /// What its records are; a manifest without it is of videos.
+    #[serde(default)]
+    pub kind: DatasetKind,
+    /// How the records were stored: `copy`, or `tensor` where they are tensors alone.
     pub profile: String,
     /// Records of all shards.
     pub rows: u64,
@@ -68,6 +107,9 @@ pub struct Manifest {
     pub index: IndexEntry,
     /// The shards, in the order that the index numbers them.
     pub shards: Vec<ShardEntry>,
+    /// Tensors that were added later, in the order in which they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnSet>,
 }
 
 /// The manifest as it stands in the file, without the line of the checksum.
@@ -146,8 +188,8 @@ impl Manifest {
         if self.version == 0 || self.version > FORMAT_VERSION {
             return fail(format!("version {} is not between 1 and {FORMAT_VERSION}", self.version));
         }
-        let mut ids = std::collections::HashSet::new();
-        let mut files = std::collections::HashSet::new();
+        let mut ids = HashSet::new();
+        let mut files = HashSet::new();
         let (mut rows, mut bytes) = (0_u64, 0_u64);
         for shard in &self.shards {
             check_path(&shard.file)?;
@@ -167,8 +209,44 @@ impl Manifest {
         if self.bytes != bytes {
             return fail(format!("{} bytes, but its shards have {bytes}", self.bytes));
         }
+        self.validate_columns(&mut ids, &mut files)?;
         if u32::try_from(self.shards.len()).is_err() || !self.seconds.is_finite() {
             return fail("too many shards, or an infinite duration".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The names of a column set and its fields are names of fields, each is there once, and its shards mirror the dataset's: record
+/// numbers are translated by that alone.
+impl Manifest {
+    fn validate_columns<'a>(&'a self, ids: &mut HashSet<&'a String>, files: &mut HashSet<&'a String>) -> Result<()> {
+        let (mut names, mut fields) = (HashSet::new(), HashSet::new());
+        for set in &self.columns {
+            let fail = |what: &str| Err(Error::corrupt(format!("manifest: column '{}' {what}", set.name)));
+            check_field_name(&set.name)?;
+            if !names.insert(&set.name) || set.fields.is_empty() {
+                return fail("is there twice or has no field");
+            }
+            for field in &set.fields {
+                check_field_name(field)?;
+                if !fields.insert(field) {
+                    return fail("has a field of another column");
+                }
+            }
+            if set.shards.len() != self.shards.len() {
+                return fail("has not as many shards as the dataset");
+            }
+            for (shard, base) in set.shards.iter().zip(&self.shards) {
+                check_path(&shard.file)?;
+                check_hash(&shard.blake3)?;
+                if shard.rows != base.rows {
+                    return fail("has a shard with other rows than the dataset's");
+                }
+                if shard.id.is_empty() || !ids.insert(&shard.id) || !files.insert(&shard.file) {
+                    return fail("has a shard with an empty id, or id or file of another shard");
+                }
+            }
         }
         Ok(())
     }
@@ -259,6 +337,7 @@ mod tests {
             version: 1,
             id: "d".to_owned(),
             created_by: "framefeed 0.1.0".to_owned(),
+            kind: DatasetKind::Video,
             profile: "copy".to_owned(),
             rows: 6,
             frames: 600,
@@ -272,6 +351,7 @@ mod tests {
                 footer_crc32c: 7,
             },
             shards: vec![shard(0), shard(1)],
+            columns: Vec::new(),
         }
     }
 

@@ -7,14 +7,21 @@ mod check;
 mod foreign_tests;
 mod index;
 mod reader;
+mod sink;
+mod tensor_reader;
+mod tensor_writer;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod walk;
 mod writer;
 
-pub use index::{BuiltIndex, build_index};
+pub use index::{BuiltIndex, build_index, build_tensor_index};
 pub use reader::Shard;
 pub use verify::VerifyReport;
-pub use writer::{NewRecord, ShardSummary, ShardWriter};
+pub use sink::{NewTensor, ShardSummary};
+pub use tensor_reader::TensorShard;
+pub use tensor_writer::{NewTensorRecord, TensorShardWriter};
+pub use writer::{NewRecord, ShardWriter};
