@@ -74,7 +74,12 @@ pub struct IndexPlace<'a> {
 
 fn fixed_fields(kind: DatasetKind) -> Vec<Field> {
     if kind == DatasetKind::Tensor {
-        let columns = [("shard", DataType::UInt32), ("row", DataType::UInt32), ("key", DataType::Utf8), ("bytes", DataType::UInt64)];
+        let columns = [
+            ("shard", DataType::UInt32),
+            ("row", DataType::UInt32),
+            ("key", DataType::Utf8),
+            ("bytes", DataType::UInt64),
+        ];
         return columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, false)).collect();
     }
     [
@@ -143,7 +148,15 @@ impl IndexBuilder {
         self.push(shard, row, &record.key, bytes, &record.columns, None);
     }
 
-    fn push(&mut self, shard: u32, row: u32, key: &str, bytes: u64, columns: &Map<String, Value>, video: Option<VideoFacts>) {
+    fn push(
+        &mut self,
+        shard: u32,
+        row: u32,
+        key: &str,
+        bytes: u64,
+        columns: &Map<String, Value>,
+        video: Option<VideoFacts>,
+    ) {
         self.types.add(columns);
         let columns = columns.iter().filter(|(_, value)| value.is_number() || value.is_boolean());
         let columns = columns.map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -107,6 +107,12 @@ pub struct Manifest {
     pub index: IndexEntry,
     /// The shards, in the order that the index numbers them.
     pub shards: Vec<ShardEntry>,
+    /// Names of the fields that the records of the shards have, each or some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// What those fields are, in the user's words.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub description: Map<String, Value>,
     /// Tensors that were added later, in the order in which they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<ColumnSet>,
@@ -123,6 +129,30 @@ struct Document {
 const CHECKSUM_LINE: &str = "  \"crc32c\": \"";
 
 impl Manifest {
+    /// Of these shards, in their order: the sums over them, and an id that is the same for the same shards.
+    pub fn new(kind: DatasetKind, profile: &str, index: IndexEntry, shards: Vec<ShardEntry>) -> Self {
+        let mut id = blake3::Hasher::new();
+        for shard in &shards {
+            id.update(shard.blake3.as_bytes());
+        }
+        Self {
+            version: FORMAT_VERSION,
+            id: id.finalize().to_hex().chars().take(32).collect(),
+            created_by: concat!("framefeed ", env!("CARGO_PKG_VERSION")).to_owned(),
+            kind,
+            profile: profile.to_owned(),
+            rows: shards.iter().map(|shard| shard.rows).sum(),
+            frames: 0,
+            seconds: 0.0,
+            bytes: shards.iter().map(|shard| shard.bytes).sum(),
+            index,
+            shards,
+            fields: Vec::new(),
+            description: Map::new(),
+            columns: Vec::new(),
+        }
+    }
+
     /// The file's bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.validate()?;
@@ -222,14 +252,20 @@ impl Manifest {
 impl Manifest {
     fn validate_columns<'a>(&'a self, ids: &mut HashSet<&'a String>, files: &mut HashSet<&'a String>) -> Result<()> {
         let (mut names, mut fields) = (HashSet::new(), HashSet::new());
+        for field in &self.fields {
+            check_name(field)?;
+            if !fields.insert(field) {
+                return Err(Error::corrupt(format!("manifest: field '{field}' is there twice")));
+            }
+        }
         for set in &self.columns {
             let fail = |what: &str| Err(Error::corrupt(format!("manifest: column '{}' {what}", set.name)));
-            check_field_name(&set.name)?;
+            check_name(&set.name)?;
             if !names.insert(&set.name) || set.fields.is_empty() {
                 return fail("is there twice or has no field");
             }
             for field in &set.fields {
-                check_field_name(field)?;
+                check_name(field)?;
                 if !fields.insert(field) {
                     return fail("has a field of another column");
                 }
@@ -277,6 +313,10 @@ fn check_path(file: &str) -> Result<()> {
     } else {
         Err(Error::corrupt(format!("manifest: file {file:?} is not a path inside the dataset")))
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    check_field_name(name).map_err(|error| Error::corrupt(format!("manifest: {}", error.message())))
 }
 
 fn check_hash(hash: &str) -> Result<()> {
@@ -351,6 +391,8 @@ mod tests {
                 footer_crc32c: 7,
             },
             shards: vec![shard(0), shard(1)],
+            fields: Vec::new(),
+            description: Map::new(),
             columns: Vec::new(),
         }
     }

@@ -1,10 +1,11 @@
 //! A shard's index as typed columns, and columns to rows. Tables of packets and frames share the file's memory.
 
 use super::columns::{self, COLUMNS};
+use super::field_columns::FieldColumns;
 use super::ipc::{IpcFile, no_panic};
 use super::schema::fixed_fields;
-use super::validate::ParsedRecord;
-use super::field_columns::FieldColumns;
+use super::tar::BLOCK;
+use super::validate::{ParsedRecord, check_fields};
 use super::{Member, Record, TensorField};
 use crate::error::{Error, Result};
 use crate::media::{
@@ -141,10 +142,12 @@ impl ShardRows {
         self.video.get(row).ok_or_else(|| self.no_row(row))
     }
 
-    /// The stored tensors of a row, not validated.
-    pub(crate) fn fields(&self, row: usize) -> Result<Vec<TensorField>> {
+    /// The tensor of that name in a row, validated by itself.
+    pub(crate) fn field(&self, row: usize, name: &str, data_end: u64) -> Result<Option<TensorField>> {
         self.key(row)?;
-        self.fields.row(row)
+        let field = self.fields.find(row, name)?;
+        check_fields(field.as_slice(), BLOCK, data_end)?;
+        Ok(field)
     }
 
     /// A row; its values have the right types.

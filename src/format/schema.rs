@@ -175,7 +175,12 @@ fn encode_tensor_rows(rows: &[TensorRecord]) -> Result<RecordBatch> {
 }
 
 /// One batch of the fixed columns and the user's.
-fn with_columns<'a, I>(kind: &str, mut fields: Vec<Field>, mut arrays: Vec<ArrayRef>, columns: &I) -> Result<RecordBatch>
+fn with_columns<'a, I>(
+    kind: &str,
+    mut fields: Vec<Field>,
+    mut arrays: Vec<ArrayRef>,
+    columns: &I,
+) -> Result<RecordBatch>
 where
     I: Iterator<Item = &'a Map<String, Value>> + Clone,
 {

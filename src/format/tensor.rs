@@ -188,7 +188,10 @@ mod tests {
     fn headers_are_what_numpy_writes() {
         let header = npy_header(TensorType::Float32, &[3, 4], 0).unwrap();
         assert_eq!(header.len(), 128);
-        assert!(header.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } "));
+        assert!(
+            header
+                .starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } ")
+        );
         assert!(header.ends_with(b" \n"));
         let one = npy_header(TensorType::Bool, &[7], 0).unwrap();
         assert!(String::from_utf8_lossy(&one).contains("'descr': '|b1', 'fortran_order': False, 'shape': (7,), }"));

@@ -51,14 +51,16 @@ impl ParsedRecord {
 pub(super) fn check_fields(fields: &[TensorField], mut position: u64, data_end: u64) -> Result<u64> {
     let mut names = HashSet::with_capacity(fields.len());
     for field in fields {
-        check_field_name(&field.name)?;
+        check_field_name(&field.name).map_err(|error| Error::corrupt(error.message()))?;
         if !names.insert(field.name.as_str()) {
             return Err(Error::corrupt(format!("two fields are named '{}'", field.name)));
         }
         position = check_member(&field.name, &field.member, position, data_end)?;
         let elements = field.dtype.num_bytes(&field.shape).ok();
         let whole = elements.and_then(|bytes| bytes.checked_add(u64::from(field.data_offset)));
-        if whole != Some(field.member.size) || npy_header_of_len(field.dtype, &field.shape, field.data_offset as usize).is_none() {
+        if whole != Some(field.member.size)
+            || npy_header_of_len(field.dtype, &field.shape, field.data_offset as usize).is_none()
+        {
             return Err(Error::corrupt(format!(
                 "field '{}' has {} bytes, not a header of {} and the elements of shape {:?} and type {}",
                 field.name, field.member.size, field.data_offset, field.shape, field.dtype
@@ -77,7 +79,7 @@ pub(crate) fn check_field_name(name: &str) -> Result<()> {
     if plain {
         return Ok(());
     }
-    Err(Error::corrupt(format!("field name {name:?} is not 1 to 64 letters, digits, '_' and '-'")))
+    Err(Error::invalid(format!("field name {name:?} is not 1 to 64 letters, digits, '_' and '-'")))
 }
 
 /// Members lie in the file, in their order: this protects every read of them and the sum of their sizes.

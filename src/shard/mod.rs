@@ -6,6 +6,7 @@ mod check;
 #[cfg(test)]
 mod foreign_tests;
 mod index;
+mod lock;
 mod reader;
 mod sink;
 mod tensor_reader;
@@ -19,9 +20,11 @@ mod walk;
 mod writer;
 
 pub use index::{BuiltIndex, build_index, build_tensor_index};
+pub(crate) use lock::{FolderLock, STATE_FOLDER};
 pub use reader::Shard;
-pub use verify::VerifyReport;
 pub use sink::{NewTensor, ShardSummary};
 pub use tensor_reader::TensorShard;
+pub(crate) use tensor_writer::Metadata;
 pub use tensor_writer::{NewTensorRecord, TensorShardWriter};
+pub use verify::VerifyReport;
 pub use writer::{NewRecord, ShardWriter};

@@ -1,18 +1,18 @@
 //! Reading one shard.
 
 use crate::error::{Error, Result};
-use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, Trailer, crc32c, tar};
+use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, TensorField, Trailer, crc32c, tar};
 use crate::media::StreamInfo;
 use arrow::buffer::Buffer;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An open shard: its index, mapped and checked. The tables of the streams that it gives out share the mapping, and keep
 /// it alive. Reading the clips' bytes is the caller's business.
 #[derive(Debug)]
 pub struct Shard {
-    path: PathBuf,
+    path: Arc<Path>,
     file_bytes: u64,
     trailer: Trailer,
     rows: ShardRows,
@@ -32,12 +32,17 @@ impl Shard {
         let in_index = |error: Error| error.with_offset(trailer.index_offset);
         let rows = ShardRows::parse(index).map_err(in_index)?;
         trailer.check_rows(rows.len()).map_err(in_index)?;
-        Ok(Self { path: path.to_owned(), file_bytes, trailer, rows })
+        Ok(Self { path: Arc::from(path), file_bytes, trailer, rows })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file, shared.
+    pub(crate) fn shared_path(&self) -> Arc<Path> {
+        Arc::clone(&self.path)
     }
 
     /// Number of records.
@@ -82,6 +87,12 @@ impl Shard {
             Ok(key) => error.with_record(key).with_path(&self.path),
             Err(_) => error.with_path(&self.path),
         })
+    }
+
+    /// The tensor of that name of one record, validated by itself; `None` where the record has none.
+    pub fn field(&self, row: usize, name: &str) -> Result<Option<TensorField>> {
+        let key = self.key(row)?;
+        self.rows.field(row, name, self.data_end()).map_err(|error| error.with_record(key).with_path(&self.path))
     }
 
     pub(super) fn trailer(&self) -> &Trailer {

@@ -103,13 +103,15 @@ impl Sink {
         let expected = dtype.num_bytes(shape)?;
         if data.len() as u64 != expected {
             let found = data.len();
-            let message = format!("field '{name}' of shape {shape:?} and type {dtype} has {found} bytes, expected {expected}");
+            let message =
+                format!("field '{name}' of shape {shape:?} and type {dtype} has {found} bytes, expected {expected}");
             return Err(Error::invalid(message));
         }
         let member = format!("{key}.{name}.npy");
         // Whether the size needs a pax header does not depend on the length of the NPY header but for sizes right at the limit,
         // where the elements begin at some other place than a page.
-        let start = self.position + tar::header(&member, expected + format::npy_header(*dtype, shape, 0)?.len() as u64).len() as u64;
+        let start = self.position
+            + tar::header(&member, expected + format::npy_header(*dtype, shape, 0)?.len() as u64).len() as u64;
         let header = format::npy_header(*dtype, shape, start)?;
         let size = (header.len() + data.len()) as u64;
         self.write(&tar::header(&member, size))?;
@@ -133,12 +135,8 @@ impl Sink {
     /// Writes the index, publishes the file (fsync, rename, fsync of the folder) and says what it is.
     pub(super) fn finish(mut self, index: &[u8], rows: u64, path: &Path) -> Result<ShardSummary> {
         self.write(&tar::header(format::INDEX_MEMBER, index.len() as u64))?;
-        let trailer = Trailer {
-            index_offset: self.position,
-            index_size: index.len() as u64,
-            rows,
-            index_crc32c: crc32c(index),
-        };
+        let trailer =
+            Trailer { index_offset: self.position, index_size: index.len() as u64, rows, index_crc32c: crc32c(index) };
         self.write(index)?;
         self.zeros(tar::padding(index.len() as u64).saturating_sub(format::TRAILER_BYTES))?;
         self.write(&trailer.to_bytes())?;

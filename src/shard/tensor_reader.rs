@@ -3,13 +3,13 @@
 use super::reader::IndexOfFile;
 use crate::error::{Error, Result};
 use crate::format::{TensorField, TensorRecord, TensorRows, Trailer, tar};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An open tensor shard: its index, mapped and checked. Reading the tensors' bytes is the caller's business.
 #[derive(Debug)]
 pub struct TensorShard {
-    path: PathBuf,
+    path: Arc<Path>,
     file_bytes: u64,
     trailer: Trailer,
     rows: TensorRows,
@@ -23,7 +23,7 @@ impl TensorShard {
             let in_index = |error: Error| error.with_offset(trailer.index_offset);
             let rows = TensorRows::parse(index).map_err(in_index)?;
             trailer.check_rows(rows.len()).map_err(in_index)?;
-            Ok(Arc::new(Self { path: path.to_owned(), file_bytes, trailer, rows }))
+            Ok(Arc::new(Self { path: Arc::from(path), file_bytes, trailer, rows }))
         };
         open().map_err(|error: Error| error.with_path(path))
     }
@@ -31,6 +31,11 @@ impl TensorShard {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file, shared.
+    pub(crate) fn shared_path(&self) -> Arc<Path> {
+        Arc::clone(&self.path)
     }
 
     /// Number of records.
