@@ -148,7 +148,8 @@ fn dataset(folder: &Path) -> PathBuf {
     let built = build_index(entries.iter().map(|entry| Shard::open(&root.join(&entry.file)))).unwrap();
     crate::format::publish(&root.join("index.arrow"), &built.bytes).unwrap();
     let manifest = Manifest::new(DatasetKind::Video, "copy", built.entry, entries);
-    let manifest = Manifest { frames: built.frames, seconds: built.seconds, ..manifest };
+    let fields = vec!["latent".to_owned()];
+    let manifest = Manifest { frames: built.frames, seconds: built.seconds, fields, ..manifest };
     manifest.write(&root).unwrap();
     root
 }
