@@ -7,7 +7,7 @@ mod order;
 use super::{Batch, Loader, LoaderBuilder, Shuffle};
 use crate::dataset::{Dataset, Window};
 use crate::decode::fixture_stream::FixtureStream;
-use crate::format::{Manifest, ShardEntry, crc32c, publish};
+use crate::format::{DatasetKind, Manifest, ShardEntry, crc32c, publish};
 use crate::media::PacketTable;
 use crate::shard::{NewRecord, Shard, ShardWriter, build_index};
 use crate::testing;
@@ -92,18 +92,8 @@ impl TestSet {
         }
         let index = build_index(entries.iter().map(|entry| Shard::open(&root.join(&entry.file)))).unwrap();
         publish(&root.join(&index.entry.file), &index.bytes).unwrap();
-        let manifest = Manifest {
-            version: crate::format::FORMAT_VERSION,
-            id: "test".into(),
-            created_by: "test".into(),
-            profile: "copy".into(),
-            rows: entries.iter().map(|entry| entry.rows).sum(),
-            frames: index.frames,
-            seconds: index.seconds,
-            bytes: entries.iter().map(|entry| entry.bytes).sum(),
-            index: index.entry,
-            shards: entries,
-        };
+        let manifest = Manifest::new(DatasetKind::Video, "copy", index.entry, entries);
+        let manifest = Manifest { frames: index.frames, seconds: index.seconds, ..manifest };
         manifest.write(root).unwrap();
         Self { folder }
     }
