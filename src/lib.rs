@@ -38,9 +38,10 @@ pub use media::{
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{
-    Batch, Batches, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame, ErrorPolicy,
-    FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem, Shuffle,
-    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset,
+    Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
+    ErrorPolicy, FieldBatch, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats,
+    Next, Problem, Ragged, Shuffle, SizeCount, Skipped, VerifyLevel, VerifyOptions, VideoBatch, WindowCost,
+    extract_clip, verify_dataset,
 };
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,

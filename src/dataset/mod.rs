@@ -1,5 +1,6 @@
 //! Many shards as one dataset: manifest, index, records by number; windows, and the order of an epoch.
 
+mod buckets;
 mod column_writer;
 mod fields;
 mod open;
@@ -11,6 +12,7 @@ mod tensor_tests;
 mod window;
 mod writer;
 
+pub(crate) use buckets::Buckets;
 pub use column_writer::ColumnWriter;
 pub use fields::FieldEntry;
 pub(crate) use open::IndexColumn;

@@ -1,10 +1,11 @@
 //! The loader on small real datasets.
 
 mod damage;
+mod fields;
 mod lifetime;
 mod order;
 
-use super::{Batch, Loader, LoaderBuilder, Shuffle};
+use super::{Batch, Loader, LoaderBuilder, Shuffle, VideoBatch};
 use crate::dataset::{Dataset, Window};
 use crate::decode::fixture_stream::FixtureStream;
 use crate::format::{DatasetKind, Manifest, ShardEntry, crc32c, publish};
@@ -133,12 +134,17 @@ impl TestSet {
     }
 }
 
+/// The frames of a batch that has them.
+pub(super) fn video(batch: &Batch) -> &VideoBatch {
+    batch.video.as_ref().unwrap()
+}
+
 type Content = (u64, Vec<u64>, Vec<String>, Vec<u32>, Vec<i64>, Vec<u8>);
 
 /// All of a batch that must not depend on threads or timing.
 pub(super) fn content(batch: &Batch) -> Content {
-    let (positions, keys) = (batch.positions.clone(), batch.keys.clone());
-    (batch.epoch, positions, keys, batch.frames.clone(), batch.pts.clone(), batch.video.to_vec())
+    let (positions, keys, video) = (batch.positions.clone(), batch.keys.clone(), video(batch));
+    (batch.epoch, positions, keys, video.frames.clone(), video.pts.clone(), video.data.to_vec())
 }
 
 pub(super) fn keys(loader: &Loader) -> Vec<String> {
