@@ -36,7 +36,7 @@ fn engines_dropped_at_any_moment_leave_no_thread_descriptor_or_mapping_behind() 
         let mut engine = storage.engine().unwrap();
         for tag in 0..next(9) {
             let offset = next(1 << 20);
-            engine.submit(ReadRequest { tag, file: file.clone(), offset, len: next(2 << 20) as usize }).unwrap();
+            engine.submit(ReadRequest::new(tag, &file, offset, next(2 << 20) as usize)).unwrap();
         }
         for _ in 0..next(9) {
             let timeout = Some(Duration::from_micros(next(200)));

@@ -1,15 +1,14 @@
 //! The memory of a batch: one aligned buffer, written by many threads at once and recycled for ever.
 //!
-//! A buffer goes through three types. [`BatchAssembly`] and its [`ClipSlot`]s share it while the clips are written: every
+//! A buffer goes through three types. [`BatchAssembly`] and its [`Slot`]s share it while the clips are written: every
 //! slot is the only way to its own part. When all slots are gone, the assembly gives the [`BatchBuffer`], the whole memory
 //! with one owner. When that owner drops it, wherever and whenever, the memory returns to the [`BatchPool`], or is freed
-//! where the pool is gone or full.
+//! where the pool is gone or full. The sharing itself is [`Filling`]'s.
 //!
 //! The pool never makes anyone wait: how many batches are in flight is the pipeline's to bound, and how many the consumer
 //! keeps is the consumer's. It keeps what comes back, up to a number, and counts every allocation.
-#![expect(unsafe_code, reason = "disjoint parts of one buffer are written by several threads")]
 
-use crate::buf::AlignedBuffer;
+use crate::buf::{AlignedBuffer, BUFFER_ALIGN, Filling, Home, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -26,26 +25,33 @@ pub struct BatchPoolStats {
     pub num_recycled: u64,
 }
 
+/// Largest buffer: far beyond any memory, so that rounding does not overflow.
+const MAX_BYTES: usize = isize::MAX as usize / 4;
+
+/// The size that is allocated for `len` bytes: at most a sixteenth more, so that batches of nearly the same size share buffers.
+fn rounded(len: usize) -> usize {
+    len.next_multiple_of((len.next_power_of_two() / 32).max(BUFFER_ALIGN))
+}
+
 /// The inner part of a pool, which lives until the pool is dropped; buffers hold on to it weakly.
 struct PoolShared {
+    /// Unused buffers, the one that came back last at the end.
     free: Mutex<Vec<AlignedBuffer>>,
     max_free: usize,
-    buffer_bytes: usize,
     num_allocated: AtomicU64,
     num_recycled: AtomicU64,
 }
 
-/// Buffers of one size for batches. Clones are one pool.
+/// Buffers for batches, of the sizes that batches have. Clones are one pool.
 #[derive(Clone)]
 pub(crate) struct BatchPool(Arc<PoolShared>);
 
 impl BatchPool {
-    /// A pool of buffers of `buffer_bytes` that keeps at most `max_free` unused ones.
-    pub(crate) fn new(buffer_bytes: usize, max_free: usize) -> Self {
+    /// A pool that keeps at most `max_free` unused buffers: the ones that came back last.
+    pub(crate) fn new(max_free: usize) -> Self {
         Self(Arc::new(PoolShared {
             free: Mutex::default(),
             max_free,
-            buffer_bytes,
             num_allocated: AtomicU64::new(0),
             num_recycled: AtomicU64::new(0),
         }))
@@ -59,111 +65,83 @@ impl BatchPool {
         }
     }
 
-    /// Memory for `num_clips` clips of `clip_bytes` bytes, and the slots to write them to. Its content is what the last
+    /// Memory for `num_rows` rows of `row_bytes` bytes, dense, and the slots to write them to. Its content is what the last
     /// user left.
     ///
     /// # Errors
-    /// `OutOfMemory`; `InvalidArgument` where the clips exceed the pool's buffers.
-    pub(crate) fn acquire(&self, num_clips: usize, clip_bytes: usize) -> Result<(BatchAssembly, Vec<ClipSlot>)> {
-        let len = num_clips.checked_mul(clip_bytes).filter(|&len| len <= self.0.buffer_bytes).ok_or_else(|| {
-            Error::invalid(format!("{num_clips} clips of {clip_bytes} bytes exceed {} bytes", self.0.buffer_bytes))
+    /// `OutOfMemory`; `LimitExceeded` where the size overflows.
+    pub(crate) fn acquire(&self, num_rows: usize, row_bytes: usize) -> Result<(BatchAssembly, Vec<Slot>)> {
+        let len = num_rows.checked_mul(row_bytes).filter(|&len| len <= MAX_BYTES).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, format!("{num_rows} rows of {row_bytes} bytes are too large"))
         })?;
-        let recycled = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let recycled = self.take_free(len);
         let counter = if recycled.is_some() { &self.0.num_recycled } else { &self.0.num_allocated };
         counter.fetch_add(1, Ordering::Relaxed);
-        let mut buffer = match recycled {
+        let buffer = match recycled {
             Some(buffer) => buffer,
-            None => AlignedBuffer::zeroed(self.0.buffer_bytes)?,
+            None => AlignedBuffer::zeroed(rounded(len))?,
         };
-        let address = SharedAddress(buffer.as_mut_ptr());
-        let shared = Arc::new(SharedBuffer { buffer: Some(buffer), address, pool: Arc::downgrade(&self.0) });
-        let slots = (0..num_clips)
-            .map(|clip| ClipSlot { shared: Arc::clone(&shared), start: clip * clip_bytes, len: clip_bytes })
-            .collect();
-        Ok((BatchAssembly { shared, len }, slots))
+        let pool: Weak<PoolShared> = Arc::downgrade(&self.0);
+        let (filling, mut rest) = Filling::new(buffer, pool.clone());
+        let mut slots = Vec::with_capacity(num_rows);
+        for _ in 0..num_rows {
+            // `len` bytes, all the slots, are within the buffer.
+            let (slot, tail) = rest.split_at(row_bytes);
+            slots.push(slot);
+            rest = tail;
+        }
+        Ok((BatchAssembly { filling, len, pool }, slots))
+    }
+
+    /// The smallest unused buffer that holds `len` bytes, unless it is more than twice as large.
+    fn take_free(&self, len: usize) -> Option<AlignedBuffer> {
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |buffer: &AlignedBuffer| buffer.len() >= len && buffer.len() / 2 <= rounded(len);
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let (best, _) = fitting.min_by_key(|(_, buffer)| buffer.len())?;
+        Some(free.remove(best))
     }
 }
 
 impl fmt::Debug for BatchPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchPool").field("buffer_bytes", &self.0.buffer_bytes).field("stats", &self.stats()).finish()
+        f.debug_tuple("BatchPool").field(&self.stats()).finish()
     }
 }
 
-/// The address of a buffer that is being written.
-struct SharedAddress(*mut u8);
-
-// SAFETY: the address is of an `AlignedBuffer`, which may move between threads; it is used by slots alone (`ClipSlot`).
-unsafe impl Send for SharedAddress {}
-// SAFETY: several threads reach the memory only through slots, whose ranges do not overlap (`BatchPool::acquire`) and each
-// of which has one owner.
-unsafe impl Sync for SharedAddress {}
-
-/// The buffer while it is written. Nothing reads or writes through `buffer` until the last reference is unwrapped;
-/// until then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
-struct SharedBuffer {
-    /// `None` only when it was taken out.
-    buffer: Option<AlignedBuffer>,
-    address: SharedAddress,
-    pool: Weak<PoolShared>,
-}
-
-impl Drop for SharedBuffer {
-    fn drop(&mut self) {
-        // A batch that was given up: its last slot or its assembly is gone.
-        give_back(self.buffer.take(), &self.pool);
-    }
-}
-
-/// Returns memory to its pool, or frees it where the pool is gone or full.
-fn give_back(buffer: Option<AlignedBuffer>, pool: &Weak<PoolShared>) {
-    let (Some(buffer), Some(pool)) = (buffer, pool.upgrade()) else { return };
-    let mut free = pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-    if free.len() < pool.max_free {
+impl Home for PoolShared {
+    fn take_back(&self, buffer: AlignedBuffer) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(buffer);
-    }
-}
-
-/// Exclusive use of one clip's part of a batch.
-pub(crate) struct ClipSlot {
-    shared: Arc<SharedBuffer>,
-    start: usize,
-    len: usize,
-}
-
-impl ClipSlot {
-    /// The clip's bytes.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `start + len` is at most the batch's bytes, which are at most the allocation's (`BatchPool::acquire`).
-        let start = unsafe { self.shared.address.0.add(self.start) };
-        // SAFETY: `AlignedBuffer` initialises all its bytes when it allocates, and `self.shared` keeps the allocation alive.
-        // No other view of these bytes exists: slots do not overlap and are not `Clone`, this one is borrowed mutably, and
-        // the whole buffer can be reached only after every slot is dropped (`BatchAssembly::finish`).
-        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
-    }
-}
-
-impl fmt::Debug for ClipSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClipSlot").field("start", &self.start).field("len", &self.len).finish_non_exhaustive()
+        // What has been unused for longest is of a size that is not wanted any more.
+        let surplus = (free.len() > self.max_free).then(|| free.remove(0));
+        drop(free);
+        drop(surplus);
     }
 }
 
 /// A batch's memory while its clips are written.
 pub(crate) struct BatchAssembly {
-    shared: Arc<SharedBuffer>,
+    filling: Filling,
     len: usize,
+    pool: Weak<PoolShared>,
 }
 
 impl BatchAssembly {
+    /// Bytes of all rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The whole memory, once all slots are dropped.
     ///
     /// # Errors
     /// `Closed` where a slot is still alive, which is a fault of the caller.
     pub(crate) fn finish(self) -> Result<BatchBuffer> {
-        let mut shared = Arc::into_inner(self.shared)
-            .ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
-        Ok(BatchBuffer { buffer: shared.buffer.take(), len: self.len, pool: shared.pool.clone() })
+        let buffer = self.filling.finish();
+        let buffer =
+            buffer.ok_or_else(|| Error::new(ErrorKind::Closed, "a clip of the batch is still being written"))?;
+        Ok(BatchBuffer { buffer: Some(buffer), len: self.len, pool: self.pool })
     }
 }
 
@@ -210,7 +188,9 @@ impl DerefMut for BatchBuffer {
 
 impl Drop for BatchBuffer {
     fn drop(&mut self) {
-        give_back(self.buffer.take(), &self.pool);
+        if let (Some(buffer), Some(pool)) = (self.buffer.take(), self.pool.upgrade()) {
+            pool.take_back(buffer);
+        }
     }
 }
 
@@ -226,7 +206,7 @@ mod tests {
 
     #[test]
     fn slots_are_disjoint_and_together_the_whole() {
-        let pool = BatchPool::new(1000, 2);
+        let pool = BatchPool::new(2);
         let (assembly, slots) = pool.acquire(10, 100).unwrap();
         std::thread::scope(|scope| {
             for (index, mut slot) in slots.into_iter().enumerate() {
@@ -241,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_living_slot_keeps_the_batch_from_being_finished() {
-        let pool = BatchPool::new(100, 2);
+        let pool = BatchPool::new(2);
         let (assembly, slots) = pool.acquire(2, 50).unwrap();
         assert_eq!(assembly.finish().unwrap_err().kind(), ErrorKind::Closed);
         drop(slots);
@@ -249,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_given_up_returns_its_memory_when_the_last_slot_is_gone() {
-        let pool = BatchPool::new(64, 2);
+        let pool = BatchPool::new(2);
         let (assembly, mut slots) = pool.acquire(2, 32).unwrap();
         drop(assembly);
         slots.pop();
@@ -260,7 +240,7 @@ mod tests {
 
     #[test]
     fn memory_is_recycled_also_from_another_thread() {
-        let pool = BatchPool::new(64, 2);
+        let pool = BatchPool::new(2);
         let take = || {
             let (assembly, slots) = pool.acquire(2, 32).unwrap();
             drop(slots);
@@ -277,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_buffer_outlives_its_pool_and_more_than_enough_is_freed() {
-        let pool = BatchPool::new(64, 1);
+        let pool = BatchPool::new(1);
         let take = || {
             let (assembly, slots) = pool.acquire(1, 64).unwrap();
             drop(slots);
@@ -292,9 +272,33 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_buffer_holds_is_refused() {
-        let pool = BatchPool::new(64, 1);
-        assert_eq!(pool.acquire(2, 33).unwrap_err().kind(), ErrorKind::InvalidArgument);
-        assert_eq!(pool.acquire(usize::MAX, 2).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    fn buffers_of_nearly_the_same_size_are_shared_and_others_are_not() {
+        let pool = BatchPool::new(2);
+        let take = |len: usize| {
+            let (assembly, slots) = pool.acquire(1, len).unwrap();
+            drop(slots);
+            assembly.finish().unwrap()
+        };
+        drop(take(1 << 20));
+        for len in [1 << 20, (1 << 20) - 5000, (1 << 20) + 1] {
+            assert_eq!(take(len).len(), len);
+        }
+        assert_eq!(pool.stats(), BatchPoolStats { num_allocated: 2, num_recycled: 2 });
+        drop(take(100));
+        assert_eq!(pool.stats().num_allocated, 3);
+        // Of the three, the one that was unused for longest is gone.
+        drop(take(1 << 20));
+        assert_eq!(pool.stats().num_allocated, 3);
+        for len in (0..100_000).step_by(37).chain([1 << 30, (1 << 30) + 1]) {
+            assert!(rounded(len) >= len && rounded(len) - len <= (len / 16).max(BUFFER_ALIGN), "{len}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let pool = BatchPool::new(1);
+        for (rows, row_bytes) in [(usize::MAX, 2), (1 << 20, 1 << 50), (2, usize::MAX / 8)] {
+            assert_eq!(pool.acquire(rows, row_bytes).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        }
     }
 }

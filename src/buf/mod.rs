@@ -1,5 +1,5 @@
-//! Host memory: page-aligned buffers, a byte-budget pool that recycles them, cancellation of those who wait, and the
-//! range of bytes in a file that a buffer holds.
+//! Host memory: page-aligned buffers, a byte-budget pool that recycles them, slots by which several threads fill one buffer,
+//! cancellation of those who wait, and the range of bytes in a file that a buffer holds.
 //!
 //! Every buffer is followed by [`PADDING`] readable bytes, because decoders read ahead of what they were given. Nothing
 //! here knows files, rings or frames.
@@ -9,9 +9,14 @@ mod cancel;
 mod pool;
 mod range;
 mod release;
+mod slot;
+mod stream;
 
 pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;
 pub(crate) use release::release_free_memory;
+pub use slot::Slot;
+pub(crate) use slot::{Filling, Home};
+pub(crate) use stream::copy_streaming;

@@ -10,6 +10,7 @@
 mod checksum;
 mod columns;
 mod dataset_index;
+mod field_columns;
 mod ipc;
 mod key;
 mod manifest;
@@ -18,20 +19,25 @@ mod record;
 mod rows;
 mod schema;
 pub(crate) mod tar;
+mod tensor;
+mod tensor_rows;
 mod trailer;
 mod validate;
 
-pub(crate) use checksum::{Crc32c, crc32c};
+pub(crate) use checksum::{Crc32c, combine_crc32c, crc32c};
 pub(crate) use columns::check_names as check_column_names;
 pub(crate) use dataset_index::IndexBuilder;
-pub use dataset_index::{DatasetIndex, IndexRow};
+pub use dataset_index::{DatasetIndex, IndexPlace, IndexRow};
 pub use key::{sanitize_key, validate_key};
-pub use manifest::{FORMAT_VERSION, IndexEntry, MANIFEST_FILE, Manifest, ShardEntry, publish};
+pub use manifest::{ColumnSet, DatasetKind, FORMAT_VERSION, IndexEntry, MANIFEST_FILE, Manifest, ShardEntry, publish};
 pub(crate) use manifest::{sync_folder, temporary_name};
 pub(crate) use mapped::{map, open_regular};
-pub use record::{Member, Record, TensorField};
+pub use record::{Member, Record, TensorField, TensorRecord};
 pub(crate) use rows::ShardRows;
-pub(crate) use schema::encode_index;
+pub(crate) use schema::{encode_index, encode_tensor_index};
+pub use tensor::TensorType;
+pub(crate) use tensor::{npy_header, npy_header_of_len};
+pub(crate) use tensor_rows::{TensorRows, validate_tensor_record};
 pub(crate) use trailer::{TRAILER_BYTES, TRAILER_FROM_END, Trailer};
 pub(crate) use validate::{ParsedRecord, check_field_name, validate_stream};
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::bytes::ReadBytes;
 use super::file::StorageFile;
+use super::target::{ReadOutcome, ReadTarget};
+use crate::buf::Slot;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ReadRequest {
     /// Comes back in the completion. The engine does not look at it; it need not be unique.
     pub tag: u64,
@@ -16,8 +18,20 @@ pub struct ReadRequest {
     pub file: StorageFile,
     /// First byte.
     pub offset: u64,
-    /// Number of bytes, all of them wanted.
-    pub len: usize,
+    /// How many bytes, and where to.
+    pub target: ReadTarget,
+}
+
+impl ReadRequest {
+    /// A read of `len` bytes to the storage's pool.
+    pub fn new(tag: u64, file: &StorageFile, offset: u64, len: usize) -> Self {
+        Self { tag, file: file.clone(), offset, target: ReadTarget::Pool { len } }
+    }
+
+    /// A read that fills `slot`.
+    pub fn into_slot(tag: u64, file: &StorageFile, offset: u64, slot: Slot) -> Self {
+        Self { tag, file: file.clone(), offset, target: ReadTarget::Slot(slot) }
+    }
 }
 
 /// What became of one read.
@@ -25,7 +39,19 @@ pub struct Completion {
     /// The request's.
     pub tag: u64,
     /// Exactly the bytes asked for, or why there are none.
-    pub result: Result<ReadBytes>,
+    pub result: Result<ReadOutcome>,
+}
+
+impl Completion {
+    /// The bytes of a read to the pool, or why there are none.
+    pub fn into_bytes(self) -> Result<ReadBytes> {
+        self.result?.into_bytes()
+    }
+
+    /// The slot of a read to a slot, filled, or why it is not.
+    pub fn into_slot(self) -> Result<Slot> {
+        self.result?.into_slot()
+    }
 }
 
 impl fmt::Debug for Completion {
@@ -43,7 +69,8 @@ impl fmt::Debug for Completion {
 /// or at the next `wait`; `wait(Some(Duration::ZERO))` begins all of them and blocks for none.
 ///
 /// **Bytes.** A completion holds all the bytes of its request or an error: short reads are continued, interrupted ones
-/// (EINTR, EAGAIN) are repeated. A request of length 0 gives no bytes, at any offset up to the file's end.
+/// (EINTR, EAGAIN) are repeated. A request of length 0 gives no bytes, at any offset up to the file's end. A slot comes
+/// back filled to its last byte, and is given up on an error.
 ///
 /// **Errors.** What is wrong with one read comes as its completion, with file and offset, and harms no other:
 /// [`ErrorKind::Corrupt`] where the range passes the end of the file, known at opening or met while reading (the file was
@@ -53,19 +80,25 @@ impl fmt::Debug for Completion {
 ///
 /// **Blocking.** `submit` may block for as long as the kernel takes to accept reads, never for their completion. `wait` blocks
 /// until there is a completion or the timeout is over (no timeout: for as long as it takes) and gives `None` then, and at
-/// once when nothing is in flight.
+/// once when nothing is in flight. Engines without threads (`mmap`, `memory`, `pread` with none) perform one read in each
+/// `wait`, whatever the timeout.
 ///
 /// **Threads.** One engine belongs to one thread at a time. It may be moved to another while nothing is in flight.
 /// Make one per reader thread; they share nothing but the pool of buffers.
 ///
 /// **Dropping.** Blocks until the operating system writes to none of the engine's buffers any more; reads that it has not begun
-/// are given up. Bytes that were handed out stay valid: they own their memory.
+/// are given up, with their slots. Bytes that were handed out stay valid: they own their memory.
 pub trait ReadEngine: Send {
     /// `uring`, `pread`, ...
     fn name(&self) -> &'static str;
 
     /// Most requests that may be in flight.
     fn capacity(&self) -> usize;
+
+    /// True where [`wait`](Self::wait) performs the reads itself, in the caller's thread and in the order of submission.
+    fn is_inline(&self) -> bool {
+        false
+    }
 
     /// Requests that were accepted and not answered yet.
     fn in_flight(&self) -> usize;

@@ -35,7 +35,7 @@ impl FaultyEngine {
     }
 
     fn fails(&self, request: &ReadRequest) -> bool {
-        let touched = request.offset..request.offset.saturating_add(request.len as u64);
+        let touched = request.offset..request.offset.saturating_add(request.target.len() as u64);
         self.faults.fail_after.is_some_and(|after| self.num_submitted >= after)
             || self.faults.bad_byte.is_some_and(|byte| touched.contains(&byte))
     }

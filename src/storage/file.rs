@@ -35,6 +35,8 @@ pub(super) struct DirectFile {
     pub file: File,
     /// Offsets and lengths must be multiples of this power of two, in bytes.
     pub align: u64,
+    /// Addresses of memory must be multiples of this power of two, at most [`BUFFER_ALIGN`].
+    pub memory_align: usize,
 }
 
 struct Inner {
@@ -119,5 +121,5 @@ pub(super) fn open_direct(path: &Path) -> std::result::Result<DirectFile, String
     if !BUFFER_ALIGN.is_multiple_of(memory) || !offset.is_power_of_two() || offset > 1 << 20 {
         return Err(format!("the alignment asked for is out of reach: {memory} in memory, {offset} in the file"));
     }
-    Ok(DirectFile { file, align: offset })
+    Ok(DirectFile { file, align: offset, memory_align: memory })
 }

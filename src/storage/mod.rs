@@ -21,6 +21,7 @@ mod bytes;
 mod coalesce;
 mod engine;
 mod file;
+mod inline;
 mod memory;
 mod mmap;
 mod options;
@@ -28,6 +29,7 @@ mod pread;
 mod progress;
 mod resident;
 mod store;
+mod target;
 mod uring;
 
 #[cfg(test)]
@@ -43,3 +45,4 @@ pub use engine::{Completion, ReadEngine, ReadRequest};
 pub use file::StorageFile;
 pub use options::{DirectIo, EngineKind, StorageOptions};
 pub use store::Storage;
+pub use target::{ReadOutcome, ReadTarget};

@@ -68,7 +68,8 @@ pub struct StorageOptions {
     pub direct_io: DirectIo,
     /// Reads that one engine holds at once, 1 to 4096. Default 64: more than keeps an NVMe device busy with large reads.
     pub depth: usize,
-    /// Threads of one `pread` engine, 1 to 256. Default 4.
+    /// Threads of one `pread` engine, 0 to 256. Default 4. With 0 there are none: `wait` performs the next read in the caller's
+    /// thread, best where the bytes are in memory already (tmpfs, a warm page cache) and the caller looks at them next.
     pub pread_threads: usize,
     /// Longest read, in bytes, at most 2^40. A longer one is refused before anything is allocated. Default 1 GiB.
     pub max_read_bytes: usize,
@@ -140,16 +141,16 @@ impl StorageOptions {
 
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
-        let check = |name: &str, value: usize, max: usize| {
-            if (1..=max).contains(&value) {
+        let check = |name: &str, value: usize, min: usize, max: usize| {
+            if (min..=max).contains(&value) {
                 Ok(())
             } else {
-                Err(Error::invalid(format!("{name} is {value}, expected 1 to {max}")))
+                Err(Error::invalid(format!("{name} is {value}, expected {min} to {max}")))
             }
         };
-        check("depth", self.depth, 4096)?;
-        check("pread_threads", self.pread_threads, 256)?;
-        check("max_read_bytes", self.max_read_bytes, 1 << 40)
+        check("depth", self.depth, 1, 4096)?;
+        check("pread_threads", self.pread_threads, 0, 256)?;
+        check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
         for (options, name) in [
             (StorageOptions::new().depth(0), "depth"),
             (StorageOptions::new().depth(4097), "depth"),
-            (StorageOptions::new().pread_threads(0), "pread_threads"),
+            (StorageOptions::new().pread_threads(257), "pread_threads"),
             (StorageOptions::new().max_read_bytes(0), "max_read_bytes"),
         ] {
             assert!(options.validate().unwrap_err().message().starts_with(name));

@@ -1,6 +1,6 @@
 //! Positional reads: one of them in the caller's thread, and an engine that performs many on a few threads of its own.
 //!
-//! What a container gets that is refused io_uring. Threads live as long as their engine and are joined when it is dropped.
+//! What a container gets that is refused io_uring. With no threads at all it is the engine of `inline.rs`. Threads live as long as their engine and are joined when it is dropped.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,45 +15,55 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::bytes::ReadBytes;
 use super::engine::{Completion, ReadEngine, ReadRequest, check_range, engine_is_full, past_end};
 use super::file::{DiskFile, Source, StorageFile};
-use super::progress::{ReadProgress, Step};
+use super::progress::Step;
 use super::resident::{ReadContext, read_resident};
+use super::target::{Memory, ReadOutcome, ReadTarget};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reads a range in the caller's thread, wherever the file is.
+/// Reads a range to the pool in the caller's thread, wherever the file is.
 pub(super) fn read_now(context: &ReadContext, file: &StorageFile, offset: u64, len: usize) -> Result<ReadBytes> {
-    check_range(file, offset, len, context.max_read_bytes)?;
+    read_to(context, file, offset, ReadTarget::Pool { len })?.into_bytes()
+}
+
+/// Reads a range in the caller's thread, wherever the file is.
+pub(super) fn read_to(
+    context: &ReadContext,
+    file: &StorageFile,
+    offset: u64,
+    target: ReadTarget,
+) -> Result<ReadOutcome> {
+    check_range(file, offset, target.len(), context.max_read_bytes)?;
     match file.source() {
-        Source::Disk(disk) => read_disk(context, file, disk, offset, len),
-        Source::Mapped(_) | Source::Resident(_) => read_resident(context, file, offset, len),
+        Source::Disk(disk) => read_disk(context, file, disk, offset, target),
+        Source::Mapped(_) | Source::Resident(_) => read_resident(context, file, offset, target),
     }
 }
 
-fn read_disk(context: &ReadContext, file: &StorageFile, disk: &DiskFile, offset: u64, len: usize) -> Result<ReadBytes> {
-    let mut progress = context.progress(disk, offset, len);
-    let mut buffer = context.buffer(progress.buffer_len())?;
+fn read_disk(
+    context: &ReadContext,
+    file: &StorageFile,
+    disk: &DiskFile,
+    offset: u64,
+    target: ReadTarget,
+) -> Result<ReadOutcome> {
+    let len = target.len();
+    let (mut memory, mut progress) = Memory::prepare(context, disk, offset, target)?;
     while !progress.is_done() {
         let chunk = progress.next();
         let descriptor = disk.descriptor(chunk.is_direct);
-        let answer = descriptor.read_at(&mut buffer[chunk.at..chunk.at + chunk.len], chunk.offset);
+        let answer = descriptor.read_at(&mut memory.bytes_mut()[chunk.at..chunk.at + chunk.len], chunk.offset);
         match progress.advance(answer) {
             Step::Done | Step::Again => {}
             Step::End(got) => return Err(past_end(file, offset, len, got)),
             Step::Failed(error) => return Err(read_error(file, offset, len, error)),
         }
     }
-    Ok(ReadBytes::pooled(buffer, progress.skip(), len))
+    memory.finish(&progress, len)
 }
 
 /// The error of a read that the operating system refused.
 pub(super) fn read_error(file: &StorageFile, offset: u64, len: usize, error: io::Error) -> Error {
     Error::io(&format!("read {len} bytes"), file.path(), error).with_offset(offset)
-}
-
-impl ReadContext {
-    /// The state of a read of `disk` that is about to begin.
-    pub(super) fn progress(&self, disk: &DiskFile, offset: u64, len: usize) -> ReadProgress {
-        ReadProgress::new(offset, len, disk.direct.as_ref().map(|direct| direct.align), self.max_chunk)
-    }
 }
 
 impl DiskFile {
@@ -104,12 +114,12 @@ fn serve(context: &ReadContext, queue: &Receiver<ReadRequest>, results: &Sender<
         if closing.load(Ordering::Relaxed) {
             continue;
         }
-        let read = || read_now(context, &request.file, request.offset, request.len);
+        let ReadRequest { tag, file, offset, target } = request;
+        let read = || read_to(context, &file, offset, target);
         // A panic would lose the completion, and with it whoever waits for it.
-        let result = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Io, "the reader thread panicked").with_path(request.file.path()))
-        });
-        if results.send(Completion { tag: request.tag, result }).is_err() {
+        let result = catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the reader thread panicked").with_path(file.path())));
+        if results.send(Completion { tag, result }).is_err() {
             return;
         }
     }

@@ -118,7 +118,7 @@ fn a_ring_that_breaks_is_an_error_and_its_reads_are_leaked_rather_than_freed() {
         let storage = Storage::new(&StorageOptions::new().engine(EngineKind::Uring)).unwrap();
         let mut engine = storage.engine().unwrap();
         let file = storage.open(&path).unwrap();
-        engine.submit(ReadRequest { tag: 1, file, offset: 0, len: 10_000 }).unwrap();
+        engine.submit(ReadRequest::new(1, &file, 0, 10_000)).unwrap();
         refuse(&filter_against(libc::SYS_io_uring_enter)).unwrap();
         assert_eq!(engine.wait(None).unwrap_err().kind(), ErrorKind::Io);
         drop(engine);

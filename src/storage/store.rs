@@ -7,12 +7,13 @@ use std::sync::{Arc, Once, OnceLock};
 use super::bytes::ReadBytes;
 use super::engine::ReadEngine;
 use super::file::{DiskFile, Source, StorageFile, open_direct, open_regular};
+use super::inline::InlineEngine;
 use super::memory::MemoryFiles;
 use super::mmap;
 use super::options::{DirectIo, EngineKind, StorageOptions};
 use super::pread::{PreadEngine, read_now};
 use super::progress::MAX_CHUNK;
-use super::resident::{ReadContext, ResidentEngine};
+use super::resident::ReadContext;
 use super::uring::{self, UringEngine};
 use crate::buf::{BufferPool, PoolStats};
 use crate::error::{Error, Result};
@@ -111,6 +112,9 @@ impl Storage {
     fn plain_engine(&self) -> Result<Box<dyn ReadEngine>> {
         let Inner { options, context, .. } = &*self.inner;
         let pread = || -> Result<Box<dyn ReadEngine>> {
+            if options.pread_threads == 0 {
+                return Ok(Box::new(InlineEngine::new("pread", context.clone(), options.depth)));
+            }
             Ok(Box::new(PreadEngine::new(context, options.depth, options.pread_threads)?))
         };
         match self.inner.kind {
@@ -124,8 +128,8 @@ impl Storage {
                 Err(error) => Err(Error::unsupported("io_uring is refused").with_source(error)),
             },
             EngineKind::Auto | EngineKind::Pread => pread(),
-            EngineKind::Mmap => Ok(Box::new(ResidentEngine::new("mmap", context.clone(), options.depth))),
-            EngineKind::Memory => Ok(Box::new(ResidentEngine::new("memory", context.clone(), options.depth))),
+            EngineKind::Mmap => Ok(Box::new(InlineEngine::new("mmap", context.clone(), options.depth))),
+            EngineKind::Memory => Ok(Box::new(InlineEngine::new("memory", context.clone(), options.depth))),
         }
     }
 
@@ -173,7 +177,10 @@ impl Storage {
         }
         let _ = write!(text, ", {} reads in flight per thread", options.depth);
         if self.inner.kind == EngineKind::Pread {
-            let _ = write!(text, ", {} reader threads each", options.pread_threads);
+            match options.pread_threads {
+                0 => text.push_str(", each read performed when it is waited for"),
+                num_threads => drop(write!(text, ", {num_threads} reader threads each")),
+            }
         }
         if matches!(self.inner.kind, EngineKind::Uring | EngineKind::Pread) {
             text.push_str(match options.direct_io {

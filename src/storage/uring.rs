@@ -2,11 +2,11 @@
 //!
 //! Invariants, on which the soundness of this file rests:
 //!
-//! 1. A read in the kernel is an [`Op`] in a slot. The slot owns the buffer and the file, and is emptied only after the
+//! 1. A read in the kernel is an [`Op`] in a slot. The slot owns the memory and the file, and is emptied only after the
 //!    read's completion was taken from the queue. Its index is the read's `user_data`.
 //! 2. Every occupied slot has exactly one entry in the submission queue, the kernel or the completion queue. So there are never
 //!    more entries than slots, and neither queue overflows.
-//! 3. Nobody looks at a buffer while its slot is occupied.
+//! 3. Nobody looks at the memory while its slot is occupied.
 //! 4. An engine that is dropped waits until every slot is empty. Where that fails, buffers and files are leaked, and it is said.
 //!
 //! A ring is bound to the thread that uses it first (single issuer, deferred task running, where the kernel has them), and
@@ -22,13 +22,12 @@ use std::time::{Duration, Instant};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 
-use super::bytes::ReadBytes;
 use super::engine::{Completion, ReadEngine, ReadRequest, check_range, engine_is_full, past_end};
 use super::file::{Source, StorageFile};
-use super::pread::{read_error, read_now};
+use super::pread::{read_error, read_to};
 use super::progress::{ReadProgress, Step};
 use super::resident::ReadContext;
-use crate::buf::PooledBuffer;
+use super::target::{Memory, ReadOutcome};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Entries that may wait in the submission queue before the kernel is called without being waited for.
@@ -44,7 +43,7 @@ struct Op {
     offset: u64,
     len: usize,
     progress: ReadProgress,
-    buffer: PooledBuffer,
+    memory: Memory,
 }
 
 /// See the module.
@@ -171,18 +170,18 @@ impl UringEngine {
     }
 
     /// Begins a read, or gives its result where there is nothing to wait for.
-    fn begin(&mut self, request: &ReadRequest) -> Result<Option<ReadBytes>> {
-        let ReadRequest { tag, ref file, offset, len } = *request;
-        check_range(file, offset, len, self.context.max_read_bytes)?;
+    fn begin(&mut self, request: ReadRequest) -> Result<Option<ReadOutcome>> {
+        let ReadRequest { tag, file, offset, target } = request;
+        let len = target.len();
+        check_range(&file, offset, len, self.context.max_read_bytes)?;
         let Source::Disk(disk) = file.source() else {
-            return read_now(&self.context, file, offset, len).map(Some);
+            return read_to(&self.context, &file, offset, target).map(Some);
         };
-        let progress = self.context.progress(disk, offset, len);
-        let buffer = self.context.buffer(progress.buffer_len())?;
+        let (memory, progress) = Memory::prepare(&self.context, disk, offset, target)?;
         if progress.is_done() {
-            return Ok(Some(ReadBytes::pooled(buffer, progress.skip(), len)));
+            return memory.finish(&progress, len).map(Some);
         }
-        let op = Op { tag, file: file.clone(), offset, len, progress, buffer };
+        let op = Op { tag, file, offset, len, progress, memory };
         let slot = self.free.pop().ok_or_else(|| engine_is_full(self.capacity))?;
         self.slots[slot] = Some(op);
         self.push(slot)?;
@@ -264,9 +263,9 @@ impl UringEngine {
         }
         let Some(op) = self.slots[slot].take() else { return };
         self.free.push(slot);
-        let Op { tag, file, offset, len, progress, buffer } = op;
+        let Op { tag, file, offset, len, progress, memory } = op;
         let result = match step {
-            Step::Done => Ok(ReadBytes::pooled(buffer, progress.skip(), len)),
+            Step::Done => memory.finish(&progress, len),
             Step::End(got) => Err(past_end(&file, offset, len, got)),
             Step::Failed(error) => Err(read_error(&file, offset, len, error)),
             Step::Again => return, // closing: nobody waits for it
@@ -299,10 +298,10 @@ impl Op {
         let descriptor = Fd(disk.descriptor(chunk.is_direct).as_raw_fd());
         let len = u32::try_from(chunk.len).map_err(|_| internal("a part exceeds 4 GiB"))?;
         // This check is what the kernel's write to the buffer relies on.
-        if chunk.at.checked_add(chunk.len).is_none_or(|end| end > self.buffer.len()) {
+        if chunk.at.checked_add(chunk.len).is_none_or(|end| end > self.memory.len()) {
             return Err(internal("a part lies outside of its buffer"));
         }
-        let address = self.buffer.as_mut_ptr().wrapping_add(chunk.at);
+        let address = self.memory.as_mut_ptr().wrapping_add(chunk.at);
         Ok(opcode::Read::new(descriptor, address, len).offset(chunk.offset).build().user_data(slot as u64))
     }
 }
@@ -325,10 +324,11 @@ impl ReadEngine for UringEngine {
             return Err(engine_is_full(self.capacity));
         }
         self.bind_to_thread()?;
-        match self.begin(&request) {
+        let tag = request.tag;
+        match self.begin(request) {
             Ok(None) => {}
-            Ok(Some(bytes)) => self.ready.push_back(Completion { tag: request.tag, result: Ok(bytes) }),
-            Err(error) => self.ready.push_back(Completion { tag: request.tag, result: Err(error) }),
+            Ok(Some(outcome)) => self.ready.push_back(Completion { tag, result: Ok(outcome) }),
+            Err(error) => self.ready.push_back(Completion { tag, result: Err(error) }),
         }
         if self.unsubmitted >= SUBMIT_BATCH {
             // Whatever goes wrong with the ring shows at the next wait, too: the request was taken.

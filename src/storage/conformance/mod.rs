@@ -3,18 +3,20 @@
 //! Engines of io_uring are left out, visibly, where the kernel refuses it; `REQUIRE_URING=1` makes that a failure. The
 //! suite runs once more in child processes to which io_uring is refused (see `refused.rs`).
 
+mod slots;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use super::faulty::Faults;
-use super::*;
 use crate::buf::PADDING;
 use crate::error::ErrorKind;
+use crate::storage::faulty::Faults;
+use crate::storage::*;
 
 /// Set by `refused.rs` for its children: what they must find.
-pub(super) const EXPECT_ENGINE: &str = "FRAMEFEED_TEST_EXPECT_ENGINE";
+pub(in crate::storage) const EXPECT_ENGINE: &str = "FRAMEFEED_TEST_EXPECT_ENGINE";
 
 const DEPTH: usize = 16;
 
@@ -49,7 +51,7 @@ fn uring_is_to_be_had() -> bool {
 fn each(claim: impl Fn(&Setup)) {
     let reorder = |seed| Some(Faults { reorder: Some(seed), ..Faults::default() });
     let late = Some(Faults { delay: Duration::from_micros(300), reorder: Some(5), ..Faults::default() });
-    let setups: [Recipe; 15] = [
+    let setups: [Recipe; 17] = [
         ("auto", EngineKind::Auto, DirectIo::Auto, None, None),
         ("uring", EngineKind::Uring, DirectIo::Off, None, None),
         ("uring, direct", EngineKind::Uring, DirectIo::On, None, None),
@@ -62,6 +64,8 @@ fn each(claim: impl Fn(&Setup)) {
         ("pread, in pieces", EngineKind::Pread, DirectIo::Off, Some(7777), None),
         ("pread, direct, in pieces", EngineKind::Pread, DirectIo::On, Some(8192), None),
         ("pread, late", EngineKind::Pread, DirectIo::Off, None, late),
+        ("pread, inline", EngineKind::Pread, DirectIo::Off, None, None),
+        ("pread, inline, direct", EngineKind::Pread, DirectIo::On, None, None),
         ("mmap", EngineKind::Mmap, DirectIo::Auto, None, None),
         ("memory", EngineKind::Memory, DirectIo::Auto, None, None),
         ("memory, reordered", EngineKind::Memory, DirectIo::Auto, None, reorder(9)),
@@ -72,7 +76,10 @@ fn each(claim: impl Fn(&Setup)) {
         if engine == EngineKind::Uring && !uring {
             continue;
         }
-        let options = StorageOptions::new().engine(engine).direct_io(direct).depth(DEPTH).max_read_bytes(1 << 20);
+        let mut options = StorageOptions::new().engine(engine).direct_io(direct).depth(DEPTH).max_read_bytes(1 << 20);
+        if name.contains("inline") {
+            options = options.pread_threads(0);
+        }
         let storage = Storage::for_test(&options, faults, chunk).unwrap();
         let setup = Setup { name, storage, dir: tempfile::tempdir().unwrap() };
         if direct == DirectIo::On && !setup.storage.open(&setup.file("probe", 1).0).unwrap().is_direct() {
@@ -90,11 +97,11 @@ fn read_all(engine: &mut dyn ReadEngine, file: &StorageFile, ranges: &[(u64, usi
     while results.len() < ranges.len() {
         while next < ranges.len() && engine.in_flight() < engine.capacity() {
             let (offset, len) = ranges[next];
-            engine.submit(ReadRequest { tag: next as u64, file: file.clone(), offset, len }).unwrap();
+            engine.submit(ReadRequest::new(next as u64, file, offset, len)).unwrap();
             next += 1;
         }
         let completion = engine.wait(None).unwrap().expect("a completion, because reads are in flight");
-        assert!(results.insert(completion.tag, completion.result).is_none(), "a tag came back twice");
+        assert!(results.insert(completion.tag, completion.into_bytes()).is_none(), "a tag came back twice");
     }
     assert_eq!(engine.in_flight(), 0);
     (0..ranges.len() as u64).map(|tag| results.remove(&tag).unwrap()).collect()
@@ -221,7 +228,7 @@ fn a_full_engine_refuses_more_and_goes_on() {
         let file = setup.storage.open(&path).unwrap();
         let mut engine = setup.storage.engine().unwrap();
         assert_eq!(engine.capacity(), DEPTH);
-        let request = |tag| ReadRequest { tag, file: file.clone(), offset: tag * 10, len: 60_000 };
+        let request = |tag| ReadRequest::new(tag, &file, tag * 10, 60_000);
         for tag in 0..DEPTH as u64 {
             engine.submit(request(tag)).unwrap();
         }
@@ -243,7 +250,7 @@ fn an_idle_engine_has_nothing_to_wait_for_and_a_timeout_of_zero_makes_progress()
         let file = setup.storage.open(&path).unwrap();
         let mut engine = setup.storage.engine().unwrap();
         assert!(engine.wait(None).unwrap().is_none(), "{}", setup.name);
-        engine.submit(ReadRequest { tag: 7, file, offset: 3, len: 60_000 }).unwrap();
+        engine.submit(ReadRequest::new(7, &file, 3, 60_000)).unwrap();
         let started = std::time::Instant::now();
         let completion = loop {
             if let Some(completion) = engine.wait(Some(Duration::ZERO)).unwrap() {
@@ -297,7 +304,7 @@ fn an_engine_dropped_with_reads_in_flight_gives_all_memory_back() {
         for num_answered in 0..DEPTH {
             let mut engine = setup.storage.engine().unwrap();
             for tag in 0..DEPTH as u64 {
-                engine.submit(ReadRequest { tag, file: file.clone(), offset: tag * 1000, len: 700_000 }).unwrap();
+                engine.submit(ReadRequest::new(tag, &file, tag * 1000, 700_000)).unwrap();
             }
             for _ in 0..num_answered {
                 engine.wait(None).unwrap().unwrap().result.unwrap();
@@ -322,7 +329,7 @@ fn memory_of_a_dropped_engine_is_written_to_no_more() {
         for _ in 0..num_rounds {
             let mut engine = setup.storage.engine().unwrap();
             for tag in 0..DEPTH as u64 {
-                engine.submit(ReadRequest { tag, file: file.clone(), offset: 0, len: 1 << 20 }).unwrap();
+                engine.submit(ReadRequest::new(tag, &file, 0, 1 << 20)).unwrap();
             }
             // Begins them all, and may end one.
             drop(engine.wait(Some(Duration::ZERO)).unwrap());
@@ -513,7 +520,7 @@ fn an_engine_with_reads_in_flight_does_not_work_on_another_thread() {
     let storage = Storage::new(&StorageOptions::new().engine(EngineKind::Uring)).unwrap();
     let file = storage.open(&path).unwrap();
     let mut engine = storage.engine().unwrap();
-    let request = |tag| ReadRequest { tag, file: file.clone(), offset: 0, len: 10_000 };
+    let request = |tag| ReadRequest::new(tag, &file, 0, 10_000);
     engine.submit(request(1)).unwrap();
     let foreign = request(2);
     let engine_there = &mut engine;
