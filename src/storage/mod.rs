@@ -43,6 +43,6 @@ pub use bytes::ReadBytes;
 pub use coalesce::{CoalescedRange, Part, coalesce};
 pub use engine::{Completion, ReadEngine, ReadRequest};
 pub use file::StorageFile;
-pub use options::{DirectIo, EngineKind, StorageOptions};
+pub use options::{DirectIo, EngineKind, RegisterBuffers, RingMode, StorageOptions};
 pub use store::Storage;
 pub use target::{ReadOutcome, ReadTarget};

@@ -58,6 +58,33 @@ pub enum DirectIo {
     Off,
 }
 
+/// How an io_uring ring learns of new reads and of their end. `uring` alone; what the kernel refuses is said in the log and by
+/// [`Storage::describe`](super::Storage::describe), and done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RingMode {
+    /// System calls and interrupts.
+    #[default]
+    Interrupts,
+    /// The end of direct reads is polled for (`IORING_SETUP_IOPOLL`), which keeps a core busy. For NVMe devices with poll queues
+    /// (`nvme.poll_queues`); a ring that meets a file that cannot be polled goes on with interrupts.
+    Polled,
+    /// A thread of the kernel looks for new reads (`IORING_SETUP_SQPOLL`), which keeps a core busy: no system call is made
+    /// to submit.
+    SubmissionThread,
+}
+
+/// Whether the buffers of reads are registered with io_uring, so that their pages are pinned once and not for every read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RegisterBuffers {
+    /// They are not.
+    #[default]
+    Off,
+    /// As far as locked memory (`RLIMIT_MEMLOCK`) allows it.
+    On,
+}
+
 /// Options of a [`Storage`](super::Storage).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -76,6 +103,20 @@ pub struct StorageOptions {
     /// Memory kept for the next reads, in bytes. Default 64 MiB. What is in use is bounded by `depth`, by the lengths asked
     /// for and by how long the caller keeps them.
     pub max_idle_bytes: usize,
+    /// Bytes that one `uring` engine asks the kernel for at once, 64 KiB to 2^40; always at least one part of a read. Default
+    /// 64 MiB: a device that needs more in flight is not known. Reads above it wait for those before them.
+    pub max_in_flight_bytes: usize,
+    /// Reads of `uring` that are longer are performed in parts of so many bytes (rounded to the alignment of direct I/O), which
+    /// are in flight at once, so that a single long read keeps the device busy; 4 KiB to 1 GiB. Default 4 MiB.
+    pub split_bytes: usize,
+    /// How `uring` and the kernel talk. Default [`RingMode::Interrupts`].
+    pub ring_mode: RingMode,
+    /// Whether `uring` registers buffers. Default [`RegisterBuffers::Off`].
+    pub register_buffers: RegisterBuffers,
+    /// How often a read (or a part of it) is repeated after an error of the device or the network that may pass (EIO, ESTALE,
+    /// ETIMEDOUT and their like), 0 to 100, with pauses of 5 ms, 20 ms, 80 ms ... at most 1 s. Every byte that arrives resets the
+    /// count. Interruptions (EINTR, EAGAIN) and short reads do not count. Default 3.
+    pub max_retries: u32,
 }
 
 impl Default for StorageOptions {
@@ -87,6 +128,11 @@ impl Default for StorageOptions {
             pread_threads: 4,
             max_read_bytes: 1 << 30,
             max_idle_bytes: 64 << 20,
+            max_in_flight_bytes: 64 << 20,
+            split_bytes: 4 << 20,
+            ring_mode: RingMode::Interrupts,
+            register_buffers: RegisterBuffers::Off,
+            max_retries: 3,
         }
     }
 }
@@ -139,6 +185,41 @@ impl StorageOptions {
         self
     }
 
+    /// Sets [`max_in_flight_bytes`](Self::max_in_flight_bytes).
+    #[must_use]
+    pub fn max_in_flight_bytes(mut self, max_in_flight_bytes: usize) -> Self {
+        self.max_in_flight_bytes = max_in_flight_bytes;
+        self
+    }
+
+    /// Sets [`split_bytes`](Self::split_bytes).
+    #[must_use]
+    pub fn split_bytes(mut self, split_bytes: usize) -> Self {
+        self.split_bytes = split_bytes;
+        self
+    }
+
+    /// Sets [`ring_mode`](Self::ring_mode).
+    #[must_use]
+    pub fn ring_mode(mut self, ring_mode: RingMode) -> Self {
+        self.ring_mode = ring_mode;
+        self
+    }
+
+    /// Sets [`register_buffers`](Self::register_buffers).
+    #[must_use]
+    pub fn register_buffers(mut self, register_buffers: RegisterBuffers) -> Self {
+        self.register_buffers = register_buffers;
+        self
+    }
+
+    /// Sets [`max_retries`](Self::max_retries).
+    #[must_use]
+    pub fn max_retries(mut self, max_retries: u32) -> Self {
+        self.max_retries = max_retries;
+        self
+    }
+
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
         let check = |name: &str, value: usize, min: usize, max: usize| {
@@ -150,7 +231,10 @@ impl StorageOptions {
         };
         check("depth", self.depth, 1, 4096)?;
         check("pread_threads", self.pread_threads, 0, 256)?;
-        check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)
+        check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)?;
+        check("max_in_flight_bytes", self.max_in_flight_bytes, 1 << 16, 1 << 40)?;
+        check("split_bytes", self.split_bytes, 1 << 12, 1 << 30)?;
+        check("max_retries", self.max_retries as usize, 0, 100)
     }
 }
 
@@ -165,6 +249,9 @@ mod tests {
             (StorageOptions::new().depth(4097), "depth"),
             (StorageOptions::new().pread_threads(257), "pread_threads"),
             (StorageOptions::new().max_read_bytes(0), "max_read_bytes"),
+            (StorageOptions::new().max_in_flight_bytes(1), "max_in_flight_bytes"),
+            (StorageOptions::new().split_bytes(4095), "split_bytes"),
+            (StorageOptions::new().max_retries(101), "max_retries"),
         ] {
             assert!(options.validate().unwrap_err().message().starts_with(name));
         }

@@ -10,11 +10,11 @@ use super::file::{DiskFile, Source, StorageFile, open_direct, open_regular};
 use super::inline::InlineEngine;
 use super::memory::MemoryFiles;
 use super::mmap;
-use super::options::{DirectIo, EngineKind, StorageOptions};
+use super::options::{DirectIo, EngineKind, RingMode, StorageOptions};
 use super::pread::{PreadEngine, read_now};
-use super::progress::MAX_CHUNK;
+use super::progress::{MAX_CHUNK, Policy};
 use super::resident::ReadContext;
-use super::uring::{self, UringEngine};
+use super::uring::{self, Refusals, UringEngine, UringSettings};
 use crate::buf::{BufferPool, PoolStats};
 use crate::error::{Error, Result};
 
@@ -24,6 +24,9 @@ struct Inner {
     kind: EngineKind,
     /// The flags that rings are made with, or why there are none.
     ring: Option<std::result::Result<&'static str, String>>,
+    /// The mode of rings that the kernel has, where it is not the one that was asked for.
+    ring_mode: RingMode,
+    refusals: Arc<Refusals>,
     /// Why an engine had to be made without a ring though rings were to be had at first.
     late_refusal: OnceLock<String>,
     context: ReadContext,
@@ -47,15 +50,26 @@ impl Storage {
 
     fn build(options: &StorageOptions) -> Result<Inner> {
         options.validate()?;
+        let refusals = Arc::new(Refusals::default());
+        let mut ring_mode = options.ring_mode;
+        let mut probe = || match uring::probe(options.depth, ring_mode) {
+            Err(reason) if ring_mode != RingMode::Interrupts => {
+                let flags = uring::probe(options.depth, RingMode::Interrupts)?;
+                refusals.note_mode(&reason);
+                ring_mode = RingMode::Interrupts;
+                Ok(flags)
+            }
+            answer => answer,
+        };
         let (kind, ring) = match options.engine {
-            EngineKind::Auto => match uring::probe(options.depth) {
+            EngineKind::Auto => match probe() {
                 Ok(flags) => (EngineKind::Uring, Some(Ok(flags))),
                 Err(reason) => {
                     warn_of_fallback(&reason);
                     (EngineKind::Pread, Some(Err(reason)))
                 }
             },
-            EngineKind::Uring => match uring::probe(options.depth) {
+            EngineKind::Uring => match probe() {
                 Ok(flags) => (EngineKind::Uring, Some(Ok(flags))),
                 Err(reason) => return Err(Error::unsupported(format!("io_uring is refused: {reason}"))),
             },
@@ -64,12 +78,16 @@ impl Storage {
         let context = ReadContext {
             pool: BufferPool::with_idle_limit(usize::MAX, options.max_idle_bytes),
             max_read_bytes: options.max_read_bytes,
-            max_chunk: MAX_CHUNK,
+            policy: Policy { max_chunk: MAX_CHUNK, max_retries: options.max_retries },
+            #[cfg(test)]
+            tamper: None,
         };
         Ok(Inner {
             options: options.clone(),
             kind,
             ring,
+            ring_mode,
+            refusals,
             late_refusal: OnceLock::new(),
             context,
             memory: MemoryFiles::default(),
@@ -117,8 +135,9 @@ impl Storage {
             }
             Ok(Box::new(PreadEngine::new(context, options.depth, options.pread_threads)?))
         };
+        let settings = || UringSettings::new(options, self.inner.ring_mode, &self.inner.refusals);
         match self.inner.kind {
-            EngineKind::Uring => match UringEngine::new(context, options.depth) {
+            EngineKind::Uring => match UringEngine::new(context, settings()) {
                 Ok(engine) => Ok(Box::new(engine)),
                 Err(error) if options.engine == EngineKind::Auto => {
                     let reason = self.inner.late_refusal.get_or_init(|| error.to_string());
@@ -191,22 +210,24 @@ impl Storage {
         if let Some(Err(reason)) = &self.inner.ring {
             let _ = write!(text, "; io_uring is refused: {reason}");
         }
+        for (what, place) in self.inner.refusals.all() {
+            if let Some(reason) = place.get() {
+                let _ = write!(text, "; without {what}: {reason}");
+            }
+        }
         if let Some(reason) = self.inner.late_refusal.get() {
             let _ = write!(text, "; io_uring was refused to some threads, which read with pread: {reason}");
         }
         text
     }
 
-    /// As [`new`](Self::new), with engines that fail as told and reads in pieces of at most `max_chunk` bytes.
+    /// As [`new`](Self::new), rigged.
     #[cfg(test)]
-    pub(crate) fn for_test(
-        options: &StorageOptions,
-        faults: Option<super::faulty::Faults>,
-        max_chunk: Option<usize>,
-    ) -> Result<Self> {
+    pub(crate) fn for_test(options: &StorageOptions, rig: super::faulty::Rig) -> Result<Self> {
         let mut inner = Self::build(options)?;
-        inner.faults = faults;
-        inner.context.max_chunk = max_chunk.unwrap_or(MAX_CHUNK);
+        inner.faults = rig.faults;
+        inner.context.policy.max_chunk = rig.max_chunk.unwrap_or(MAX_CHUNK);
+        inner.context.tamper = rig.answers.map(super::faulty::Tamper::new);
         Ok(Self { inner: Arc::new(inner) })
     }
 }
