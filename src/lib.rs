@@ -28,7 +28,7 @@ pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOpti
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
     DatasetIndex, FORMAT_VERSION, IndexEntry, IndexRow, MANIFEST_FILE, Manifest, Member, Record, ShardEntry,
-    TensorField, publish, sanitize_key, validate_key,
+    TensorField, crc32c, publish, sanitize_key, validate_key,
 };
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
@@ -37,7 +37,7 @@ pub use media::{
 pub use pipeline::{
     Batch, Batches, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame, ErrorPolicy,
     FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem, Shuffle,
-    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset,
+    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset, window_reads,
 };
 pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
 pub use storage::{

@@ -21,7 +21,8 @@ pub(crate) mod tar;
 mod trailer;
 mod validate;
 
-pub(crate) use checksum::{Crc32c, crc32c};
+pub(crate) use checksum::Crc32c;
+pub use checksum::crc32c;
 pub(crate) use columns::check_names as check_column_names;
 pub(crate) use dataset_index::IndexBuilder;
 pub use dataset_index::{DatasetIndex, IndexRow};
