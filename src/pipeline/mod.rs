@@ -42,6 +42,7 @@ mod worker;
 pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, FieldBatch, Skipped, VideoBatch};
 pub use batches::{Batches, Next};
+pub use clip::window_reads;
 pub use inspect::{
     CodecCount, DatasetCheck, DatasetInfo, FpsCount, GopLengths, Problem, SizeCount, VerifyLevel, VerifyOptions,
     WindowCost, extract_clip, verify_dataset,
