@@ -1,6 +1,7 @@
 //! What all threads of a loader, and all its iterations, have in common.
 
 use super::fields::FieldSpec;
+use super::files::Files;
 use super::options::Options;
 use super::run::Run;
 use super::schedule::{Cut, LoaderState};
@@ -61,6 +62,7 @@ pub(super) struct LoaderShared {
     pub(super) columns: Vec<Column>,
     pub(super) cut: Cut,
     pub(super) sizes: Sizes,
+    pub(super) files: Files,
     pub(super) memory: BatchPool,
     pub(super) counters: Counters,
     progress: Mutex<Progress>,
@@ -90,7 +92,7 @@ impl LoaderShared {
         let num_parts = usize::from(video.is_some()) + fields.len();
         let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
         let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
-        let (counters, parked) = (Counters::default(), Mutex::default());
+        let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
         let current = Mutex::default();
         Self {
             dataset,
@@ -102,6 +104,7 @@ impl LoaderShared {
             columns,
             cut,
             sizes,
+            files,
             memory,
             counters,
             progress,
