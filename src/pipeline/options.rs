@@ -2,12 +2,12 @@
 
 use super::loader::Loader;
 use super::schedule::Cut;
-use super::shared::{Column, LoaderShared};
+use super::shared::{Column, LoaderShared, open_storage};
 use crate::batch::ColumnKind;
 use crate::dataset::{Dataset, IndexColumn, Samples, Window};
 use crate::decode::DecodeLimits;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Storage, StorageOptions};
+use crate::storage::StorageOptions;
 use crate::transform::{ClipShape, DType, Filter, Fit, Layout, TransformOptions};
 use std::num::NonZero;
 
@@ -303,7 +303,7 @@ impl LoaderBuilder {
             Error::new(ErrorKind::LimitExceeded, format!("a batch of {rows} clips of {clip_bytes} bytes is too large"))
         })?;
         let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
-        let storage = Storage::new(&options.storage)?;
+        let storage = open_storage(&dataset, &options.storage)?;
         let workers = options.decode_workers.unwrap_or_else(available_cores);
         // Enough clips in the making that every worker has one and another waits for it.
         let enough = (2 * workers).div_ceil(options.batch_size).clamp(3, MAX_PREFETCH);

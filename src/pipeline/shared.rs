@@ -7,7 +7,8 @@ use super::stats::{Counters, LoaderStats};
 use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
 use crate::dataset::{Dataset, Samples, Window};
-use crate::storage::Storage;
+use crate::error::Result;
+use crate::storage::{Storage, StorageOptions};
 use crate::transform::ClipShape;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -55,6 +56,16 @@ pub(super) struct LoaderShared {
     parked: Mutex<Vec<Tools>>,
     /// The newest iteration, for its queues' depths.
     current: Mutex<Weak<Run>>,
+}
+
+/// The storage for a dataset's shards, chosen by where they are and how many bytes they have.
+pub(super) fn open_storage(dataset: &Dataset, options: &StorageOptions) -> Result<Storage> {
+    let mut options = options.clone();
+    if options.data_bytes.is_none() {
+        options.data_bytes =
+            Some(dataset.manifest().shards.iter().map(|shard| shard.bytes).fold(0, u64::saturating_add));
+    }
+    Storage::for_path(&options, dataset.root())
 }
 
 /// Batches that a consumer holds while it asks for the next: the one it works on and the one that it is given.
