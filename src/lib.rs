@@ -49,6 +49,6 @@ pub use shard::{
 };
 pub use storage::{
     CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadOutcome, ReadRequest,
-    ReadTarget, Storage, StorageFile, StorageOptions, coalesce,
+    ReadTarget, RegisterBuffers, RingMode, Storage, StorageFile, StorageOptions, coalesce,
 };
 pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

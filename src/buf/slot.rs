@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::aligned::AlignedBuffer;
+use super::aligned::{AlignedBuffer, Region};
 use crate::error::Result;
 
 /// Whoever takes buffers back that nobody fills any more.
@@ -33,7 +33,7 @@ unsafe impl Send for SharedAddress {}
 // of all bytes, `Slot::split_at` halves of one, `Slot::join` one of two neighbours) and each of which has one owner.
 unsafe impl Sync for SharedAddress {}
 
-/// The buffer while it is filled. Nothing reads or writes through `buffer` until the last reference is unwrapped; until
+/// The buffer while it is filled. Nothing reads or writes the bytes through `buffer` until the last reference is unwrapped; until
 /// then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
 struct Shared {
     /// `None` only when it was taken out.
@@ -139,6 +139,11 @@ impl Slot {
     /// a view of the same bytes meanwhile.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.address()
+    }
+
+    /// The allocation that the bytes are in; `None` for none.
+    pub(crate) fn region(&self) -> Option<Region> {
+        self.shared.buffer.as_ref().map(AlignedBuffer::region)
     }
 
     fn address(&self) -> *mut u8 {

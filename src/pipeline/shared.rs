@@ -10,7 +10,7 @@ use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
 use crate::dataset::{Dataset, Samples, Window};
 use crate::error::{Error, Result};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageOptions};
 use crate::transform::ClipShape;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -70,6 +70,19 @@ pub(super) struct LoaderShared {
     parked: Mutex<Vec<Tools>>,
     /// The newest iteration, for its queues' depths.
     current: Mutex<Weak<Run>>,
+}
+
+/// The storage for the shards of a dataset's records and of its columns that have one of `fields`, chosen by where they are and
+/// how many bytes they have.
+pub(super) fn open_storage(dataset: &Dataset, fields: &[String], options: &StorageOptions) -> Result<Storage> {
+    let mut options = options.clone();
+    if options.data_bytes.is_none() {
+        let manifest = dataset.manifest();
+        let sets = manifest.columns.iter().filter(|set| set.fields.iter().any(|field| fields.contains(field)));
+        let shards = manifest.shards.iter().chain(sets.flat_map(|set| &set.shards));
+        options.data_bytes = Some(shards.map(|shard| shard.bytes).fold(0, u64::saturating_add));
+    }
+    Storage::for_path(&options, dataset.root())
 }
 
 /// Batches that a consumer holds while it asks for the next: the one it works on and the one that it is given.

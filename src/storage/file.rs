@@ -9,8 +9,11 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, StatxFlags};
 
 use super::mmap::Mapping;
-use crate::buf::{AlignedBuffer, BUFFER_ALIGN};
+use crate::buf::{AlignedBuffer, BUFFER_ALIGN, Identity, Life};
 use crate::error::{Error, Result};
+
+/// `STATX_DIO_READ_ALIGN` (Linux 6.14), which `StatxFlags` has no name for.
+const READ_ALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2_0000);
 
 /// Where the bytes of a file are.
 pub(super) enum Source {
@@ -43,6 +46,7 @@ struct Inner {
     path: PathBuf,
     len: u64,
     source: Source,
+    life: Life,
 }
 
 /// A regular file that is open for reading. Cheap to clone; closed with the last clone.
@@ -51,7 +55,7 @@ pub struct StorageFile(Arc<Inner>);
 
 impl StorageFile {
     pub(super) fn new(path: &Path, len: u64, source: Source) -> Self {
-        Self(Arc::new(Inner { path: path.to_owned(), len, source }))
+        Self(Arc::new(Inner { path: path.to_owned(), len, source, life: Life::new() }))
     }
 
     /// As it was opened.
@@ -76,6 +80,11 @@ impl StorageFile {
 
     pub(super) fn source(&self) -> &Source {
         &self.0.source
+    }
+
+    /// The open file as something that can be told from others after it was closed.
+    pub(super) fn identity(&self) -> Identity {
+        self.0.life.identity()
     }
 }
 
@@ -109,12 +118,15 @@ pub(super) fn open_direct(path: &Path) -> std::result::Result<DirectFile, String
         .custom_flags(libc::O_DIRECT)
         .open(path)
         .map_err(|error| format!("the file system refuses O_DIRECT: {error}"))?;
-    let facts = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)
+    let facts = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN | READ_ALIGN)
         .map_err(|error| format!("no alignment is known: {error}"))?;
     if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
         return Err("no alignment is known: the kernel or the file system does not tell".to_owned());
     }
-    let (memory, offset) = (facts.stx_dio_mem_align as usize, u64::from(facts.stx_dio_offset_align));
+    // Some file systems read at finer multiples than they write.
+    let has_read_align = facts.stx_mask & READ_ALIGN.bits() != 0 && facts.stx_dio_read_offset_align != 0;
+    let offset = if has_read_align { facts.stx_dio_read_offset_align } else { facts.stx_dio_offset_align };
+    let (memory, offset) = (facts.stx_dio_mem_align as usize, u64::from(offset));
     if memory == 0 || offset == 0 {
         return Err("the file system does no direct I/O on this file".to_owned());
     }
