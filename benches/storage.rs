@@ -74,7 +74,13 @@ fn measure(storage: &Storage, plan: &Plan) -> (u64, f64, f64) {
     };
     let mut slots: Vec<Slot> = Vec::new();
     if plan.into_slots {
-        slots = (0..engine.capacity()).map(|_| Slot::zeroed(plan.block).expect("a slot")).collect();
+        // As in a batch: parts of one buffer.
+        let mut rest = Slot::zeroed(engine.capacity() * plan.block).expect("a buffer");
+        for _ in 0..engine.capacity() {
+            let (slot, tail) = rest.split_at(plan.block);
+            slots.push(slot);
+            rest = tail;
+        }
     }
     let (begin, cpu_before) = (Instant::now(), cpu_seconds());
     let end = begin + Duration::from_secs(plan.seconds as u64);

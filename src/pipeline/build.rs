@@ -5,11 +5,10 @@ use super::loader::Loader;
 use super::options::{LoaderBuilder, Options};
 use super::policies::LastBatch;
 use super::schedule::Cut;
-use super::shared::{Column, LoaderShared, Sizes, VideoSpec};
+use super::shared::{Column, LoaderShared, Sizes, VideoSpec, open_storage};
 use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Storage;
 use crate::transform::ClipShape;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ impl LoaderBuilder {
             fields::survey(&dataset, &options.fields, options.ragged, samples, options.batch_size)?;
         let video = options.window.map(|window| video(&dataset, &options, window, &samples)).transpose()?;
         let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
-        let storage = Storage::new(&options.storage)?;
+        let storage = open_storage(&dataset, &options.fields, &options.storage)?;
         let cut = Cut {
             num_samples: samples.len(),
             batch_size: options.batch_size as u64,

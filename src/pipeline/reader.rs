@@ -4,7 +4,6 @@
 use super::assemble::BatchMemory;
 use super::clip::{ClipBytes, ClipPlan, Job};
 use super::fields::{self, FieldJob, PlannedTensor};
-use super::files::Files;
 use super::monitor::Admission;
 use super::row::{Part, Row, Slots, Task};
 use super::run::Run;
@@ -64,7 +63,6 @@ pub(super) struct Reader<'a> {
     tensors: Vec<FieldJob>,
     next_clip: u64,
     next_read: u64,
-    files: Files,
 }
 
 /// The thread's life.
@@ -83,7 +81,6 @@ pub(super) fn read(run: &Run, schedule: Schedule) {
             tensors: Vec::new(),
             next_clip: 0,
             next_read: 0,
-            files: Files::default(),
         };
         reader.run()
     });
@@ -201,12 +198,12 @@ impl Reader<'_> {
         }
     }
 
-    fn plan_clip(&mut self, video: &VideoSpec, record: usize, draw: u64) -> Result<(ClipPlan, StorageFile)> {
+    fn plan_clip(&self, video: &VideoSpec, record: usize, draw: u64) -> Result<(ClipPlan, StorageFile)> {
         let shared = &self.run.shared;
         guarded(|| {
             let clip = ClipPlan::of_window(&shared.dataset, record, &video.window, draw)?;
             clip.check(&shared.options.limits).map_err(|error| error.with_path(clip.shard.path()))?;
-            let file = self.files.get(clip.shard.path(), |path| shared.storage.open(path))?;
+            let file = shared.files.get(&shared.storage, clip.shard.path())?;
             Ok((clip, file))
         })
     }

@@ -1,6 +1,7 @@
 //! What all threads of a loader, and all its iterations, have in common.
 
 use super::fields::FieldSpec;
+use super::files::Files;
 use super::options::Options;
 use super::run::Run;
 use super::schedule::{Cut, LoaderState};
@@ -9,7 +10,7 @@ use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
 use crate::dataset::{Dataset, Samples, Window};
 use crate::error::{Error, Result};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageOptions};
 use crate::transform::ClipShape;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -61,6 +62,7 @@ pub(super) struct LoaderShared {
     pub(super) columns: Vec<Column>,
     pub(super) cut: Cut,
     pub(super) sizes: Sizes,
+    pub(super) files: Files,
     pub(super) memory: BatchPool,
     pub(super) counters: Counters,
     progress: Mutex<Progress>,
@@ -68,6 +70,19 @@ pub(super) struct LoaderShared {
     parked: Mutex<Vec<Tools>>,
     /// The newest iteration, for its queues' depths.
     current: Mutex<Weak<Run>>,
+}
+
+/// The storage for the shards of a dataset's records and of its columns that have one of `fields`, chosen by where they are and
+/// how many bytes they have.
+pub(super) fn open_storage(dataset: &Dataset, fields: &[String], options: &StorageOptions) -> Result<Storage> {
+    let mut options = options.clone();
+    if options.data_bytes.is_none() {
+        let manifest = dataset.manifest();
+        let sets = manifest.columns.iter().filter(|set| set.fields.iter().any(|field| fields.contains(field)));
+        let shards = manifest.shards.iter().chain(sets.flat_map(|set| &set.shards));
+        options.data_bytes = Some(shards.map(|shard| shard.bytes).fold(0, u64::saturating_add));
+    }
+    Storage::for_path(&options, dataset.root())
 }
 
 /// Batches that a consumer holds while it asks for the next: the one it works on and the one that it is given.
@@ -90,7 +105,7 @@ impl LoaderShared {
         let num_parts = usize::from(video.is_some()) + fields.len();
         let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
         let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
-        let (counters, parked) = (Counters::default(), Mutex::default());
+        let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
         let current = Mutex::default();
         Self {
             dataset,
@@ -102,6 +117,7 @@ impl LoaderShared {
             columns,
             cut,
             sizes,
+            files,
             memory,
             counters,
             progress,

@@ -200,6 +200,13 @@ pub(super) fn add_since(counter: &AtomicU64, start: Instant) {
     add_duration(counter, start.elapsed());
 }
 
+/// Adds the time since `start` to a counter, and gives the end of that time.
+pub(super) fn add_lap(counter: &AtomicU64, start: Instant) -> Instant {
+    let now = Instant::now();
+    add_duration(counter, now - start);
+    now
+}
+
 /// Adds a time to a counter.
 pub(super) fn add_duration(counter: &AtomicU64, duration: Duration) {
     add(counter, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));

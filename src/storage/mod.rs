@@ -18,6 +18,7 @@
 //! Nothing here knows what the bytes mean.
 
 mod bytes;
+mod choice;
 mod coalesce;
 mod engine;
 mod file;
@@ -25,6 +26,7 @@ mod inline;
 mod memory;
 mod mmap;
 mod options;
+mod place;
 mod pread;
 mod progress;
 mod resident;

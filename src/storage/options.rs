@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// [`Uring`](Self::Uring) where the kernel allows it, else [`Pread`](Self::Pread); which one it became is said once in
-    /// the log and always by [`Storage::describe`](super::Storage::describe).
+    /// [`Uring`](Self::Uring) for files on devices of this machine where the kernel allows it, else [`Pread`](Self::Pread): with
+    /// threads on network file systems, without on tmpfs. Which one it became is said once in the log and always by
+    /// [`Storage::describe`](super::Storage::describe).
     #[default]
     Auto,
     /// An io_uring ring per engine. An error where the kernel refuses it.
@@ -49,7 +50,8 @@ impl std::str::FromStr for EngineKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DirectIo {
-    /// What is believed best: through the page cache.
+    /// Past the page cache on devices of this machine if there is more to read ([`StorageOptions::data_bytes`]) than there is
+    /// memory, so that no byte would be found in the cache when it is wanted again; through it elsewhere.
     #[default]
     Auto,
     /// Past the page cache, file by file, where the file system says how (`STATX_DIOALIGN`); through it elsewhere (tmpfs).
@@ -95,9 +97,12 @@ pub struct StorageOptions {
     pub direct_io: DirectIo,
     /// Reads that one engine holds at once, 1 to 4096. Default 64: more than keeps an NVMe device busy with large reads.
     pub depth: usize,
-    /// Threads of one `pread` engine, 0 to 256. Default 4. With 0 there are none: `wait` performs the next read in the caller's
-    /// thread, best where the bytes are in memory already (tmpfs, a warm page cache) and the caller looks at them next.
-    pub pread_threads: usize,
+    /// Threads of one `pread` engine, 0 to 256. With 0 there are none: `wait` performs the next read in the caller's thread, best
+    /// where the bytes are in memory already (tmpfs, a warm page cache) and the caller looks at them next. Default `None`: 0
+    /// on tmpfs, 16 on network file systems, 4 elsewhere.
+    pub pread_threads: Option<usize>,
+    /// Bytes of all the files that are going to be read, where known: what [`DirectIo::Auto`] is decided by. Default `None`.
+    pub data_bytes: Option<u64>,
     /// Longest read, in bytes, at most 2^40. A longer one is refused before anything is allocated. Default 1 GiB.
     pub max_read_bytes: usize,
     /// Memory kept for the next reads, in bytes. Default 64 MiB. What is in use is bounded by `depth`, by the lengths asked
@@ -125,7 +130,8 @@ impl Default for StorageOptions {
             engine: EngineKind::Auto,
             direct_io: DirectIo::Auto,
             depth: 64,
-            pread_threads: 4,
+            pread_threads: None,
+            data_bytes: None,
             max_read_bytes: 1 << 30,
             max_idle_bytes: 64 << 20,
             max_in_flight_bytes: 64 << 20,
@@ -167,7 +173,14 @@ impl StorageOptions {
     /// Sets [`pread_threads`](Self::pread_threads).
     #[must_use]
     pub fn pread_threads(mut self, pread_threads: usize) -> Self {
-        self.pread_threads = pread_threads;
+        self.pread_threads = Some(pread_threads);
+        self
+    }
+
+    /// Sets [`data_bytes`](Self::data_bytes).
+    #[must_use]
+    pub fn data_bytes(mut self, data_bytes: u64) -> Self {
+        self.data_bytes = Some(data_bytes);
         self
     }
 
@@ -230,7 +243,7 @@ impl StorageOptions {
             }
         };
         check("depth", self.depth, 1, 4096)?;
-        check("pread_threads", self.pread_threads, 0, 256)?;
+        check("pread_threads", self.pread_threads.unwrap_or(0), 0, 256)?;
         check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)?;
         check("max_in_flight_bytes", self.max_in_flight_bytes, 1 << 16, 1 << 40)?;
         check("split_bytes", self.split_bytes, 1 << 12, 1 << 30)?;

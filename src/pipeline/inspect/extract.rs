@@ -19,7 +19,7 @@ pub fn extract_clip(dataset: &Dataset, key: &str, output: &mut dyn Write) -> Res
         .ok_or_else(|| Error::new(ErrorKind::NotFound, "no such record").with_record(key).with_path(dataset.root()))?;
     let video = dataset.record(row)?.video;
     let (shard, _) = dataset.stream(row)?;
-    let storage = Storage::new(&StorageOptions::default())?;
+    let storage = Storage::for_path(&StorageOptions::default(), shard.path())?;
     let file = storage.open(shard.path())?;
     let mut crc = crate::format::Crc32c::new();
     let mut written = 0;

@@ -4,7 +4,6 @@ use super::{Tensor, count_read};
 use crate::buf::Slot;
 use crate::error::{Error, Result};
 use crate::pipeline::fields::FieldJob;
-use crate::pipeline::files::Files;
 use crate::pipeline::monitor::FieldWork;
 use crate::pipeline::policies::Checksum;
 use crate::pipeline::run::Run;
@@ -41,13 +40,11 @@ struct AheadReader<'a> {
     /// The one that has chunks to be asked for.
     current: Option<u64>,
     next_number: u64,
-    files: Files,
 }
 
 /// The thread's life.
 pub(super) fn read(run: &Run, engine: Box<dyn ReadEngine>) -> Result<()> {
-    let (readings, files) = (HashMap::new(), Files::default());
-    AheadReader { run, engine, readings, current: None, next_number: 0, files }.run()
+    AheadReader { run, engine, readings: HashMap::new(), current: None, next_number: 0 }.run()
 }
 
 impl AheadReader<'_> {
@@ -85,7 +82,7 @@ impl AheadReader<'_> {
     }
 
     fn begin(&mut self, job: FieldJob) {
-        let Some((tensor, slot)) = Tensor::begin(self.run, &mut self.files, job) else { return };
+        let Some((tensor, slot)) = Tensor::begin(self.run, job) else { return };
         if tensor.len == 0 {
             return tensor.finish(self.run, Some(slot), Ok(()));
         }

@@ -13,6 +13,11 @@ pub(super) struct Checks {
 }
 
 impl Checks {
+    /// Takes the chunk behind those that came in order into account.
+    pub(super) fn next(&mut self, bytes: &[u8]) {
+        self.add(self.num_front, bytes);
+    }
+
     /// Takes chunk `number` into account.
     pub(super) fn add(&mut self, number: usize, bytes: &[u8]) {
         if number == self.num_front {

@@ -8,21 +8,23 @@
 use super::{Tensor, count_read};
 use crate::buf::{Slot, copy_streaming};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pipeline::files::Files;
 use crate::pipeline::monitor::FieldWork;
 use crate::pipeline::policies::Checksum;
 use crate::pipeline::run::Run;
-use crate::pipeline::stats::add_since;
+use crate::pipeline::stats::{add_lap, add_since};
 use crate::storage::{EngineKind, ReadEngine, ReadOutcome, ReadRequest};
 use std::time::Instant;
 
-/// Bytes of a chunk: a small part of a core's own cache, and enough to make the cost of a call small.
-const CHUNK_BYTES: usize = 128 << 10;
+/// Bytes of a read: a small part of a core's own cache, and enough to make the cost of a call small.
+const CHUNK_BYTES: usize = 256 << 10;
+/// As much of what is mapped is asked for at once.
+const MAPPED_BYTES: usize = 16 << 20;
+/// Bytes that are checked, then copied: they are still in the nearest cache.
+const BLOCK_BYTES: usize = 64 << 10;
 
 struct InlineReader<'a> {
     run: &'a Run,
     engine: Box<dyn ReadEngine>,
-    files: Files,
     /// Where chunks are read to, `None` while one is, or where files are mapped.
     buffer: Option<Slot>,
     is_mapped: bool,
@@ -31,9 +33,9 @@ struct InlineReader<'a> {
 /// The thread's life.
 pub(super) fn read(run: &Run, engine: Box<dyn ReadEngine>) {
     let is_mapped = matches!(run.shared.storage.kind(), EngineKind::Mmap | EngineKind::Memory);
-    let mut reader = InlineReader { run, engine, files: Files::default(), buffer: None, is_mapped };
+    let mut reader = InlineReader { run, engine, buffer: None, is_mapped };
     while let FieldWork::Job(job) = run.monitor.next_field(true, &run.shared.counters) {
-        if let Some((mut tensor, mut slot)) = Tensor::begin(run, &mut reader.files, job) {
+        if let Some((mut tensor, mut slot)) = Tensor::begin(run, job) {
             let read = reader.fill(&mut tensor, &mut slot);
             tensor.finish(run, Some(slot), read);
         }
@@ -44,8 +46,8 @@ impl InlineReader<'_> {
     fn fill(&mut self, tensor: &mut Tensor, slot: &mut Slot) -> Result<()> {
         let counters = &self.run.shared.counters;
         let target = slot.bytes_mut().get_mut(..tensor.len).unwrap_or_default();
-        let mut offset = tensor.entry.offset;
-        for (number, target) in target.chunks_mut(CHUNK_BYTES).enumerate() {
+        let (mut offset, chunk_bytes) = (tensor.entry.offset, if self.is_mapped { MAPPED_BYTES } else { CHUNK_BYTES });
+        for target in target.chunks_mut(chunk_bytes) {
             if self.run.monitor.is_cancelled() {
                 return Err(Error::new(ErrorKind::Closed, "the iteration was cancelled"));
             }
@@ -53,20 +55,26 @@ impl InlineReader<'_> {
             let start = Instant::now();
             let (bytes, spare) = self.read_chunk(tensor, offset, target.len())?;
             add_since(&counters.tensor_read_nanos, start);
-            if self.run.shared.options.checksum == Checksum::On {
-                let start = Instant::now();
-                tensor.checks.add(number, &bytes);
-                add_since(&counters.tensor_check_nanos, start);
-            }
-            let start = Instant::now();
-            copy_streaming(&bytes, target);
-            add_since(&counters.tensor_read_nanos, start);
+            self.check_and_copy(tensor, &bytes, target);
             if let Some(spare) = spare {
                 self.buffer = bytes.into_slot()?.join(spare).ok();
             }
             offset += target.len() as u64;
         }
         Ok(())
+    }
+
+    fn check_and_copy(&self, tensor: &mut Tensor, bytes: &[u8], target: &mut [u8]) {
+        let shared = &self.run.shared;
+        for (bytes, target) in bytes.chunks(BLOCK_BYTES).zip(target.chunks_mut(BLOCK_BYTES)) {
+            let mut start = Instant::now();
+            if shared.options.checksum == Checksum::On {
+                tensor.checks.next(bytes);
+                start = add_lap(&shared.counters.tensor_check_nanos, start);
+            }
+            copy_streaming(bytes, target);
+            add_since(&shared.counters.tensor_read_nanos, start);
+        }
     }
 
     /// The bytes of a chunk, and what is left of the buffer where they are in it.

@@ -11,7 +11,6 @@ mod inline;
 
 use super::assemble::FieldRow;
 use super::fields::{FieldJob, PlannedTensor};
-use super::files::Files;
 use super::policies::Checksum;
 use super::row::{Part, Row};
 use super::run::Run;
@@ -56,15 +55,15 @@ struct Tensor {
 
 impl Tensor {
     /// Opens the file of a tensor. `None` where that failed, and the part is settled.
-    fn begin(run: &Run, files: &mut Files, job: FieldJob) -> Option<(Self, Slot)> {
+    fn begin(run: &Run, job: FieldJob) -> Option<(Self, Slot)> {
         let FieldJob { row, tensor: PlannedTensor { number, entry, slot, extents, apart } } = job;
         let spec = &run.shared.fields[number];
-        let mut open = || {
+        let open = || {
             let len = spec.row_bytes(&entry.shape)?;
             if len as u64 != entry.bytes || len > slot.len() {
                 return Err(Error::corrupt(format!("field '{}' has {} bytes for {len}", spec.name, entry.bytes)));
             }
-            Ok((files.get(&entry.path, |path| run.shared.storage.open(path))?, len))
+            Ok((run.shared.files.get(&run.shared.storage, &entry.path)?, len))
         };
         match open() {
             Ok((file, len)) => {

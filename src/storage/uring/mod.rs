@@ -103,6 +103,8 @@ pub(super) struct UringEngine {
     /// Entries in the submission queue that the kernel was not told of.
     unsubmitted: usize,
     ready: VecDeque<Completion>,
+    /// Bytes of the completions that are ready. They hold memory: reads that need more of it wait until they are taken.
+    ready_bytes: usize,
     /// Completions on their way from the queue; here to be allocated once.
     reaped: Vec<(u64, i32)>,
 }
@@ -122,6 +124,7 @@ impl UringEngine {
             stalled: Vec::new(),
             unsubmitted: 0,
             ready: VecDeque::new(),
+            ready_bytes: 0,
             reaped: Vec::new(),
             settings,
         })
@@ -188,9 +191,10 @@ impl UringEngine {
                 self.finish_if_over(number);
                 continue;
             }
-            let has_bytes =
-                self.bytes_in_flight == 0 || self.bytes_in_flight + len <= self.settings.max_in_flight_bytes;
-            if self.parts.is_full() || !has_bytes {
+            // There is always something that goes on: a part, or a completion that the caller is about to take.
+            let held = self.bytes_in_flight + if read.has_memory() { 0 } else { self.ready_bytes };
+            let has_room = held == 0 || held + len <= self.settings.max_in_flight_bytes;
+            if self.parts.is_full() || !has_room {
                 return;
             }
             self.begin_part(number, len);
@@ -341,7 +345,9 @@ impl UringEngine {
                 // It failed while parts of it were still waiting for their turn.
                 self.waiting.retain(|&other| other != number);
             }
-            self.ready.push_back(Completion { tag: read.tag, result: read.finish() });
+            let completion = Completion { tag: read.tag, result: read.finish() };
+            self.ready_bytes += num_bytes(&completion);
+            self.ready.push_back(completion);
         }
     }
 
@@ -425,6 +431,11 @@ fn entry(ring: &mut Ring, refusals: &Refusals, read: &mut Read, chunk: Chunk) ->
     Ok(entry.flags(flags))
 }
 
+/// Bytes that a completion holds.
+fn num_bytes(completion: &Completion) -> usize {
+    completion.result.as_ref().map_or(0, |outcome| outcome.len())
+}
+
 fn no_descriptor() -> Error {
     Error::new(ErrorKind::Io, "the file has no descriptor")
 }
@@ -458,7 +469,10 @@ impl ReadEngine for UringEngine {
         let tag = request.tag;
         match self.accept(request) {
             Ok(None) => self.begin(),
-            Ok(Some(completion)) => self.ready.push_back(completion),
+            Ok(Some(completion)) => {
+                self.ready_bytes += num_bytes(&completion);
+                self.ready.push_back(completion);
+            }
             Err(error) => self.ready.push_back(Completion { tag, result: Err(error) }),
         }
         if self.unsubmitted >= SUBMIT_BATCH {
@@ -480,6 +494,7 @@ impl ReadEngine for UringEngine {
         loop {
             if self.unsubmitted == 0 || entered {
                 if let Some(completion) = self.ready.pop_front() {
+                    self.ready_bytes -= num_bytes(&completion);
                     if self.reads.len() == 0 {
                         self.ring.release_closed_files();
                     }

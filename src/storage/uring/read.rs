@@ -70,6 +70,11 @@ impl Read {
         (&self.file, memory)
     }
 
+    /// True once memory was taken.
+    pub(super) fn has_memory(&self) -> bool {
+        matches!(self.place, Place::Taken(_))
+    }
+
     /// True once every part was begun.
     pub(super) fn is_begun_whole(&self) -> bool {
         self.plan.part_len(self.next, 1) == 0
