@@ -39,8 +39,9 @@ pub use media::{
 };
 pub use pipeline::{
     Batch, Batches, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame, ErrorPolicy,
-    FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem, Shuffle,
-    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset,
+    FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem,
+    ShapeCount, Shuffle, SizeCount, Skipped, StoredTensor, VerifyLevel, VerifyOptions, WindowCost, extract_clip,
+    extract_field, read_field, verify_dataset,
 };
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,
