@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import DType, Filter, Fit, Layout, OnError
+from framefeed._options import Checksum, DType, Filter, Fit, Layout, OnError, Ragged
 
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "__version__", "convert"]
 
@@ -253,6 +253,8 @@ class Loader:
     dictionary::
 
         video      Tensor [B, T, C, H, W] (or the axes of `layout`), of `dtype`
+        <field>    Tensor [B, ...] for each of `fields`, of the stored type
+        <field>_lengths   int64 Tensor [B, axes]: how much of each axis is the row's own, for ragged fields with `ragged="pad"`
         key        list[str]: the records' keys
         caption    list[str | None], unless `captions=False`
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
@@ -265,13 +267,15 @@ class Loader:
         skipped    list[dict]: samples that `on_error` left out since the last batch: epoch, position, record, reason
         substituted   list[dict]: samples of this batch that `on_error` replaced
 
-    Order, windows and substitutes are pure functions of seed, epoch and position, whatever the number of threads. A loader belongs to the
+    Without a window there is no `video`, `pts`, `frame` and `time_base`, and no byte of video is touched. Order, windows and substitutes are pure functions of seed, epoch and position, whatever the number of threads. A loader belongs to the
     process that made it; in its fork it raises ClosedError.
 
     Args:
         dataset: what to load from.
         batch_size: samples per batch.
-        window: which frames of a record make a sample.
+        window: which frames of a record make a sample. May be left out where there are `fields`.
+        fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples;
+            `num_incomplete` counts them.
         size: height and width of the frames; without it they have the records' display size, and all must have the same.
         fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
         filter: of the antialiased resize.
@@ -281,9 +285,16 @@ class Loader:
         pad: colour of the borders of `fit="pad"`, as 8-bit R, G, B.
         shuffle: a new order in each epoch.
         seed: of the order and of random windows.
+        ragged: where the shapes of a field differ: `"error"`, which names two records; `"pad"`, zeros behind each axis to the
+            largest of the batch; or `"bucket"`, every batch is of one shape of every field, and each shape has one batch an epoch
+            that may not be full.
+        checksum: whether stored tensors are checked; packets of video always are.
+        field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
         decode_workers: threads that decode; one for each core by default.
+        tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
-            leave workers idle.
+            leave threads idle.
+        prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
         on_error: for damaged clips: `"raise"`; `"skip"`, the batch comes without them; or `"substitute"`, another record takes the
             place. A missing file or a failing disk is always raised.
         drop_last: leave out the last batch if it is not full.
@@ -299,7 +310,8 @@ class Loader:
         dataset: Dataset,
         *,
         batch_size: int = 1,
-        window: Window,
+        window: Window | None = None,
+        fields: Sequence[str] = ...,
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
@@ -311,8 +323,13 @@ class Loader:
         pad: Sequence[int] = ...,
         shuffle: bool = False,
         seed: int = 0,
+        ragged: Ragged = "error",
+        checksum: Checksum = "on",
+        field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         decode_workers: int | None = None,
+        tensor_readers: int | None = None,
         prefetch_batches: int | None = None,
+        prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
         drop_last: bool = False,
         columns: Sequence[str] = ...,
@@ -333,6 +350,9 @@ class Loader:
     @property
     def num_short(self) -> int:
         """Records that are no samples because they are too short for the window."""
+    @property
+    def num_incomplete(self) -> int:
+        """Records that are no samples because they lack one of the fields."""
     @property
     def epoch(self) -> int:
         """The epoch being delivered, or the next one once its last batch is handed out; `state_dict` has the same."""
@@ -355,7 +375,7 @@ class Loader:
 
         Counters by name; three rates over the time of iteration (`read_bytes_per_second`, `frames_decoded_per_second`,
         `tensor_bytes_per_second`); `read_amplification`, bytes read per byte needed; `decode_amplification`, frames decoded per
-        frame delivered; and `limited_by`: `"storage"`, `"decode"`, `"transform"`, `"plan"`, `"consumer"` or `"unknown"`.
+        frame delivered; and `limited_by`: `"storage"`, `"check"` (the checksums of tensors), `"decode"`, `"transform"`, `"plan"`, `"consumer"` or `"unknown"`.
         """
     def describe(self) -> str:
         """What was chosen, and what the machine lacks, in a few lines for people."""

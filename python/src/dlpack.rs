@@ -74,35 +74,56 @@ struct DLManagedTensorVersioned {
 /// Type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
+    Bool,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
     Uint8,
     Uint16,
-    Int64,
+    Uint32,
+    Uint64,
     Float16,
     Bfloat16,
     Float32,
+    Float64,
 }
 
 impl Element {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Bool => "bool",
+            Self::Int8 => "int8",
+            Self::Int16 => "int16",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
             Self::Uint8 => "uint8",
             Self::Uint16 => "uint16",
-            Self::Int64 => "int64",
+            Self::Uint32 => "uint32",
+            Self::Uint64 => "uint64",
             Self::Float16 => "float16",
             Self::Bfloat16 => "bfloat16",
             Self::Float32 => "float32",
+            Self::Float64 => "float64",
         }
     }
 
     fn dlpack(self) -> DLDataType {
-        // kDLInt 0, kDLUInt 1, kDLFloat 2, kDLBfloat 4.
+        // kDLInt 0, kDLUInt 1, kDLFloat 2, kDLBfloat 4, kDLBool 6.
         let (code, bits) = match self {
+            Self::Int8 => (0, 8),
+            Self::Int16 => (0, 16),
+            Self::Int32 => (0, 32),
             Self::Int64 => (0, 64),
             Self::Uint8 => (1, 8),
             Self::Uint16 => (1, 16),
+            Self::Uint32 => (1, 32),
+            Self::Uint64 => (1, 64),
             Self::Float16 => (2, 16),
             Self::Float32 => (2, 32),
+            Self::Float64 => (2, 64),
             Self::Bfloat16 => (4, 16),
+            Self::Bool => (6, 8),
         };
         DLDataType { code, bits, lanes: 1 }
     }
@@ -119,6 +140,27 @@ impl From<framefeed::DType> for Element {
             framefeed::DType::Float16 => Self::Float16,
             framefeed::DType::Bfloat16 => Self::Bfloat16,
             framefeed::DType::Float32 => Self::Float32,
+        }
+    }
+}
+
+impl From<framefeed::TensorType> for Element {
+    fn from(dtype: framefeed::TensorType) -> Self {
+        use framefeed::TensorType;
+        match dtype {
+            TensorType::Bool => Self::Bool,
+            TensorType::Int8 => Self::Int8,
+            TensorType::Int16 => Self::Int16,
+            TensorType::Int32 => Self::Int32,
+            TensorType::Int64 => Self::Int64,
+            TensorType::Uint8 => Self::Uint8,
+            TensorType::Uint16 => Self::Uint16,
+            TensorType::Uint32 => Self::Uint32,
+            TensorType::Uint64 => Self::Uint64,
+            TensorType::Float16 => Self::Float16,
+            TensorType::Bfloat16 => Self::Bfloat16,
+            TensorType::Float32 => Self::Float32,
+            TensorType::Float64 => Self::Float64,
         }
     }
 }
@@ -160,9 +202,9 @@ impl Tensor {
         Self { memory, shape: shape.iter().map(|&side| side as i64).collect(), element }
     }
 
-    /// The pixels of a batch; the memory returns to the loader's pool with the last view.
-    pub(crate) fn from_batch(buffer: framefeed::BatchBuffer, shape: &[usize], dtype: framefeed::DType) -> Self {
-        Self::new(Box::new(buffer), |buffer| &mut buffer[..], shape, dtype.into())
+    /// Pixels or tensors of a batch; the memory returns to the loader's pool with the last view.
+    pub(crate) fn from_batch(buffer: framefeed::BatchBuffer, shape: &[usize], element: Element) -> Self {
+        Self::new(Box::new(buffer), |buffer| &mut buffer[..], shape, element)
     }
 
     /// Bytes of an element type of one or two bytes.

@@ -11,6 +11,7 @@ mod pool;
 mod range;
 mod release;
 mod slot;
+mod stream;
 
 pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
@@ -20,3 +21,4 @@ pub use range::ByteRange;
 pub(crate) use release::release_free_memory;
 pub use slot::Slot;
 pub(crate) use slot::{Filling, Home};
+pub(crate) use stream::copy_streaming;

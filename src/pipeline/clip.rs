@@ -1,6 +1,7 @@
 //! One clip on its way: which bytes it needs, and the bytes.
 
-use super::batch::Skipped;
+use super::row::Row;
+use crate::buf::ByteRange;
 use crate::buf::Slot;
 use crate::dataset::{Dataset, Window};
 use crate::decode::{DecodeLimits, DecodePlan, PacketSource, check_limits};
@@ -9,6 +10,7 @@ use crate::format::crc32c;
 use crate::media::StreamInfo;
 use crate::shard::Shard;
 use crate::storage::{CoalescedRange, ReadBytes, coalesce};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Unwanted bytes between two wanted ranges up to which one read is better than two: about what a network or NVMe read
@@ -16,22 +18,6 @@ use std::sync::Arc;
 const MAX_GAP_BYTES: u64 = 16 << 10;
 /// Longest joined read. A single packet may be longer.
 const MAX_JOINED_BYTES: u64 = 8 << 20;
-
-/// A place in a batch, on its way to be filled. It travels with the clip and comes back with an error.
-#[derive(Debug)]
-pub(super) struct Task {
-    /// Number of the batch.
-    pub(super) ticket: u64,
-    /// Row in the batch.
-    pub(super) row: usize,
-    pub(super) epoch: u64,
-    pub(super) position: u64,
-    /// 0 for the record that belongs here, then the substitutes.
-    pub(super) attempt: u32,
-    /// Records that were tried here and failed.
-    pub(super) failed: Vec<Skipped>,
-    pub(super) slot: Slot,
-}
 
 /// A clip as planned: which frames, packets and bytes.
 #[derive(Debug)]
@@ -87,9 +73,29 @@ impl ClipPlan {
     }
 }
 
+/// The shard and the ranges of it that a loader reads for the window of a record, or `None` where the record is too short. The
+/// window's place is drawn by `draw`, as a loader draws it by position.
+///
+/// # Errors
+/// `NotFound` where there is no such record; those of opening the shard.
+pub fn window_reads(
+    dataset: &Dataset,
+    record: usize,
+    window: &Window,
+    draw: u64,
+) -> Result<Option<(PathBuf, Vec<ByteRange>)>> {
+    if !window.fits(dataset.extent(record)?) {
+        return Ok(None);
+    }
+    let clip = ClipPlan::of_window(dataset, record, window, draw)?;
+    Ok(Some((clip.shard.path().to_owned(), clip.reads.iter().map(|read| read.range).collect())))
+}
+
 /// A clip whose bytes are there.
 pub(super) struct Job {
-    pub(super) task: Task,
+    pub(super) row: Arc<Row>,
+    /// Where its frames go.
+    pub(super) slot: Slot,
     pub(super) clip: ClipPlan,
     pub(super) bytes: ClipBytes,
     /// What the reader counted for it.

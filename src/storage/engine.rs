@@ -95,6 +95,11 @@ pub trait ReadEngine: Send {
     /// Most requests that may be in flight.
     fn capacity(&self) -> usize;
 
+    /// True where [`wait`](Self::wait) performs the reads itself, in the caller's thread and in the order of submission.
+    fn is_inline(&self) -> bool {
+        false
+    }
+
     /// Requests that were accepted and not answered yet.
     fn in_flight(&self) -> usize;
 
