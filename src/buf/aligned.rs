@@ -11,6 +11,7 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::life::{Identity, Life};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +23,7 @@ pub(crate) const BUFFER_ALIGN: usize = 4096;
 pub(crate) const PADDING: usize = 64;
 
 /// Size of a huge page, in bytes.
-const HUGE_PAGE: usize = 2 << 20;
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// A whole allocation, as whoever registers memory with the kernel or a device needs it.
 pub(crate) struct Region {
@@ -32,15 +33,51 @@ pub(crate) struct Region {
     pub(crate) len: usize,
 }
 
-/// `len` bytes at a page boundary, zeroed when made, followed by at least [`PADDING`] readable ones.
-pub(crate) struct AlignedBuffer {
+/// Initialised bytes that one buffer or several lie in. It gives access to none of them: buffers do.
+struct Allocation {
     address: NonNull<u8>,
-    len: usize,
     layout: Layout,
     life: Life,
 }
 
-// SAFETY: the buffer owns its allocation alone; no other pointer to it is kept here.
+// SAFETY: the allocation can be freed by any thread, and nothing is reached through it.
+unsafe impl Send for Allocation {}
+// SAFETY: as above.
+unsafe impl Sync for Allocation {}
+
+impl Allocation {
+    /// `size` zeroed bytes, not none. `None` where they are not to be had.
+    fn zeroed(size: usize) -> Option<Self> {
+        let align = if size >= HUGE_PAGE { HUGE_PAGE } else { BUFFER_ALIGN };
+        let layout = Layout::from_size_align(size, align).ok().filter(|layout| layout.size() > 0)?;
+        // SAFETY: the layout's size is not zero.
+        let address = NonNull::new(unsafe { alloc(layout) })?;
+        if size >= HUGE_PAGE {
+            prefer_huge_pages(address, size);
+        }
+        // SAFETY: the allocation has `size` bytes, and nobody else knows of it yet.
+        unsafe { address.as_ptr().write_bytes(0, size) };
+        Some(Self { address, layout, life: Life::new() })
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // SAFETY: `address` came from `alloc` with this very layout, and is freed once, here, after all buffers in it are gone.
+        unsafe { dealloc(self.address.as_ptr(), self.layout) }
+    }
+}
+
+/// `len` bytes at a page boundary, zeroed when made, followed by at least [`PADDING`] readable ones.
+pub(crate) struct AlignedBuffer {
+    /// Within the allocation, as are the `size` bytes from there, which are no other buffer's.
+    address: NonNull<u8>,
+    len: usize,
+    size: usize,
+    allocation: Arc<Allocation>,
+}
+
+// SAFETY: the buffer is the only one to reach its bytes of the allocation.
 unsafe impl Send for AlignedBuffer {}
 // SAFETY: shared access only reads; writing needs `&mut self`.
 unsafe impl Sync for AlignedBuffer {}
@@ -53,18 +90,24 @@ impl AlignedBuffer {
 
     /// A zeroed buffer of `len` bytes. Fails with [`ErrorKind::OutOfMemory`].
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
-        let refused = || Error::new(ErrorKind::OutOfMemory, format!("cannot allocate a buffer of {len} bytes"));
-        let size = Self::allocation_bytes(len).ok_or_else(refused)?;
-        let align = if size >= HUGE_PAGE { HUGE_PAGE } else { BUFFER_ALIGN };
-        let layout = Layout::from_size_align(size, align).map_err(|_| refused())?;
-        // SAFETY: the layout's size is at least BUFFER_ALIGN, so it is not zero.
-        let address = NonNull::new(unsafe { alloc(layout) }).ok_or_else(refused)?;
-        if size >= HUGE_PAGE {
-            prefer_huge_pages(address, size);
-        }
-        // SAFETY: the allocation has `size` bytes, and nobody else knows of it yet.
-        unsafe { address.as_ptr().write_bytes(0, size) };
-        Ok(Self { address, len, layout, life: Life::new() })
+        let made = Self::allocation_bytes(len).and_then(|size| Some((size, Allocation::zeroed(size)?)));
+        let (size, allocation) = made.ok_or_else(|| out_of_memory(len))?;
+        Ok(Self { address: allocation.address, len, size, allocation: Arc::new(allocation) })
+    }
+
+    /// `count` zeroed buffers of `len` bytes in one allocation of whole huge pages, which is freed with the last of them. Fails
+    /// with [`ErrorKind::OutOfMemory`].
+    pub(crate) fn zeroed_many(len: usize, count: usize) -> Result<Vec<Self>> {
+        let total = |size: usize| size.checked_mul(count.max(1))?.checked_next_multiple_of(HUGE_PAGE);
+        let made = Self::allocation_bytes(len).and_then(|size| Some((size, Allocation::zeroed(total(size)?)?)));
+        let (size, allocation) = made.ok_or_else(|| out_of_memory(len))?;
+        let allocation = Arc::new(allocation);
+        let buffer = |number: usize| {
+            // SAFETY: `count * size` bytes are within the allocation, and `number` is below `count`.
+            let address = unsafe { allocation.address.add(number * size) };
+            Self { address, len, size, allocation: Arc::clone(&allocation) }
+        };
+        Ok((0..count).map(buffer).collect())
     }
 
     /// A buffer with a copy of `bytes`.
@@ -74,9 +117,9 @@ impl AlignedBuffer {
         Ok(buffer)
     }
 
-    /// Bytes taken from the allocator.
+    /// Bytes of the allocation that are this buffer's.
     pub(crate) fn capacity(&self) -> usize {
-        self.layout.size()
+        self.size
     }
 
     /// The address that the kernel or a device may write to. A write through it counts as a write to the buffer: nobody
@@ -85,21 +128,22 @@ impl AlignedBuffer {
         self.address.as_ptr()
     }
 
-    /// The whole allocation.
+    /// The whole allocation that the bytes are in.
     pub(crate) fn region(&self) -> Region {
-        Region { identity: self.life.identity(), address: self.address.as_ptr(), len: self.layout.size() }
+        let Allocation { address, layout, life } = &*self.allocation;
+        Region { identity: life.identity(), address: address.as_ptr(), len: layout.size() }
     }
 
-    /// The bytes and all that follows them in the allocation, at least [`PADDING`].
+    /// The bytes and all that follows them and is this buffer's, at least [`PADDING`].
     pub(crate) fn padded(&self) -> &[u8] {
-        // SAFETY: `address` is the start of an allocation of `layout.size()` bytes, all initialised when it was made
-        // (`isize::MAX` is the limit that `Layout` enforces), and no `&mut` to it can live while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.layout.size()) }
+        // SAFETY: `size` bytes from `address` are within the allocation and this buffer's alone, all initialised when it was
+        // made (`isize::MAX` is the limit that `Layout` enforces), and no `&mut` to them can live while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.size) }
     }
 
     fn padded_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `padded`; `&mut self` proves that no other view lives.
-        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.layout.size()) }
+        unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.size) }
     }
 }
 
@@ -124,11 +168,8 @@ impl DerefMut for AlignedBuffer {
     }
 }
 
-impl Drop for AlignedBuffer {
-    fn drop(&mut self) {
-        // SAFETY: `address` came from `alloc` with this very layout, and is freed once, here.
-        unsafe { dealloc(self.address.as_ptr(), self.layout) }
-    }
+fn out_of_memory(len: usize) -> Error {
+    Error::new(ErrorKind::OutOfMemory, format!("cannot allocate a buffer of {len} bytes"))
 }
 
 impl fmt::Debug for AlignedBuffer {
@@ -154,9 +195,29 @@ mod tests {
     }
 
     #[test]
+    fn buffers_of_one_allocation_are_apart_and_each_outlives_the_others() {
+        let mut buffers = AlignedBuffer::zeroed_many(70_000, 5).unwrap();
+        assert_eq!(buffers[0].region().len, HUGE_PAGE);
+        assert!(buffers.iter().all(|buffer| buffer.region().identity == buffers[0].region().identity));
+        for (number, buffer) in buffers.iter_mut().enumerate() {
+            assert_eq!((buffer.len(), buffer.as_ptr() as usize % BUFFER_ALIGN), (70_000, 0));
+            assert!(buffer.padded().iter().all(|&byte| byte == 0));
+            let size = buffer.capacity();
+            buffer.padded_mut()[..size].fill(number as u8 + 1);
+        }
+        let last = buffers.pop().unwrap();
+        let identity = last.region().identity;
+        drop(buffers);
+        assert!(last.padded().iter().all(|&byte| byte == 5) && !identity.is_gone());
+        drop(last);
+        assert!(identity.is_gone());
+    }
+
+    #[test]
     fn an_absurd_length_is_an_error() {
         for len in [usize::MAX, usize::MAX - PADDING, isize::MAX as usize, 1 << 62] {
             assert_eq!(AlignedBuffer::zeroed(len).unwrap_err().kind(), ErrorKind::OutOfMemory);
+            assert_eq!(AlignedBuffer::zeroed_many(len, 3).unwrap_err().kind(), ErrorKind::OutOfMemory);
         }
     }
 

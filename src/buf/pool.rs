@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use super::aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
+use super::aligned::{AlignedBuffer, BUFFER_ALIGN, HUGE_PAGE, PADDING, Region};
 use super::cancel::{CancelToken, WakeOnCancel};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,7 +26,7 @@ pub struct PoolStats {
     pub idle_bytes: usize,
     /// Highest `in_use_bytes` so far.
     pub peak_bytes: usize,
-    /// Buffers taken from the allocator so far.
+    /// Times that memory was taken from the allocator so far, for a buffer or for several at once.
     pub num_allocated: u64,
     /// Buffers handed out again so far.
     pub num_recycled: u64,
@@ -35,6 +35,12 @@ pub struct PoolStats {
     /// Time spent waiting so far, over all threads.
     pub wait_nanos: u64,
 }
+
+/// What is allocated at once: two huge pages.
+const CHUNK_BYTES: usize = 2 * HUGE_PAGE;
+
+/// Smaller buffers are not worth it.
+const MIN_CHUNKED: usize = 1 << 16;
 
 #[derive(Default)]
 struct State {
@@ -48,6 +54,8 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     max_idle_bytes: usize,
+    /// Bytes that are allocated at once for buffers that are smaller; 0 for every buffer by itself.
+    chunk_bytes: usize,
 }
 
 impl WakeOnCancel for Shared {
@@ -79,8 +87,21 @@ impl BufferPool {
 
     /// A pool that lets `budget_bytes` be in use at once and keeps at most `max_idle_bytes` for reuse.
     pub fn with_idle_limit(budget_bytes: usize, max_idle_bytes: usize) -> Self {
+        Self::with_chunks(budget_bytes, max_idle_bytes, 0)
+    }
+
+    /// A pool without a budget that keeps at most `max_idle_bytes` for reuse, for buffers that a device writes to. Once more
+    /// than a huge page is in use it makes small buffers several at a time, in huge pages: a device that writes
+    /// to those needs fewer pieces, and the kernel a tenth of the time to pin them. The price is that a chunk of
+    /// memory is freed only with the last of its buffers.
+    pub(crate) fn for_devices(max_idle_bytes: usize) -> Self {
+        Self::with_chunks(usize::MAX, max_idle_bytes, CHUNK_BYTES)
+    }
+
+    fn with_chunks(budget_bytes: usize, max_idle_bytes: usize, chunk_bytes: usize) -> Self {
         let state = State { stats: PoolStats { budget_bytes, ..PoolStats::default() }, ..State::default() };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), max_idle_bytes }) }
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), max_idle_bytes, chunk_bytes };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A buffer of `len` bytes with unspecified (initialised) content; waits until the budget has room.
@@ -171,11 +192,12 @@ impl BufferPool {
             return Ok(PooledBuffer { buffer: Some(buffer), len, shared: self.shared.clone() });
         }
         state.stats.num_allocated += 1;
+        let count = self.shared.num_at_once(&state.stats, class);
         let evicted = state.evict_over_budget();
         drop(state);
         drop(evicted);
         // Not under the lock: the kernel may take its time.
-        match AlignedBuffer::zeroed(class - PADDING) {
+        match self.shared.allocate(class, count) {
             Ok(buffer) => Ok(PooledBuffer { buffer: Some(buffer), len, shared: self.shared.clone() }),
             Err(error) => {
                 let mut state = self.shared.lock();
@@ -196,6 +218,31 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent whenever the lock is free: no code that can panic runs between its changes.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many buffers of `class` are to be made at once: what there is room to keep of as much as is in use.
+    fn num_at_once(&self, stats: &PoolStats, class: usize) -> usize {
+        let held = stats.in_use_bytes + stats.idle_bytes;
+        if !(MIN_CHUNKED..self.chunk_bytes).contains(&class) || held < HUGE_PAGE {
+            return 1;
+        }
+        let room = self.max_idle_bytes.saturating_sub(stats.idle_bytes).min(self.chunk_bytes - class);
+        1 + room / class
+    }
+
+    /// A buffer of `class`; those that are made with it are kept.
+    fn allocate(&self, class: usize, count: usize) -> Result<AlignedBuffer> {
+        if count < 2 {
+            return AlignedBuffer::zeroed(class - PADDING);
+        }
+        let mut buffers = AlignedBuffer::zeroed_many(class - PADDING, count)?;
+        let Some(buffer) = buffers.pop() else { return AlignedBuffer::zeroed(class - PADDING) };
+        let mut state = self.lock();
+        // Others may have given buffers back meanwhile.
+        buffers.truncate(self.max_idle_bytes.saturating_sub(state.stats.idle_bytes) / class);
+        state.stats.idle_bytes += class * buffers.len();
+        state.idle.entry(class).or_default().append(&mut buffers);
+        Ok(buffer)
     }
 
     fn give_back(&self, buffer: AlignedBuffer) {
@@ -415,6 +462,30 @@ mod tests {
         let _held = pool.try_acquire(12 * PAGE - PADDING).unwrap().unwrap();
         let small = pool.try_acquire(4 * PAGE - PADDING).unwrap().unwrap();
         assert_eq!((small.padded().len(), pool.stats().in_use_bytes), (4 * PAGE, 16 * PAGE));
+    }
+
+    #[test]
+    fn buffers_for_devices_come_in_chunks_once_many_are_in_use() {
+        let pool = BufferPool::for_devices(64 << 20);
+        let few: Vec<_> = (0..3).map(|_| pool.try_acquire(100_000).unwrap().unwrap()).collect();
+        assert_eq!((pool.stats().num_allocated, pool.stats().idle_bytes), (3, 0));
+        let many: Vec<_> = (0..200).map(|_| pool.try_acquire(100_000).unwrap().unwrap()).collect();
+        let stats = pool.stats();
+        assert!(stats.num_allocated < 40, "{stats:?}");
+        let class = few[0].padded().len();
+        assert_eq!(stats.in_use_bytes, 203 * class);
+        drop((few, many));
+        let stats = pool.stats();
+        assert!(stats.in_use_bytes == 0 && stats.idle_bytes >= 203 * class, "{stats:?}");
+        pool.trim();
+        assert_eq!(pool.stats().idle_bytes, 0);
+    }
+
+    #[test]
+    fn no_more_is_made_at_once_than_may_be_kept() {
+        let pool = BufferPool::for_devices(0);
+        let _held: Vec<_> = (0..64).map(|_| pool.try_acquire(100_000).unwrap().unwrap()).collect();
+        assert_eq!((pool.stats().num_allocated, pool.stats().idle_bytes), (64, 0));
     }
 
     #[test]

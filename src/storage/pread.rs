@@ -56,7 +56,10 @@ fn read_disk(
         let answer = descriptor.read_at(&mut memory.bytes_mut()[chunk.at..chunk.at + chunk.len], chunk.offset);
         match progress.advance(context.answer(chunk, answer)) {
             Step::Done | Step::Again => {}
-            Step::Later(pause) => std::thread::sleep(pause),
+            Step::Later(pause) if context.pause(pause) => {}
+            Step::Later(_) => {
+                return Err(Error::new(ErrorKind::Closed, "the engine was dropped").with_path(file.path()));
+            }
             Step::End(got) => return Err(past_end(file, offset, len, got)),
             Step::Failed(error) => return Err(read_error(file, offset, len, error)),
         }
@@ -97,14 +100,14 @@ impl PreadEngine {
         let (requests, request_queue) = bounded::<ReadRequest>(capacity);
         let (completion_queue, completions) = bounded(capacity);
         let closing = Arc::new(AtomicBool::new(false));
+        let context = ReadContext { closing: Arc::clone(&closing), ..context.clone() };
         let mut engine =
             Self { capacity, in_flight: 0, requests: Some(requests), completions, closing, threads: Vec::new() };
         for number in 0..num_threads.min(capacity) {
             let (context, queue, results) = (context.clone(), request_queue.clone(), completion_queue.clone());
-            let closing = engine.closing.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("ff-pread-{number}"))
-                .spawn(move || serve(&context, &queue, &results, &closing))
+                .spawn(move || serve(&context, &queue, &results))
                 .map_err(|error| Error::new(ErrorKind::Io, "cannot start a reader thread").with_source(error))?;
             engine.threads.push(thread);
         }
@@ -112,9 +115,9 @@ impl PreadEngine {
     }
 }
 
-fn serve(context: &ReadContext, queue: &Receiver<ReadRequest>, results: &Sender<Completion>, closing: &AtomicBool) {
+fn serve(context: &ReadContext, queue: &Receiver<ReadRequest>, results: &Sender<Completion>) {
     for request in queue {
-        if closing.load(Ordering::Relaxed) {
+        if context.closing.load(Ordering::Relaxed) {
             continue;
         }
         let ReadRequest { tag, file, offset, target } = request;

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::bytes::ReadBytes;
 use super::engine::past_end;
@@ -12,12 +14,17 @@ use super::target::{ReadOutcome, ReadTarget, fill};
 use crate::buf::{BufferPool, PooledBuffer};
 use crate::error::{Error, ErrorKind, Result};
 
+/// How often a thread that pauses looks whether its read is still wanted.
+const CLOSING_INTERVAL: Duration = Duration::from_millis(10);
+
 /// What every engine needs for its reads.
 #[derive(Clone)]
 pub(super) struct ReadContext {
     pub pool: BufferPool,
     pub max_read_bytes: usize,
     pub policy: Policy,
+    /// Raised when nobody waits for the reads any more.
+    pub closing: Arc<AtomicBool>,
     /// What is done to the answers of the operating system, for tests.
     #[cfg(test)]
     pub tamper: Option<super::faulty::Tamper>,
@@ -27,6 +34,20 @@ impl ReadContext {
     /// How a range of `disk` is read.
     pub(super) fn plan(disk: &DiskFile, offset: u64, len: usize) -> ReadPlan {
         ReadPlan::new(offset, len, disk.direct.as_ref().map(|direct| direct.align))
+    }
+
+    /// Sleeps before a read is repeated; false where nobody waits for it any more.
+    pub(super) fn pause(&self, pause: Duration) -> bool {
+        let end = Instant::now() + pause;
+        loop {
+            if self.closing.load(Ordering::Relaxed) {
+                return false;
+            }
+            match end.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(CLOSING_INTERVAL)),
+                _ => return true,
+            }
+        }
     }
 
     /// The answer of the operating system to `chunk`, as reads are to take it.

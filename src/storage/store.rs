@@ -57,9 +57,10 @@ impl Storage {
         let refusals = Arc::new(Refusals::default());
         let choice = Choice::make(options, place, &refusals)?;
         let context = ReadContext {
-            pool: BufferPool::with_idle_limit(usize::MAX, options.max_idle_bytes),
+            pool: BufferPool::for_devices(options.max_idle_bytes),
             max_read_bytes: options.max_read_bytes,
             policy: Policy { max_chunk: MAX_CHUNK, max_retries: options.max_retries },
+            closing: Arc::default(),
             #[cfg(test)]
             tamper: None,
         };

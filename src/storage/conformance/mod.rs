@@ -3,6 +3,7 @@
 //! Engines of io_uring are left out, visibly, where the kernel refuses it; `REQUIRE_URING=1` makes that a failure. The
 //! suite runs once more in child processes to which io_uring is refused (see `refused.rs`).
 
+pub(in crate::storage) mod faults;
 mod slots;
 
 use std::collections::HashMap;
