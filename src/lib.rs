@@ -23,25 +23,32 @@ pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
     convert,
 };
-pub use dataset::{Dataset, Extent, Placement, ShortPolicy, Step, Window};
+pub use dataset::{
+    ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, Extent, FieldEntry, Placement, RecordMetadata,
+    ShortPolicy, Step, Window,
+};
 pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
-    DatasetIndex, FORMAT_VERSION, IndexEntry, IndexRow, MANIFEST_FILE, Manifest, Member, Record, ShardEntry,
-    TensorField, crc32c, publish, sanitize_key, validate_key,
+    ColumnSet, DatasetIndex, DatasetKind, FORMAT_VERSION, IndexEntry, IndexPlace, IndexRow, MANIFEST_FILE, Manifest,
+    Member, Record, ShardEntry, TensorField, TensorRecord, TensorType, crc32c, publish, sanitize_key, validate_key,
 };
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
 pub use pipeline::{
-    Batch, Batches, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame, ErrorPolicy,
-    FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats, Next, Problem, Shuffle,
-    SizeCount, Skipped, VerifyLevel, VerifyOptions, WindowCost, extract_clip, verify_dataset, window_reads,
+    Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
+    ErrorPolicy, FieldBatch, FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState,
+    LoaderStats, Next, Problem, Ragged, ShapeCount, Shuffle, SizeCount, Skipped, StoredTensor, VerifyLevel,
+    VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field, verify_dataset, window_reads,
 };
-pub use shard::{BuiltIndex, NewRecord, Shard, ShardSummary, ShardWriter, VerifyReport, build_index};
+pub use shard::{
+    BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,
+    TensorShardWriter, VerifyReport, build_index, build_tensor_index,
+};
 pub use storage::{
     CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadOutcome, ReadRequest,
-    ReadTarget, Storage, StorageFile, StorageOptions, coalesce,
+    ReadTarget, RegisterBuffers, RingMode, Storage, StorageFile, StorageOptions, coalesce,
 };
 pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

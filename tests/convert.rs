@@ -249,7 +249,7 @@ fn two_conversions_into_one_folder_do_not_meet() {
     let said: Vec<support::Said> = children.drain(..).map(|child| child.wait_with_output().unwrap().into()).collect();
     assert!(said.iter().any(|said| said.code == Some(0)));
     for said in said.iter().filter(|said| said.code != Some(0)) {
-        said.fails(1, &["conflict", "another conversion", "process"]);
+        said.fails(1, &["conflict", "another writer", "process"]);
     }
     on("verify", &videos.out(), &[]).fails(0, &[]);
 }

@@ -1,6 +1,6 @@
 """framefeed for PyTorch: :class:`DataLoader`, in the place of ``torch.utils.data.DataLoader``. Torch is imported here alone.
 
-The pixels come by DLPack, without a copy: a batch's tensor is the loader's own memory, and goes back to it when the last
+Pixels and stored tensors come by DLPack, without a copy: a batch's tensor is the loader's own memory, and goes back to it when the last
 tensor that looks at it is gone. Keep a batch as long as you like; only then is new memory allocated for the next ones.
 """
 
@@ -14,7 +14,7 @@ from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
-from framefeed._options import DType, Filter, Fit, Layout, OnError
+from framefeed._options import Checksum, DType, Filter, Fit, Layout, OnError, Ragged
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -27,11 +27,13 @@ _DTYPES: dict[torch.dtype, DType] = {
 
 
 class DataLoader:
-    """Batches of clips as torch tensors. Each ``iter(loader)`` is one epoch; there are no worker processes.
+    """Batches of clips and stored tensors as torch tensors. Each ``iter(loader)`` is one epoch; there are no worker processes.
 
     A batch is a dict::
 
         video      Tensor [B, T, C, H, W] (or the axes of ``layout``), of ``dtype``, on ``device``
+        <field>    Tensor [B, ...] for each of ``fields``, of the stored type, on ``device``
+        <field>_lengths   int64 Tensor [B, axes]: how much of each axis is the row's own, for ragged fields with ``ragged="pad"``
         key        list[str]: the records' keys
         caption    list[str | None], unless ``captions=False``
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
@@ -44,10 +46,13 @@ class DataLoader:
                    NaN), a list where they are text, or where a row has no whole number or boolean
         skipped, substituted   list[dict]: samples that ``on_error`` left out since the last batch, or replaced in this one
 
+    Without a window there is no ``video``, ``pts``, ``frame`` and ``time_base``, and no byte of video is touched.
+
     Args:
         dataset: what to load from.
         batch_size: samples per batch.
-        window: which frames of a record make a sample.
+        window: which frames of a record make a sample. May be left out where there are ``fields``.
+        fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples.
         size: height and width of the frames. Without it, frames have the records' display size, and all must have one size.
         fit: ``"crop"``, ``"pad"`` or ``"stretch"``, where the aspect ratio differs.
         filter: ``"area"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``; all antialiased.
@@ -57,9 +62,15 @@ class DataLoader:
         pad: colour of the borders of ``fit="pad"``, as 8-bit R, G, B.
         shuffle: a new order each epoch, a pure function of ``seed`` and the epoch's number.
         seed: of the order and of the windows' random placement.
-        device: where the pixels go: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        device: where pixels and stored tensors go: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+        ragged: where the shapes of a field differ: ``"error"``, ``"pad"`` with zeros to the largest of the batch, or ``"bucket"``,
+            every batch of one shape.
+        checksum: whether stored tensors are checked, ``"on"`` or ``"off"``.
+        field_descriptions: what the fields' descriptions must say, ``{"latents": {"vae": "..."}}``.
         decode_workers: threads that decode; one for each core by default.
+        tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the training step runs.
+        prefetch_bytes: memory of those batches.
         on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``.
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
@@ -75,7 +86,8 @@ class DataLoader:
         dataset: Dataset,
         *,
         batch_size: int = 1,
-        window: Window,
+        window: Window | None = None,
+        fields: Sequence[str] = (),
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
@@ -88,14 +100,20 @@ class DataLoader:
         shuffle: bool = False,
         seed: int = 0,
         device: str | torch.device = "cpu",
+        ragged: Ragged = "error",
+        checksum: Checksum = "on",
+        field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         decode_workers: int | None = None,
+        tensor_readers: int | None = None,
         prefetch_batches: int | None = None,
+        prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
         drop_last: bool = False,
         columns: Sequence[str] = (),
         captions: bool = True,
     ) -> None:
         self._device = _checked_device(device)
+        self._fields = tuple(fields)
         if isinstance(dtype, torch.dtype):
             if dtype not in _DTYPES:
                 known = ", ".join(_DTYPES.values())
@@ -107,6 +125,7 @@ class DataLoader:
             dataset,
             batch_size=batch_size,
             window=window,
+            fields=fields,
             size=size,
             fit=fit,
             filter=filter,
@@ -118,8 +137,13 @@ class DataLoader:
             pad=pad,
             shuffle=shuffle,
             seed=seed,
+            ragged=ragged,
+            checksum=checksum,
+            field_descriptions=None if field_descriptions is None else dict(field_descriptions),
             decode_workers=decode_workers,
+            tensor_readers=tensor_readers,
             prefetch_batches=prefetch_batches,
+            prefetch_bytes=prefetch_bytes,
             on_error=on_error,
             drop_last=drop_last,
             columns=columns,
@@ -143,7 +167,7 @@ class DataLoader:
 
     @property
     def device(self) -> torch.device:
-        """Where the pixels go."""
+        """Where pixels and stored tensors go."""
         return self._device
 
     @property
@@ -157,7 +181,7 @@ class DataLoader:
 
     def __iter__(self) -> Batches:
         """Starts an epoch: the next one, or where ``load_state_dict`` or ``set_epoch`` said."""
-        return Batches(iter(self._loader), self._device)
+        return Batches(iter(self._loader), self._device, ("video", *self._fields))
 
     def __repr__(self) -> str:
         return f"framefeed.torch.DataLoader({self._loader!r}, device={str(self._device)!r})"
@@ -186,16 +210,17 @@ class DataLoader:
 class Batches:
     """The batches of one epoch, made by ``iter(loader)``. Threads read ahead until it ends, is closed or is dropped."""
 
-    def __init__(self, batches: framefeed.Batches, device: torch.device) -> None:
+    def __init__(self, batches: framefeed.Batches, device: torch.device, moved: Sequence[str]) -> None:
         self._batches = batches
         self._device = device
+        self._moved = moved
 
     def __iter__(self) -> Batches:
         return self
 
     def __next__(self) -> dict[str, Any]:
         """The next batch. Ctrl-C works while it waits."""
-        return _to_torch(next(self._batches), self._device)
+        return _to_torch(next(self._batches), self._device, self._moved)
 
     @property
     def left_out(self) -> list[dict[str, Any]]:
@@ -207,14 +232,15 @@ class Batches:
         self._batches.close()
 
 
-def _to_torch(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def _to_torch(batch: dict[str, Any], device: torch.device, moved: Sequence[str]) -> dict[str, Any]:
     converted = {
         name: from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
         for name, value in batch.items()
     }
     converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}
     if device.type != "cpu":
-        converted["video"] = converted["video"].to(device, non_blocking=True)
+        for name in converted.keys() & set(moved):
+            converted[name] = converted[name].to(device, non_blocking=True)
     return converted
 
 

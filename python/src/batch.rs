@@ -1,14 +1,14 @@
 //! A batch as a dictionary of tensors and lists.
 
-use framefeed::{Batch, ColumnValues, Skipped};
+use framefeed::{Batch, ColumnValues, FieldBatch, Skipped, VideoBatch};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::dlpack::Tensor;
 
-/// The dictionary that an iterator hands out; `_framefeed.pyi` lists its entries. The pixels are moved, not copied.
+/// The dictionary that an iterator hands out; `_framefeed.pyi` lists its entries. Pixels and tensors are moved, not copied.
 pub(crate) fn batch_to_dict(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, PyDict>> {
-    let (rows, frames) = (batch.len(), batch.num_frames());
+    let rows = batch.len();
     let numbers = |values: &[u64]| {
         let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();
         Tensor::from_int64(&values, &[rows])
@@ -18,11 +18,12 @@ pub(crate) fn batch_to_dict(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, 
     if let Some(captions) = batch.captions {
         dict.set_item("caption", captions)?;
     }
-    dict.set_item("pts", Bound::new(py, Tensor::from_int64(&batch.pts, &[rows, frames]))?)?;
-    let frame_numbers: Vec<i64> = batch.frames.iter().map(|&frame| i64::from(frame)).collect();
-    dict.set_item("frame", Bound::new(py, Tensor::from_int64(&frame_numbers, &[rows, frames]))?)?;
-    let time_bases: Vec<_> = batch.time_bases.iter().map(|base| (base.num(), base.den())).collect();
-    dict.set_item("time_base", time_bases)?;
+    if let Some(video) = batch.video {
+        set_video(&dict, video)?;
+    }
+    for field in batch.fields {
+        set_field(&dict, field)?;
+    }
     dict.set_item("record", Bound::new(py, numbers(&batch.records))?)?;
     dict.set_item("position", Bound::new(py, numbers(&batch.positions))?)?;
     dict.set_item("epoch", batch.epoch)?;
@@ -33,8 +34,28 @@ pub(crate) fn batch_to_dict(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, 
     dict.set_item("columns", columns)?;
     dict.set_item("skipped", lost(py, &batch.skipped)?)?;
     dict.set_item("substituted", lost(py, &batch.substituted)?)?;
-    dict.set_item("video", Bound::new(py, Tensor::from_batch(batch.video, &batch.shape, batch.dtype))?)?;
     Ok(dict)
+}
+
+fn set_video(dict: &Bound<'_, PyDict>, video: VideoBatch) -> PyResult<()> {
+    let (py, sides) = (dict.py(), [video.shape[0], video.num_frames()]);
+    dict.set_item("pts", Bound::new(py, Tensor::from_int64(&video.pts, &sides))?)?;
+    let frame_numbers: Vec<i64> = video.frames.iter().map(|&frame| i64::from(frame)).collect();
+    dict.set_item("frame", Bound::new(py, Tensor::from_int64(&frame_numbers, &sides))?)?;
+    let time_bases: Vec<_> = video.time_bases.iter().map(|base| (base.num(), base.den())).collect();
+    dict.set_item("time_base", time_bases)?;
+    dict.set_item("video", Bound::new(py, Tensor::from_batch(video.data, &video.shape, video.dtype.into()))?)
+}
+
+fn set_field(dict: &Bound<'_, PyDict>, field: FieldBatch) -> PyResult<()> {
+    let py = dict.py();
+    if let Some(lengths) = field.lengths {
+        let lengths: Vec<i64> = lengths.iter().map(|&length| length as i64).collect();
+        let sides = [field.shape[0], field.shape.len() - 1];
+        dict.set_item(format!("{}_lengths", field.name), Bound::new(py, Tensor::from_int64(&lengths, &sides))?)?;
+    }
+    let tensor = Tensor::from_batch(field.data, &field.shape, field.dtype.into());
+    dict.set_item(field.name, Bound::new(py, tensor)?)
 }
 
 fn column(py: Python<'_>, values: ColumnValues) -> PyResult<Bound<'_, PyAny>> {

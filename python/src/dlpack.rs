@@ -18,91 +18,112 @@ use crate::errors::unsupported;
 use crate::process::Owned;
 
 /// `kDLCPU`.
-const DEVICE_CPU: i32 = 1;
-const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 0 };
+pub(crate) const DEVICE_CPU: i32 = 1;
+pub(crate) const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 0 };
 /// `DLPACK_FLAG_BITMASK_IS_COPIED`.
 const FLAG_IS_COPIED: u64 = 2;
-const NAME: &CStr = c"dltensor";
-const NAME_VERSIONED: &CStr = c"dltensor_versioned";
+pub(crate) const NAME: &CStr = c"dltensor";
+pub(crate) const NAME_VERSIONED: &CStr = c"dltensor_versioned";
 
 #[repr(C)]
-struct DLDevice {
-    device_type: i32,
-    device_id: i32,
+pub(crate) struct DLDevice {
+    pub(crate) device_type: i32,
+    pub(crate) device_id: i32,
 }
 
 #[repr(C)]
-struct DLDataType {
-    code: u8,
-    bits: u8,
-    lanes: u16,
+pub(crate) struct DLDataType {
+    pub(crate) code: u8,
+    pub(crate) bits: u8,
+    pub(crate) lanes: u16,
 }
 
 #[repr(C)]
-struct DLTensor {
-    data: *mut c_void,
-    device: DLDevice,
-    ndim: i32,
-    dtype: DLDataType,
-    shape: *mut i64,
-    strides: *mut i64,
-    byte_offset: u64,
+pub(crate) struct DLTensor {
+    pub(crate) data: *mut c_void,
+    pub(crate) device: DLDevice,
+    pub(crate) ndim: i32,
+    pub(crate) dtype: DLDataType,
+    pub(crate) shape: *mut i64,
+    pub(crate) strides: *mut i64,
+    pub(crate) byte_offset: u64,
 }
 
 #[repr(C)]
-struct DLPackVersion {
-    major: u32,
-    minor: u32,
+pub(crate) struct DLPackVersion {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 #[repr(C)]
-struct DLManagedTensor {
-    dl_tensor: DLTensor,
-    manager_ctx: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut Self)>,
+pub(crate) struct DLManagedTensor {
+    pub(crate) dl_tensor: DLTensor,
+    pub(crate) manager_ctx: *mut c_void,
+    pub(crate) deleter: Option<unsafe extern "C" fn(*mut Self)>,
 }
 
 #[repr(C)]
-struct DLManagedTensorVersioned {
-    version: DLPackVersion,
-    manager_ctx: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut Self)>,
-    flags: u64,
-    dl_tensor: DLTensor,
+pub(crate) struct DLManagedTensorVersioned {
+    pub(crate) version: DLPackVersion,
+    pub(crate) manager_ctx: *mut c_void,
+    pub(crate) deleter: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) flags: u64,
+    pub(crate) dl_tensor: DLTensor,
 }
 
 /// Type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
+    Bool,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
     Uint8,
     Uint16,
-    Int64,
+    Uint32,
+    Uint64,
     Float16,
     Bfloat16,
     Float32,
+    Float64,
 }
 
 impl Element {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Bool => "bool",
+            Self::Int8 => "int8",
+            Self::Int16 => "int16",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
             Self::Uint8 => "uint8",
             Self::Uint16 => "uint16",
-            Self::Int64 => "int64",
+            Self::Uint32 => "uint32",
+            Self::Uint64 => "uint64",
             Self::Float16 => "float16",
             Self::Bfloat16 => "bfloat16",
             Self::Float32 => "float32",
+            Self::Float64 => "float64",
         }
     }
 
     fn dlpack(self) -> DLDataType {
-        // kDLInt 0, kDLUInt 1, kDLFloat 2, kDLBfloat 4.
+        // kDLInt 0, kDLUInt 1, kDLFloat 2, kDLBfloat 4, kDLBool 6.
         let (code, bits) = match self {
+            Self::Int8 => (0, 8),
+            Self::Int16 => (0, 16),
+            Self::Int32 => (0, 32),
             Self::Int64 => (0, 64),
             Self::Uint8 => (1, 8),
             Self::Uint16 => (1, 16),
+            Self::Uint32 => (1, 32),
+            Self::Uint64 => (1, 64),
             Self::Float16 => (2, 16),
             Self::Float32 => (2, 32),
+            Self::Float64 => (2, 64),
             Self::Bfloat16 => (4, 16),
+            Self::Bool => (6, 8),
         };
         DLDataType { code, bits, lanes: 1 }
     }
@@ -119,6 +140,27 @@ impl From<framefeed::DType> for Element {
             framefeed::DType::Float16 => Self::Float16,
             framefeed::DType::Bfloat16 => Self::Bfloat16,
             framefeed::DType::Float32 => Self::Float32,
+        }
+    }
+}
+
+impl From<framefeed::TensorType> for Element {
+    fn from(dtype: framefeed::TensorType) -> Self {
+        use framefeed::TensorType;
+        match dtype {
+            TensorType::Bool => Self::Bool,
+            TensorType::Int8 => Self::Int8,
+            TensorType::Int16 => Self::Int16,
+            TensorType::Int32 => Self::Int32,
+            TensorType::Int64 => Self::Int64,
+            TensorType::UInt8 => Self::Uint8,
+            TensorType::UInt16 => Self::Uint16,
+            TensorType::UInt32 => Self::Uint32,
+            TensorType::UInt64 => Self::Uint64,
+            TensorType::Float16 => Self::Float16,
+            TensorType::Bfloat16 => Self::Bfloat16,
+            TensorType::Float32 => Self::Float32,
+            TensorType::Float64 => Self::Float64,
         }
     }
 }
@@ -160,12 +202,12 @@ impl Tensor {
         Self { memory, shape: shape.iter().map(|&side| side as i64).collect(), element }
     }
 
-    /// The pixels of a batch; the memory returns to the loader's pool with the last view.
-    pub(crate) fn from_batch(buffer: framefeed::BatchBuffer, shape: &[usize], dtype: framefeed::DType) -> Self {
-        Self::new(Box::new(buffer), |buffer| &mut buffer[..], shape, dtype.into())
+    /// Pixels or tensors of a batch; the memory returns to the loader's pool with the last view.
+    pub(crate) fn from_batch(buffer: framefeed::BatchBuffer, shape: &[usize], element: Element) -> Self {
+        Self::new(Box::new(buffer), |buffer| &mut buffer[..], shape, element)
     }
 
-    /// Bytes of an element type of one or two bytes.
+    /// Dense elements of that type.
     pub(crate) fn from_bytes(bytes: Vec<u8>, shape: &[usize], element: Element) -> Self {
         Self::new(Box::new(bytes), |bytes| &mut bytes[..], shape, element)
     }

@@ -1,9 +1,10 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
-use framefeed::{Batches, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Shuffle};
+use framefeed::{Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle};
 use pyo3::exceptions::{PyKeyError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use serde_json::{Map, Value};
 use std::sync::{Mutex, PoisonError};
 
 use crate::batch::{batch_to_dict, lost};
@@ -36,15 +37,17 @@ impl PyLoader {
 impl PyLoader {
     #[new]
     #[pyo3(signature = (
-        dataset, *, batch_size=1, window, size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
-        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, decode_workers=None,
-        prefetch_batches=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
+        dataset, *, batch_size=1, window=None, fields=Vec::new(), size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
+        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
+        checksum="on", field_descriptions=None, decode_workers=None, tensor_readers=None, prefetch_batches=None,
+        prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn new(
         dataset: &Bound<'_, PyDataset>,
         batch_size: i64,
-        window: &PyWindow,
+        window: Option<&PyWindow>,
+        fields: Vec<String>,
         size: Option<(i64, i64)>,
         fit: &str,
         filter: &str,
@@ -56,8 +59,13 @@ impl PyLoader {
         pad: [u8; 3],
         shuffle: bool,
         seed: u64,
+        ragged: &str,
+        checksum: &str,
+        field_descriptions: Option<&Bound<'_, PyDict>>,
         decode_workers: Option<i64>,
+        tensor_readers: Option<i64>,
         prefetch_batches: Option<i64>,
+        prefetch_bytes: Option<u64>,
         on_error: &str,
         drop_last: bool,
         columns: Vec<String>,
@@ -68,7 +76,9 @@ impl PyLoader {
         let batch_size = count("batch_size", batch_size)?;
         let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
             .batch_size(batch_size)
-            .window(window.window)
+            .fields(fields)
+            .ragged(Ragged::parse(ragged).map_err(raise)?)
+            .checksum(Checksum::parse(checksum).map_err(raise)?)
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
             .seed(seed)
@@ -77,6 +87,18 @@ impl PyLoader {
             .columns(columns);
         if captions {
             builder = builder.with_captions();
+        }
+        if let Some(window) = window {
+            builder = builder.window(window.window);
+        }
+        for (field, expected) in descriptions(field_descriptions)? {
+            builder = builder.field_description(field, expected);
+        }
+        if let Some(readers) = tensor_readers {
+            builder = builder.tensor_readers(count("tensor_readers", readers)?);
+        }
+        if let Some(bytes) = prefetch_bytes {
+            builder = builder.prefetch_bytes(bytes);
         }
         if let Some(workers) = decode_workers {
             builder = builder.decode_workers(count("decode_workers", workers)?);
@@ -116,6 +138,12 @@ impl PyLoader {
     #[getter]
     fn num_short(&self) -> PyResult<u64> {
         Ok(self.here()?.num_short())
+    }
+
+    /// Records that are no samples because they lack one of the fields.
+    #[getter]
+    fn num_incomplete(&self) -> PyResult<u64> {
+        Ok(self.here()?.num_incomplete())
     }
 
     /// The epoch being delivered, or the next one once its last batch is handed out.
@@ -182,10 +210,12 @@ impl PyLoader {
             dict.set_item(name, value)?;
         }
         dict.set_item("num_workers", stats.num_workers)?;
+        dict.set_item("num_tensor_readers", stats.num_tensor_readers)?;
         dict.set_item("ready_batches", stats.ready_batches)?;
         dict.set_item("queued_clips", stats.queued_clips)?;
         dict.set_item("held_bytes", stats.held_bytes)?;
         dict.set_item("num_short", stats.num_short)?;
+        dict.set_item("num_incomplete", stats.num_incomplete)?;
         dict.set_item("batch_buffers_allocated", stats.batch_memory.num_allocated)?;
         dict.set_item("batch_buffers_recycled", stats.batch_memory.num_recycled)?;
         let seconds = (stats.startup_nanos + stats.elapsed_nanos) as f64 / 1e9;
@@ -208,6 +238,20 @@ impl PyLoader {
         let dataset = self.dataset.bind(py).repr()?;
         Ok(format!("framefeed.Loader({dataset}, batch_size={}, {} batches)", self.batch_size, self.__len__()?))
     }
+}
+
+/// What each field's description must say: a dictionary of dictionaries, of what JSON has.
+fn descriptions(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let dumps = given.py().import("json")?.getattr("dumps")?;
+    let one = |(field, expected): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let field: String = field.extract()?;
+        let text: String = dumps.call1((expected,))?.extract()?;
+        let fault = |error| invalid(format!("field_descriptions: '{field}' is no dictionary: {error}"));
+        let expected = serde_json::from_str(&text).map_err(fault)?;
+        Ok((field, expected))
+    };
+    given.iter().map(one).collect()
 }
 
 /// The batches of one epoch. Threads read ahead until it ends, is closed or is dropped.

@@ -8,7 +8,7 @@
 //! The pool never makes anyone wait: how many batches are in flight is the pipeline's to bound, and how many the consumer
 //! keeps is the consumer's. It keeps what comes back, up to a number, and counts every allocation.
 
-use crate::buf::{AlignedBuffer, Filling, Home, Slot};
+use crate::buf::{AlignedBuffer, BUFFER_ALIGN, Filling, Home, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -25,26 +25,33 @@ pub struct BatchPoolStats {
     pub num_recycled: u64,
 }
 
+/// Largest buffer: far beyond any memory, so that rounding does not overflow.
+const MAX_BYTES: usize = isize::MAX as usize / 4;
+
+/// The size that is allocated for `len` bytes: at most a sixteenth more, so that batches of nearly the same size share buffers.
+fn rounded(len: usize) -> usize {
+    len.next_multiple_of((len.next_power_of_two() / 32).max(BUFFER_ALIGN))
+}
+
 /// The inner part of a pool, which lives until the pool is dropped; buffers hold on to it weakly.
 struct PoolShared {
+    /// Unused buffers, the one that came back last at the end.
     free: Mutex<Vec<AlignedBuffer>>,
     max_free: usize,
-    buffer_bytes: usize,
     num_allocated: AtomicU64,
     num_recycled: AtomicU64,
 }
 
-/// Buffers of one size for batches. Clones are one pool.
+/// Buffers for batches, of the sizes that batches have. Clones are one pool.
 #[derive(Clone)]
 pub(crate) struct BatchPool(Arc<PoolShared>);
 
 impl BatchPool {
-    /// A pool of buffers of `buffer_bytes` that keeps at most `max_free` unused ones.
-    pub(crate) fn new(buffer_bytes: usize, max_free: usize) -> Self {
+    /// A pool that keeps at most `max_free` unused buffers: the ones that came back last.
+    pub(crate) fn new(max_free: usize) -> Self {
         Self(Arc::new(PoolShared {
             free: Mutex::default(),
             max_free,
-            buffer_bytes,
             num_allocated: AtomicU64::new(0),
             num_recycled: AtomicU64::new(0),
         }))
@@ -58,47 +65,58 @@ impl BatchPool {
         }
     }
 
-    /// Memory for `num_clips` clips of `clip_bytes` bytes, and the slots to write them to. Its content is what the last
+    /// Memory for `num_rows` rows of `row_bytes` bytes, dense, and the slots to write them to. Its content is what the last
     /// user left.
     ///
     /// # Errors
-    /// `OutOfMemory`; `InvalidArgument` where the clips exceed the pool's buffers.
-    pub(crate) fn acquire(&self, num_clips: usize, clip_bytes: usize) -> Result<(BatchAssembly, Vec<Slot>)> {
-        let len = num_clips.checked_mul(clip_bytes).filter(|&len| len <= self.0.buffer_bytes).ok_or_else(|| {
-            Error::invalid(format!("{num_clips} clips of {clip_bytes} bytes exceed {} bytes", self.0.buffer_bytes))
+    /// `OutOfMemory`; `LimitExceeded` where the size overflows.
+    pub(crate) fn acquire(&self, num_rows: usize, row_bytes: usize) -> Result<(BatchAssembly, Vec<Slot>)> {
+        let len = num_rows.checked_mul(row_bytes).filter(|&len| len <= MAX_BYTES).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, format!("{num_rows} rows of {row_bytes} bytes are too large"))
         })?;
-        let recycled = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let recycled = self.take_free(len);
         let counter = if recycled.is_some() { &self.0.num_recycled } else { &self.0.num_allocated };
         counter.fetch_add(1, Ordering::Relaxed);
         let buffer = match recycled {
             Some(buffer) => buffer,
-            None => AlignedBuffer::zeroed(self.0.buffer_bytes)?,
+            None => AlignedBuffer::zeroed(rounded(len))?,
         };
         let pool: Weak<PoolShared> = Arc::downgrade(&self.0);
         let (filling, mut rest) = Filling::new(buffer, pool.clone());
-        let mut slots = Vec::with_capacity(num_clips);
-        for _ in 0..num_clips {
+        let mut slots = Vec::with_capacity(num_rows);
+        for _ in 0..num_rows {
             // `len` bytes, all the slots, are within the buffer.
-            let (slot, tail) = rest.split_at(clip_bytes);
+            let (slot, tail) = rest.split_at(row_bytes);
             slots.push(slot);
             rest = tail;
         }
         Ok((BatchAssembly { filling, len, pool }, slots))
     }
+
+    /// The smallest unused buffer that holds `len` bytes, unless it is more than twice as large.
+    fn take_free(&self, len: usize) -> Option<AlignedBuffer> {
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |buffer: &AlignedBuffer| buffer.len() >= len && buffer.len() / 2 <= rounded(len);
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let (best, _) = fitting.min_by_key(|(_, buffer)| buffer.len())?;
+        Some(free.remove(best))
+    }
 }
 
 impl fmt::Debug for BatchPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchPool").field("buffer_bytes", &self.0.buffer_bytes).field("stats", &self.stats()).finish()
+        f.debug_tuple("BatchPool").field(&self.stats()).finish()
     }
 }
 
 impl Home for PoolShared {
     fn take_back(&self, buffer: AlignedBuffer) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < self.max_free {
-            free.push(buffer);
-        }
+        free.push(buffer);
+        // What has been unused for longest is of a size that is not wanted any more.
+        let surplus = (free.len() > self.max_free).then(|| free.remove(0));
+        drop(free);
+        drop(surplus);
     }
 }
 
@@ -110,6 +128,11 @@ pub(crate) struct BatchAssembly {
 }
 
 impl BatchAssembly {
+    /// Bytes of all rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The whole memory, once all slots are dropped.
     ///
     /// # Errors
@@ -183,7 +206,7 @@ mod tests {
 
     #[test]
     fn slots_are_disjoint_and_together_the_whole() {
-        let pool = BatchPool::new(1000, 2);
+        let pool = BatchPool::new(2);
         let (assembly, slots) = pool.acquire(10, 100).unwrap();
         std::thread::scope(|scope| {
             for (index, mut slot) in slots.into_iter().enumerate() {
@@ -198,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_living_slot_keeps_the_batch_from_being_finished() {
-        let pool = BatchPool::new(100, 2);
+        let pool = BatchPool::new(2);
         let (assembly, slots) = pool.acquire(2, 50).unwrap();
         assert_eq!(assembly.finish().unwrap_err().kind(), ErrorKind::Closed);
         drop(slots);
@@ -206,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_given_up_returns_its_memory_when_the_last_slot_is_gone() {
-        let pool = BatchPool::new(64, 2);
+        let pool = BatchPool::new(2);
         let (assembly, mut slots) = pool.acquire(2, 32).unwrap();
         drop(assembly);
         slots.pop();
@@ -217,7 +240,7 @@ mod tests {
 
     #[test]
     fn memory_is_recycled_also_from_another_thread() {
-        let pool = BatchPool::new(64, 2);
+        let pool = BatchPool::new(2);
         let take = || {
             let (assembly, slots) = pool.acquire(2, 32).unwrap();
             drop(slots);
@@ -234,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_buffer_outlives_its_pool_and_more_than_enough_is_freed() {
-        let pool = BatchPool::new(64, 1);
+        let pool = BatchPool::new(1);
         let take = || {
             let (assembly, slots) = pool.acquire(1, 64).unwrap();
             drop(slots);
@@ -249,9 +272,33 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_buffer_holds_is_refused() {
-        let pool = BatchPool::new(64, 1);
-        assert_eq!(pool.acquire(2, 33).unwrap_err().kind(), ErrorKind::InvalidArgument);
-        assert_eq!(pool.acquire(usize::MAX, 2).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    fn buffers_of_nearly_the_same_size_are_shared_and_others_are_not() {
+        let pool = BatchPool::new(2);
+        let take = |len: usize| {
+            let (assembly, slots) = pool.acquire(1, len).unwrap();
+            drop(slots);
+            assembly.finish().unwrap()
+        };
+        drop(take(1 << 20));
+        for len in [1 << 20, (1 << 20) - 5000, (1 << 20) + 1] {
+            assert_eq!(take(len).len(), len);
+        }
+        assert_eq!(pool.stats(), BatchPoolStats { num_allocated: 2, num_recycled: 2 });
+        drop(take(100));
+        assert_eq!(pool.stats().num_allocated, 3);
+        // Of the three, the one that was unused for longest is gone.
+        drop(take(1 << 20));
+        assert_eq!(pool.stats().num_allocated, 3);
+        for len in (0..100_000).step_by(37).chain([1 << 30, (1 << 30) + 1]) {
+            assert!(rounded(len) >= len && rounded(len) - len <= (len / 16).max(BUFFER_ALIGN), "{len}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let pool = BatchPool::new(1);
+        for (rows, row_bytes) in [(usize::MAX, 2), (1 << 20, 1 << 50), (2, usize::MAX / 8)] {
+            assert_eq!(pool.acquire(rows, row_bytes).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        }
     }
 }

@@ -4,8 +4,10 @@
 
 mod collate;
 mod memory;
+mod pad;
 
 pub(crate) use collate::ColumnKind;
 pub use collate::ColumnValues;
 pub(crate) use memory::{BatchAssembly, BatchPool};
 pub use memory::{BatchBuffer, BatchPoolStats};
+pub(crate) use pad::{place, spread};

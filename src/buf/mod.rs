@@ -6,15 +6,19 @@
 
 mod aligned;
 mod cancel;
+mod life;
 mod pool;
 mod range;
 mod release;
 mod slot;
+mod stream;
 
-pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
+pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
+pub(crate) use life::{Identity, Life};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;
 pub(crate) use release::release_free_memory;
 pub use slot::Slot;
 pub(crate) use slot::{Filling, Home};
+pub(crate) use stream::copy_streaming;

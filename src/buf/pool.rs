@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use super::aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING};
+use super::aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
 use super::cancel::{CancelToken, WakeOnCancel};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -271,6 +271,11 @@ impl PooledBuffer {
     /// The bytes and all that follows them in the allocation, at least [`PADDING`].
     pub fn padded(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], AlignedBuffer::padded)
+    }
+
+    /// The allocation that the bytes are in; `None` for none.
+    pub(crate) fn region(&self) -> Option<Region> {
+        self.buffer.as_ref().map(AlignedBuffer::region)
     }
 
     /// See [`AlignedBuffer::as_mut_ptr`].

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::aligned::AlignedBuffer;
+use super::aligned::{AlignedBuffer, Region};
 use crate::error::Result;
 
 /// Whoever takes buffers back that nobody fills any more.
@@ -30,10 +30,10 @@ struct SharedAddress(*mut u8);
 // SAFETY: the address is of an `AlignedBuffer`, which may move between threads; it is used by slots alone (`Slot`).
 unsafe impl Send for SharedAddress {}
 // SAFETY: several threads reach the memory only through slots, whose ranges do not overlap (`Filling::new` makes one slot
-// of all bytes, `Slot::split_at` halves of one) and each of which has one owner.
+// of all bytes, `Slot::split_at` halves of one, `Slot::join` one of two neighbours) and each of which has one owner.
 unsafe impl Sync for SharedAddress {}
 
-/// The buffer while it is filled. Nothing reads or writes through `buffer` until the last reference is unwrapped; until
+/// The buffer while it is filled. Nothing reads or writes the bytes through `buffer` until the last reference is unwrapped; until
 /// then only slots touch the memory, by the address that was taken when the buffer was still owned alone.
 struct Shared {
     /// `None` only when it was taken out.
@@ -77,7 +77,7 @@ impl Filling {
 /// usually what an earlier user of the memory left.
 pub struct Slot {
     shared: Arc<Shared>,
-    /// `start + len` is at most the buffer's length: `Filling::new` and `split_at` are the only ones to make slots.
+    /// `start + len` is at most the buffer's length: `Filling::new`, `split_at` and `join` are the only ones to make slots.
     start: usize,
     len: usize,
 }
@@ -124,10 +124,26 @@ impl Slot {
         (Self { shared: self.shared, start: self.start, len: at }, rest)
     }
 
+    /// This slot and the one behind it as one, or both again where `next` does not begin where this one ends.
+    ///
+    /// # Errors
+    /// The two slots.
+    pub fn join(self, next: Self) -> std::result::Result<Self, (Self, Self)> {
+        if !Arc::ptr_eq(&self.shared, &next.shared) || self.start + self.len != next.start {
+            return Err((self, next));
+        }
+        Ok(Self { shared: self.shared, start: self.start, len: self.len + next.len })
+    }
+
     /// The address that the kernel may write `len` bytes to. A write through it counts as a write to the slot: nobody may hold
     /// a view of the same bytes meanwhile.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.address()
+    }
+
+    /// The allocation that the bytes are in; `None` for none.
+    pub(crate) fn region(&self) -> Option<Region> {
+        self.shared.buffer.as_ref().map(AlignedBuffer::region)
     }
 
     fn address(&self) -> *mut u8 {
@@ -190,6 +206,21 @@ mod tests {
         assert_eq!(shelf.0.lock().unwrap().len(), 0);
         drop(second);
         assert_eq!(shelf.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn neighbours_are_joined_and_others_are_not() {
+        let (_shelf, filling, slot) = filling(100);
+        let (first, second) = slot.split_at(30);
+        let (second, third) = second.split_at(20);
+        let (third, first) = third.join(first).unwrap_err();
+        let (first, third) = first.join(third).unwrap_err();
+        let (first, _other) = first.join(Slot::zeroed(10).unwrap().split_at(10).1).unwrap_err();
+        let mut whole = first.join(second).unwrap().join(third).unwrap();
+        assert_eq!(whole.len(), 100);
+        whole.bytes_mut().fill(3);
+        drop(whole);
+        assert!(filling.finish().unwrap().iter().all(|&byte| byte == 3));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Closed if signal::is_asked_to_stop() && message == "interrupted while converting" => {
             Some("nothing was published; the same command goes on where this one stopped")
         }
-        ErrorKind::Conflict if message.starts_with("another conversion") => {
+        ErrorKind::Conflict if message.starts_with("another writer") => {
             Some("wait for it to finish, or choose another folder with --out")
         }
         ErrorKind::Conflict if message.contains("already exists") => Some("--force replaces it"),

@@ -4,7 +4,7 @@ use super::out::OutFolder;
 use super::plan::Plan;
 use super::report::{ConvertReport, Failure};
 use super::unit::UnitReport;
-use crate::format::{FORMAT_VERSION, IndexEntry, Manifest, ShardEntry, publish};
+use crate::format::{DatasetKind, IndexEntry, Manifest, ShardEntry, publish};
 use crate::shard::build_index;
 use crate::{Error, ErrorKind, Result};
 
@@ -50,24 +50,9 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
     let built = build_index(units.iter().filter(|unit| unit.rows > 0).map(|unit| unit.open_shard(out)))?;
     write_failures(out, plan, units)?;
     publish(&out.root().join(INDEX_FILE), &built.bytes)?;
-    // The same clips make the same dataset, wherever and whenever it was made.
-    let mut id = blake3::Hasher::new();
-    for shard in &shards {
-        id.update(shard.blake3.as_bytes());
-    }
-    Manifest {
-        version: FORMAT_VERSION,
-        id: id.finalize().to_hex().chars().take(32).collect(),
-        created_by: concat!("framefeed ", env!("CARGO_PKG_VERSION")).to_owned(),
-        profile: "copy".to_owned(),
-        rows: shards.iter().map(|shard| shard.rows).sum(),
-        frames: built.frames,
-        seconds: built.seconds,
-        bytes: shards.iter().map(|shard| shard.bytes).sum(),
-        index: IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry },
-        shards,
-    }
-    .write(out.root())
+    let index = IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry };
+    let manifest = Manifest::new(DatasetKind::Video, "copy", index, shards);
+    Manifest { frames: built.frames, seconds: built.seconds, ..manifest }.write(out.root())
 }
 
 fn failures<'a>(plan: &'a Plan, units: &'a [UnitReport]) -> impl Iterator<Item = &'a Failure> {

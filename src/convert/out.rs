@@ -10,19 +10,16 @@
 //! ```
 
 use crate::format::MANIFEST_FILE;
+use crate::shard::{FolderLock, STATE_FOLDER};
 use crate::{Error, ErrorKind, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Folder of the conversion's own files.
-const STATE_FOLDER: &str = ".framefeed";
 
 /// The output folder, locked. The lock goes with it, and with the process.
 #[derive(Debug)]
 pub(super) struct OutFolder {
     root: PathBuf,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl OutFolder {
@@ -46,8 +43,7 @@ impl OutFolder {
             }
             Err(e) => return Err(Error::io("open", root, e)),
         }
-        fs::create_dir_all(&state).map_err(|e| Error::io("create", &state, e))?;
-        let lock = lock(&state.join("lock"), root)?;
+        let lock = FolderLock::take(root)?;
         let out = Self { root: root.to_owned(), _lock: lock };
         for folder in [out.root.join("shards"), state.join("units"), state.join("tmp")] {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
@@ -88,36 +84,6 @@ impl OutFolder {
     pub(super) fn shard(&self, id: &str) -> PathBuf {
         self.root.join(Self::shard_file(id))
     }
-}
-
-fn lock(path: &Path, root: &Path) -> Result<File> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|e| Error::io("open", path, e))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder); // only for the message
-            let by = match holder.trim() {
-                "" => String::new(),
-                pid => format!(" (process {pid})"),
-            };
-            let message = format!("another conversion{by} is writing the output folder");
-            return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
-        }
-        Err(e) => return Err(Error::io("lock", path, e.into())),
-    }
-    let pid = std::process::id().to_string();
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(|e| Error::io("write", path, e))?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,13 +1,23 @@
 //! Many shards as one dataset: manifest, index, records by number; windows, and the order of an epoch.
 
+mod buckets;
+mod column_writer;
+mod fields;
 mod open;
 mod order;
 mod samples;
 mod shards;
+#[cfg(test)]
+mod tensor_tests;
 mod window;
+mod writer;
 
-pub use open::Dataset;
+pub(crate) use buckets::Buckets;
+pub use column_writer::ColumnWriter;
+pub use fields::FieldEntry;
 pub(crate) use open::IndexColumn;
+pub use open::{Dataset, RecordMetadata};
 pub(crate) use order::Order;
 pub(crate) use samples::Samples;
 pub use window::{Extent, Placement, ShortPolicy, Step, Window};
+pub use writer::{DatasetWriter, DatasetWriterOptions};

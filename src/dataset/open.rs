@@ -1,14 +1,16 @@
 //! A dataset: its manifest, its index, and its shards, which are opened when they are first needed.
 
+use super::fields::{FieldEntry, Fields, Home, check_description, same_key, tensor_entry};
 use super::shards::Shards;
 use super::window::Extent;
 use crate::error::{Error, Result};
-use crate::format::{DatasetIndex, IndexRow, Manifest, Record};
+use crate::format::{DatasetIndex, DatasetKind, IndexPlace, IndexRow, Manifest, Record, TensorRecord};
 use crate::media::StreamInfo;
-use crate::shard::Shard;
+use crate::shard::{Shard, TensorShard};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,25 @@ struct Inner {
     root: PathBuf,
     manifest: Manifest,
     index: DatasetIndex,
-    shards: Shards,
+    records: Records,
+    fields: Fields,
+}
+
+/// The shards that hold the records themselves.
+enum Records {
+    Videos(Shards<Shard>),
+    Tensors(Shards<TensorShard>),
+}
+
+/// What is known about a record besides its video and its tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordMetadata {
+    /// Unique in the dataset.
+    pub key: String,
+    /// What the record shows.
+    pub caption: Option<String>,
+    /// The user's columns that have a value here.
+    pub columns: Map<String, Value>,
 }
 
 /// The type of a user column, as the dataset's index has it.
@@ -51,14 +71,18 @@ impl Dataset {
         let root = path.as_ref().to_owned();
         let manifest = Manifest::read(&root)?;
         let index_path = root.join(&manifest.index.file);
-        let index = DatasetIndex::open(&index_path, &manifest.index)?;
+        let index = DatasetIndex::open(&index_path, &manifest.index, manifest.kind)?;
         // Record numbers are kept in 32 bits where a window leaves some out.
         if index.len() as u64 != manifest.rows || u32::try_from(index.len()).is_err() {
             return Err(Error::corrupt(format!("index has {} rows, the manifest says {}", index.len(), manifest.rows))
                 .with_path(index_path));
         }
-        let shards = Shards::new(&root, &manifest.shards);
-        Ok(Self(Arc::new(Inner { root, manifest, index, shards })))
+        let records = match manifest.kind {
+            DatasetKind::Video => Records::Videos(Shards::new(&root, &manifest.shards)),
+            DatasetKind::Tensor => Records::Tensors(Shards::new(&root, &manifest.shards)),
+        };
+        let fields = Fields::new(&root, &manifest);
+        Ok(Self(Arc::new(Inner { root, manifest, index, records, fields })))
     }
 
     /// The dataset's folder.
@@ -86,16 +110,114 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// What the index knows of a record.
+    /// What its records are: videos, or tensors alone.
+    pub fn kind(&self) -> DatasetKind {
+        self.0.manifest.kind
+    }
+
+    /// What the index knows of a record of a dataset of videos.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such record; `InvalidArgument` where the records are tensors; `Corrupt`.
+    pub fn row(&self, record: usize) -> Result<IndexRow<'_>> {
+        self.check_number(record)?;
+        self.0.index.row(record)
+    }
+
+    /// Where a record is, whatever its kind.
     ///
     /// # Errors
     /// `NotFound` where there is no such record; `Corrupt`.
-    pub fn row(&self, record: usize) -> Result<IndexRow<'_>> {
-        if record >= self.len() {
-            let message = format!("there is no record {record}, the dataset has {}", self.len());
-            return Err(Error::new(crate::error::ErrorKind::NotFound, message).with_path(&self.0.root));
+    pub fn place(&self, record: usize) -> Result<IndexPlace<'_>> {
+        self.check_number(record)?;
+        self.0.index.place(record)
+    }
+
+    /// The key of a record.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub fn key(&self, record: usize) -> Result<&str> {
+        self.place(record).map(|place| place.key)
+    }
+
+    fn check_number(&self, record: usize) -> Result<()> {
+        if record < self.len() {
+            return Ok(());
         }
-        self.0.index.row(record)
+        let message = format!("there is no record {record}, the dataset has {}", self.len());
+        Err(Error::new(crate::error::ErrorKind::NotFound, message).with_path(&self.0.root))
+    }
+
+    /// Key, caption and columns of a record, from its shard, whatever its kind.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record), but for records of tensors.
+    pub fn metadata(&self, record: usize) -> Result<RecordMetadata> {
+        if self.kind() == DatasetKind::Tensor {
+            let TensorRecord { key, caption, columns, .. } = self.tensor_record(record)?;
+            return Ok(RecordMetadata { key, caption, columns });
+        }
+        let Record { key, caption, columns, .. } = self.record(record)?;
+        Ok(RecordMetadata { key, caption, columns })
+    }
+
+    /// Everything about a record of a dataset of tensors, from its shard.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such record; `InvalidArgument` where the records are videos; those of opening the shard.
+    pub fn tensor_record(&self, record: usize) -> Result<TensorRecord> {
+        let place = self.place(record)?;
+        let Records::Tensors(shards) = &self.0.records else {
+            return Err(Error::invalid("the records are videos").with_record(place.key).with_path(&self.0.root));
+        };
+        let shard = shards.get(place.shard as usize).map_err(|error| error.with_record(place.key))?;
+        let found = shard.record(place.row as usize).map_err(|error| error.with_record(place.key))?;
+        same_key(place.key, &found.key, shard.path())?;
+        Ok(found)
+    }
+
+    /// Names of the fields: those of the records themselves, then those that were added.
+    pub fn field_names(&self) -> Vec<String> {
+        Fields::names(&self.0.manifest)
+    }
+
+    /// What a field is, in the words of whoever wrote it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the fields, where there is none of that name.
+    pub fn description(&self, name: &str) -> Result<&Map<String, Value>> {
+        Fields::description(&self.0.manifest, name)
+    }
+
+    /// Compares what a field is with what it is expected to be: every key of `expected` must be there, with that value.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists every difference, or the fields where there is none of that name.
+    pub fn check_description(&self, name: &str, expected: &Map<String, Value>) -> Result<()> {
+        check_description(name, self.description(name)?, expected)
+    }
+
+    /// The stored tensor of that name of a record, or `None` where the record has none. No byte of it is read.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such record; `InvalidArgument` that lists the fields, where there is none of that name;
+    /// those of opening the shard that it lies in.
+    pub fn field(&self, record: usize, name: &str) -> Result<Option<FieldEntry>> {
+        let place = self.place(record)?;
+        let Inner { manifest, fields, records, .. } = &*self.0;
+        let (shard, row) = (place.shard as usize, place.row as usize);
+        let find = || match (fields.find(manifest, name)?, records) {
+            (Home::Column(shards), _) | (Home::Record, Records::Tensors(shards)) => {
+                tensor_entry(&*shards.get(shard)?, row, place.key, name)
+            }
+            (Home::Record, Records::Videos(shards)) => {
+                let shard = shards.get(shard)?;
+                same_key(place.key, shard.key(row)?, shard.path())?;
+                Ok(shard.field(row, name)?.map(|field| FieldEntry::new(shard.shared_path(), field)))
+            }
+        };
+        find().map_err(|error| error.with_record(place.key))
     }
 
     /// Everything about a record, from its shard.
@@ -128,9 +250,12 @@ impl Dataset {
         self.0.index.find(key)
     }
 
-    /// Shard `number` of the manifest, opened.
+    /// Shard `number` of the manifest of a dataset of videos, opened.
     pub fn shard(&self, number: usize) -> Result<Arc<Shard>> {
-        self.0.shards.get(number)
+        match &self.0.records {
+            Records::Videos(shards) => shards.get(number),
+            Records::Tensors(_) => Err(Error::invalid("the records are tensors, not videos").with_path(&self.0.root)),
+        }
     }
 
     /// The whole index as one table of Arrow columns: a copy of some hundred bytes a record.
@@ -146,7 +271,7 @@ impl Dataset {
     pub fn column_names(&self) -> Result<Vec<String>> {
         let mut names: BTreeSet<String> = self.0.index.column_names().iter().cloned().collect();
         for record in 0..self.len().min(16) {
-            names.extend(self.record(record)?.columns.into_iter().map(|(name, _)| name));
+            names.extend(self.metadata(record)?.columns.into_iter().map(|(name, _)| name));
         }
         Ok(names.into_iter().collect())
     }
@@ -160,7 +285,7 @@ impl Dataset {
             return self.index_column(name);
         }
         for record in 0..self.len().min(MAX_COLUMN_SEARCH) {
-            if self.record(record)?.columns.contains_key(name) {
+            if self.metadata(record)?.columns.contains_key(name) {
                 return Ok(IndexColumn::Text);
             }
         }
@@ -191,7 +316,7 @@ impl Dataset {
 
     fn locate(&self, record: usize) -> Result<(Arc<Shard>, IndexRow<'_>)> {
         let row = self.row(record)?;
-        let shard = self.0.shards.get(row.shard as usize).map_err(|error| error.with_record(row.key))?;
+        let shard = self.shard(row.shard as usize).map_err(|error| error.with_record(row.key))?;
         Ok((shard, row))
     }
 }

@@ -10,11 +10,16 @@
 //! the round function is the finalizer of SplitMix64 (Steele, Lea, Flood, 2014). The numbers are part of what a state that was
 //! saved means, so they never change; a test pins them.
 
+use super::buckets::{Buckets, Place};
+use std::sync::Arc;
+
 const NUM_ROUNDS: usize = 8;
 /// What keeps the uses of one seed apart.
 const ORDER_DOMAIN: u64 = 0x6f72_6465_7200_0001;
 const PLACEMENT_DOMAIN: u64 = 0x706c_6163_6500_0002;
 const SUBSTITUTE_DOMAIN: u64 = 0x7375_6273_7400_0003;
+const BATCH_DOMAIN: u64 = 0x6261_7463_6800_0004;
+const BUCKET_DOMAIN: u64 = 0x6275_636b_6500_0005;
 
 /// The finalizer of SplitMix64: a bijection of 64 bits that spreads every input bit over all output bits.
 fn mix(value: u64) -> u64 {
@@ -70,13 +75,21 @@ impl Permutation {
     }
 }
 
+/// How positions lead to samples.
+#[derive(Debug, Clone)]
+enum Layout {
+    /// Any sample may stand at any position.
+    Whole { len: u64, permutation: Option<Permutation> },
+    /// Batches of samples of one bucket. `batches` permutes the full ones.
+    Bucketed { buckets: Arc<Buckets>, batches: Option<Permutation> },
+}
+
 /// Which sample stands at which position of one epoch.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     seed: u64,
     epoch: u64,
-    len: u64,
-    permutation: Option<Permutation>,
+    layout: Layout,
 }
 
 impl Order {
@@ -84,7 +97,15 @@ impl Order {
     /// The random numbers of the other methods depend on seed and epoch in both cases.
     pub(crate) fn new(seed: u64, epoch: u64, len: u64, shuffle: bool) -> Self {
         let permutation = shuffle.then(|| Permutation::new(len, hash(&[ORDER_DOMAIN, seed, epoch])));
-        Self { seed, epoch, len, permutation }
+        Self { seed, epoch, layout: Layout::Whole { len, permutation } }
+    }
+
+    /// As [`new`](Self::new) for samples in buckets: the full batches of all buckets are permuted, and so are the samples of
+    /// each bucket.
+    pub(crate) fn bucketed(seed: u64, epoch: u64, buckets: Arc<Buckets>, shuffle: bool) -> Self {
+        let key = hash(&[BATCH_DOMAIN, seed, epoch]);
+        let batches = shuffle.then(|| Permutation::new(buckets.num_full_batches(), key));
+        Self { seed, epoch, layout: Layout::Bucketed { buckets, batches } }
     }
 
     /// The epoch that this is the order of.
@@ -94,7 +115,20 @@ impl Order {
 
     /// The sample at `position`, which must be below the length: `0..len` each once.
     pub(crate) fn at(&self, position: u64) -> u64 {
-        self.permutation.as_ref().map_or(position, |permutation| permutation.at(position))
+        match &self.layout {
+            Layout::Whole { permutation, .. } => {
+                permutation.as_ref().map_or(position, |permutation| permutation.at(position))
+            }
+            Layout::Bucketed { buckets, batches } => {
+                let permuted = |batch| batches.as_ref().map_or(batch, |permutation| permutation.at(batch));
+                let Place { bucket, number } = buckets.place(position, permuted);
+                let samples = buckets.samples(bucket);
+                let len = samples.end - samples.start;
+                let key = || hash(&[BUCKET_DOMAIN, self.seed, self.epoch, bucket as u64]);
+                let number = if batches.is_some() { Permutation::new(len, key()).at(number) } else { number };
+                samples.start + number
+            }
+        }
     }
 
     /// 64 random bits for placing the window of the sample at `position`.
@@ -103,13 +137,17 @@ impl Order {
     }
 
     /// The sample that stands in for the one at `position` when that one, and `attempt - 1` substitutes before, failed.
-    /// Never the failed sample itself, except where there is no other.
+    /// One of the same bucket, and never the failed sample itself, except where there is no other.
     pub(crate) fn substitute(&self, position: u64, attempt: u32) -> u64 {
         let failed = self.at(position);
+        let samples = match &self.layout {
+            Layout::Whole { len, .. } => 0..*len,
+            Layout::Bucketed { buckets, .. } => buckets.samples(buckets.bucket_of(failed)),
+        };
         let draw = hash(&[SUBSTITUTE_DOMAIN, self.seed, self.epoch, position, u64::from(attempt)]);
-        match self.len {
+        match samples.end - samples.start {
             0 | 1 => failed,
-            len => (failed + 1 + below(draw, len - 1)) % len,
+            len => samples.start + (failed - samples.start + 1 + below(draw, len - 1)) % len,
         }
     }
 }
@@ -205,6 +243,33 @@ mod tests {
         }
         assert_eq!(Order::new(9, 1, 1, true).substitute(0, 1), 0);
     }
+
+    #[test]
+    fn buckets_are_permuted_within_and_their_batches_among_each_other() {
+        let buckets = Arc::new(Buckets::new(&[10, 3, 0, 8], 4));
+        let samples = |epoch, shuffle| {
+            let order = Order::bucketed(7, epoch, Arc::clone(&buckets), shuffle);
+            (0..21).map(|position| order.at(position)).collect::<Vec<_>>()
+        };
+        let unshuffled = [0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 16, 17, 18, 19, 20, 8, 9, 10, 11, 12];
+        assert_eq!(samples(0, false), unshuffled);
+        let (first, second) = (samples(0, true), samples(1, true));
+        assert_ne!(first, second);
+        assert_eq!(first, PINNED_BUCKETS);
+        for epoch in [&first, &second] {
+            let mut sorted = epoch.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..21).collect::<Vec<_>>());
+        }
+        let order = Order::bucketed(7, 0, Arc::clone(&buckets), true);
+        for position in 0..21 {
+            let (failed, substitute) = (order.at(position), order.substitute(position, 1));
+            assert_ne!(failed, substitute);
+            assert_eq!(buckets.bucket_of(failed), buckets.bucket_of(substitute));
+        }
+    }
+
+    const PINNED_BUCKETS: [u64; 21] = [15, 17, 20, 14, 5, 6, 0, 3, 8, 2, 4, 7, 16, 13, 18, 19, 1, 9, 12, 11, 10];
 
     #[test]
     fn below_reaches_both_ends_and_stays_inside() {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The samples of one epoch, before they are shuffled. Where all records are samples, nothing is listed.
 #[derive(Debug)]
 pub(crate) struct Samples {
-    /// Records that are samples, ascending; `None` where all are.
+    /// Records that are samples: ascending, or bucket by bucket; `None` where all are.
     eligible: Option<Vec<u32>>,
     len: u64,
     num_short: u64,
@@ -42,6 +42,22 @@ impl Samples {
         Ok(Self { eligible, len: num_samples as u64, num_short })
     }
 
+    /// Every record.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where there is none.
+    pub(crate) fn all(dataset: &Dataset) -> Result<Self> {
+        if dataset.is_empty() {
+            return Err(Error::invalid("the dataset is empty").with_path(dataset.root()));
+        }
+        Ok(Self { eligible: None, len: dataset.len() as u64, num_short: 0 })
+    }
+
+    /// Those of these samples' records alone, in that order.
+    pub(crate) fn narrowed(self, records: Vec<u32>) -> Self {
+        Self { len: records.len() as u64, eligible: Some(records), num_short: self.num_short }
+    }
+
     /// Samples of one epoch.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -60,7 +76,7 @@ impl Samples {
         }
     }
 
-    /// All records that are samples, ascending.
+    /// All records that are samples, in the order of samples.
     pub(crate) fn records(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.len).map(|sample| self.record(sample))
     }

@@ -2,22 +2,48 @@
 
 use crate::error::{Error, Result};
 use crate::format::ShardEntry;
-use crate::shard::Shard;
+use crate::shard::{Shard, TensorShard};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-struct Slot {
+/// A shard of either kind.
+pub(super) trait OpenShard: Sized {
+    fn open(path: &Path) -> Result<Arc<Self>>;
+    fn num_records(&self) -> usize;
+}
+
+impl OpenShard for Shard {
+    fn open(path: &Path) -> Result<Arc<Self>> {
+        Self::open(path)
+    }
+
+    fn num_records(&self) -> usize {
+        self.len()
+    }
+}
+
+impl OpenShard for TensorShard {
+    fn open(path: &Path) -> Result<Arc<Self>> {
+        Self::open(path)
+    }
+
+    fn num_records(&self) -> usize {
+        self.len()
+    }
+}
+
+struct Slot<S> {
     path: PathBuf,
     rows: u64,
     bytes: u64,
     /// The shard while it is open. Failures are not kept: a file that comes back is found.
-    open: Mutex<Option<Arc<Shard>>>,
+    open: Mutex<Option<Arc<S>>>,
 }
 
-/// One slot for each shard of the manifest.
-pub(super) struct Shards(Vec<Slot>);
+/// One slot for each shard of a list of the manifest.
+pub(super) struct Shards<S>(Vec<Slot<S>>);
 
-impl Shards {
+impl<S: OpenShard> Shards<S> {
     pub(super) fn new(root: &Path, entries: &[ShardEntry]) -> Self {
         let slot = |entry: &ShardEntry| Slot {
             path: root.join(&entry.file),
@@ -29,7 +55,7 @@ impl Shards {
     }
 
     /// Shard `number`, opened and compared with what the manifest says of it.
-    pub(super) fn get(&self, number: usize) -> Result<Arc<Shard>> {
+    pub(super) fn get(&self, number: usize) -> Result<Arc<S>> {
         let slot = self.0.get(number).ok_or_else(|| {
             Error::corrupt(format!("the index names shard {number}, the manifest has {}", self.0.len()))
         })?;
@@ -43,15 +69,16 @@ impl Shards {
     }
 }
 
-impl Slot {
-    fn open_checked(&self) -> Result<Arc<Shard>> {
+impl<S: OpenShard> Slot<S> {
+    fn open_checked(&self) -> Result<Arc<S>> {
         let bytes = std::fs::metadata(&self.path).map_err(|error| Error::io("open shard", &self.path, error))?.len();
         if bytes != self.bytes {
             return Err(Error::corrupt(format!("shard has {bytes} bytes, the manifest says {}", self.bytes)));
         }
-        let shard = Shard::open(&self.path)?;
-        if shard.len() as u64 != self.rows {
-            return Err(Error::corrupt(format!("shard has {} records, the manifest says {}", shard.len(), self.rows)));
+        let shard = S::open(&self.path)?;
+        let rows = shard.num_records();
+        if rows as u64 != self.rows {
+            return Err(Error::corrupt(format!("shard has {rows} records, the manifest says {}", self.rows)));
         }
         Ok(shard)
     }

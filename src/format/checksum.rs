@@ -1,10 +1,15 @@
 //! CRC32C (Castagnoli, as in iSCSI and RFC 3720), the checksum of everything that can be read alone.
 
-use crc_fast::{CrcAlgorithm, Digest};
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 /// CRC32C of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
+}
+
+/// CRC32C of bytes of which `front` is the checksum of the first ones and `back` that of the last `back_len`.
+pub(crate) fn combine_crc32c(front: u32, back: u32, back_len: u64) -> u32 {
+    checksum_combine(CrcAlgorithm::Crc32Iscsi, front.into(), back.into(), back_len) as u32
 }
 
 /// CRC32C of bytes that come in pieces.
@@ -40,5 +45,9 @@ mod tests {
         crc.update(b"56789");
         assert_eq!(crc.value(), 0xe306_9283);
         assert_eq!(Crc32c::new().value(), 0);
+        for split in 0..=9 {
+            let (front, back) = b"123456789".split_at(split);
+            assert_eq!(combine_crc32c(crc32c(front), crc32c(back), back.len() as u64), 0xe306_9283);
+        }
     }
 }

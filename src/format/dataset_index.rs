@@ -4,7 +4,7 @@ use super::columns::{self, COLUMNS, ColumnTypes};
 use super::ipc::{self, IpcFile};
 use super::mapped::{map, open_regular};
 use super::schema::KIND_KEY;
-use super::{IndexEntry, Record, crc32c};
+use super::{DatasetKind, IndexEntry, Record, TensorRecord, crc32c};
 use crate::error::{Error, Result};
 use crate::media::{Codec, PixelFormat, TimeBase};
 use arrow::array::{
@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 /// Rows of every batch but the last.
 const BATCH_ROWS: usize = 16_384;
 const DATASET_KIND: &str = "dataset-index/1";
+const TENSOR_DATASET_KIND: &str = "tensor-dataset-index/1";
 /// Footer metadata: the CRC32C of each batch, eight hexadecimal digits each, in order.
 const CRC_KEY: &str = "framefeed.crc32c";
 /// Name of the file in a dataset's folder.
@@ -58,7 +59,29 @@ pub struct IndexRow<'a> {
     pub bytes: u64,
 }
 
-fn fixed_fields() -> Vec<Field> {
+/// What the index of every dataset knows of a record: where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexPlace<'a> {
+    /// Number of the shard in the manifest.
+    pub shard: u32,
+    /// Row in the shard's index.
+    pub row: u32,
+    /// The record's key.
+    pub key: &'a str,
+    /// Bytes of the MP4, or of the NPY files of a record of tensors.
+    pub bytes: u64,
+}
+
+fn fixed_fields(kind: DatasetKind) -> Vec<Field> {
+    if kind == DatasetKind::Tensor {
+        let columns = [
+            ("shard", DataType::UInt32),
+            ("row", DataType::UInt32),
+            ("key", DataType::Utf8),
+            ("bytes", DataType::UInt64),
+        ];
+        return columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, false)).collect();
+    }
     [
         ("shard", DataType::UInt32),
         ("row", DataType::UInt32),
@@ -84,6 +107,7 @@ fn fixed_fields() -> Vec<Field> {
 /// Collects rows; the types of the user's columns are known at the end only.
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
+    kind: DatasetKind,
     rows: Vec<OwnedRow>,
     types: ColumnTypes,
 }
@@ -93,6 +117,14 @@ struct OwnedRow {
     shard: u32,
     row: u32,
     key: String,
+    bytes: u64,
+    columns: Map<String, Value>,
+    /// There for records of videos.
+    video: Option<VideoFacts>,
+}
+
+#[derive(Debug)]
+struct VideoFacts {
     frames: u32,
     size: (u32, u32),
     duration: i64,
@@ -102,20 +134,39 @@ struct OwnedRow {
     pixel_format: PixelFormat,
     gops: u32,
     max_gop_frames: u32,
-    bytes: u64,
-    columns: Map<String, Value>,
 }
 
 impl IndexBuilder {
+    /// Of a dataset of that kind.
+    pub(crate) fn new(kind: DatasetKind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    /// Adds the row of a validated record of tensors.
+    pub(crate) fn add_tensors(&mut self, shard: u32, row: u32, record: &TensorRecord) {
+        let bytes = record.fields.iter().map(|field| field.member.size).sum();
+        self.push(shard, row, &record.key, bytes, &record.columns, None);
+    }
+
+    fn push(
+        &mut self,
+        shard: u32,
+        row: u32,
+        key: &str,
+        bytes: u64,
+        columns: &Map<String, Value>,
+        video: Option<VideoFacts>,
+    ) {
+        self.types.add(columns);
+        let columns = columns.iter().filter(|(_, value)| value.is_number() || value.is_boolean());
+        let columns = columns.map(|(name, value)| (name.clone(), value.clone())).collect();
+        self.rows.push(OwnedRow { shard, row, key: key.to_owned(), bytes, columns, video });
+    }
+
     /// Adds the row of a validated record.
     pub(crate) fn add(&mut self, shard: u32, row: u32, record: &Record) -> Result<()> {
         let stream = &record.stream;
-        self.types.add(&record.columns);
-        let columns = record.columns.iter().filter(|(_, value)| value.is_number() || value.is_boolean());
-        self.rows.push(OwnedRow {
-            shard,
-            row,
-            key: record.key.clone(),
+        let video = VideoFacts {
             frames: u32::try_from(stream.num_frames())
                 .map_err(|_| Error::corrupt("more than 2^32 frames").with_record(&record.key))?,
             size: stream.display_size(),
@@ -126,24 +177,23 @@ impl IndexBuilder {
             pixel_format: stream.pixel_format,
             gops: stream.gops.len() as u32,
             max_gop_frames: max_gop_frames(record),
-            bytes: record.video.size,
-            columns: columns.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        });
+        };
+        self.push(shard, row, &record.key, record.video.size, &record.columns, Some(video));
         Ok(())
     }
 
     /// The file and its entry for the manifest.
     pub(crate) fn finish(self) -> Result<(Vec<u8>, IndexEntry)> {
         let types = self.types.without_text();
-        let mut fields = fixed_fields();
+        let mut fields = fixed_fields(self.kind);
         if !types.is_empty() {
             fields.push(Field::new(COLUMNS, DataType::Struct(types.fields()), false));
         }
-        let metadata = std::collections::HashMap::from([(KIND_KEY.to_owned(), DATASET_KIND.to_owned())]);
+        let metadata = std::collections::HashMap::from([(KIND_KEY.to_owned(), kind_name(self.kind).to_owned())]);
         let schema = Arc::new(Schema::new(fields).with_metadata(metadata));
         let mut batches = Vec::new();
         for rows in self.rows.chunks(BATCH_ROWS) {
-            let mut arrays = encode(rows);
+            let mut arrays = encode(self.kind, rows);
             if !types.is_empty() {
                 arrays.push(Arc::new(types.encode(&rows.iter().map(|row| &row.columns))?));
             }
@@ -185,24 +235,42 @@ fn max_gop_frames(record: &Record) -> u32 {
     frames.max().unwrap_or(0) as u32
 }
 
-fn encode(rows: &[OwnedRow]) -> Vec<ArrayRef> {
+fn kind_name(kind: DatasetKind) -> &'static str {
+    match kind {
+        DatasetKind::Video => DATASET_KIND,
+        DatasetKind::Tensor => TENSOR_DATASET_KIND,
+    }
+}
+
+fn encode(kind: DatasetKind, rows: &[OwnedRow]) -> Vec<ArrayRef> {
     let u32s = |get: fn(&OwnedRow) -> u32| Arc::new(UInt32Array::from_iter_values(rows.iter().map(get))) as ArrayRef;
-    vec![
+    let mut arrays = vec![
         u32s(|row| row.shard),
         u32s(|row| row.row),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key.as_str()))),
-        u32s(|row| row.frames),
-        u32s(|row| row.size.0),
-        u32s(|row| row.size.1),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.duration))),
-        u32s(|row| row.time_base.num()),
-        u32s(|row| row.time_base.den()),
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.fps))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.codec.as_str()))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.pixel_format.name()))),
-        u32s(|row| row.gops),
-        u32s(|row| row.max_gop_frames),
-        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))),
+    ];
+    if kind == DatasetKind::Video {
+        arrays.extend(encode_videos(rows));
+    }
+    arrays.push(Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.bytes))));
+    arrays
+}
+
+fn encode_videos(rows: &[OwnedRow]) -> Vec<ArrayRef> {
+    let videos = || rows.iter().filter_map(|row| row.video.as_ref());
+    let u32s = |get: fn(&VideoFacts) -> u32| Arc::new(UInt32Array::from_iter_values(videos().map(get))) as ArrayRef;
+    vec![
+        u32s(|video| video.frames),
+        u32s(|video| video.size.0),
+        u32s(|video| video.size.1),
+        Arc::new(Int64Array::from_iter_values(videos().map(|video| video.duration))),
+        u32s(|video| video.time_base.num()),
+        u32s(|video| video.time_base.den()),
+        Arc::new(Float64Array::from_iter_values(videos().map(|video| video.fps))),
+        Arc::new(StringArray::from_iter_values(videos().map(|video| video.codec.as_str()))),
+        Arc::new(StringArray::from_iter_values(videos().map(|video| video.pixel_format.name()))),
+        u32s(|video| video.gops),
+        u32s(|video| video.max_gop_frames),
     ]
 }
 
@@ -212,6 +280,7 @@ fn encode(rows: &[OwnedRow]) -> Vec<ArrayRef> {
 #[derive(Debug)]
 pub struct DatasetIndex {
     path: PathBuf,
+    kind: DatasetKind,
     file: IpcFile,
     rows: usize,
     column_names: Vec<String>,
@@ -223,30 +292,38 @@ pub struct DatasetIndex {
 #[derive(Debug)]
 struct Batch {
     table: RecordBatch,
+    shard: UInt32Array,
+    row: UInt32Array,
     key: StringArray,
-    codec: StringArray,
-    pixel_format: StringArray,
-    u32s: [UInt32Array; 9],
-    duration: Int64Array,
-    fps: Float64Array,
     bytes: UInt64Array,
     columns: Option<StructArray>,
+    video: Option<VideoColumns>,
+}
+
+/// The columns that an index of videos has besides.
+#[derive(Debug)]
+struct VideoColumns {
+    codec: StringArray,
+    pixel_format: StringArray,
+    u32s: [UInt32Array; 7],
+    duration: Int64Array,
+    fps: Float64Array,
 }
 
 impl DatasetIndex {
     /// Maps the file and checks its size and footer against the manifest's entry.
-    pub fn open(path: &Path, entry: &IndexEntry) -> Result<Self> {
+    pub fn open(path: &Path, entry: &IndexEntry, kind: DatasetKind) -> Result<Self> {
         let open = || {
             let (file, bytes) = open_regular(path)?;
             if bytes != entry.bytes {
                 return Err(Error::corrupt(format!("index has {bytes} bytes, the manifest says {}", entry.bytes)));
             }
-            Self::from_buffer(map(&file, path, 0, bytes)?, entry, path)
+            Self::from_buffer(map(&file, path, 0, bytes)?, entry, kind, path)
         };
         open().map_err(|error| error.with_path(path))
     }
 
-    fn from_buffer(buffer: Buffer, entry: &IndexEntry, path: &Path) -> Result<Self> {
+    fn from_buffer(buffer: Buffer, entry: &IndexEntry, kind: DatasetKind, path: &Path) -> Result<Self> {
         let footer = ipc::footer_range(&buffer)?;
         let actual = crc32c(buffer.get(footer).unwrap_or_default());
         if actual != entry.footer_crc32c {
@@ -256,7 +333,7 @@ impl DatasetIndex {
             )));
         }
         let file = IpcFile::parse(buffer)?;
-        let column_names = check_schema(file.schema())?;
+        let column_names = check_schema(file.schema(), kind)?;
         let rows = usize::try_from(entry.rows).map_err(|_| Error::unsupported("index has too many rows"))?;
         let batches = rows.div_ceil(BATCH_ROWS);
         let text = file.metadata(CRC_KEY).unwrap_or_default();
@@ -270,7 +347,7 @@ impl DatasetIndex {
             )));
         }
         let batches = (0..batches).map(|_| OnceLock::new()).collect();
-        Ok(Self { path: path.to_owned(), file, rows, column_names, checksums, batches })
+        Ok(Self { path: path.to_owned(), kind, file, rows, column_names, checksums, batches })
     }
 
     /// Number of rows.
@@ -283,10 +360,22 @@ impl DatasetIndex {
         self.rows == 0
     }
 
-    /// Row `index`.
+    /// Row `index` of an index of videos.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where there is no such row, or the records are tensors.
     pub fn row(&self, index: usize) -> Result<IndexRow<'_>> {
         let (batch, row) = self.locate(index)?;
+        if batch.video.is_none() {
+            return Err(Error::invalid("the records are tensors, not videos").with_path(&self.path));
+        }
         batch.row(row).ok_or_else(|| self.no_row(index))
+    }
+
+    /// Where the record of row `index` is.
+    pub fn place(&self, index: usize) -> Result<IndexPlace<'_>> {
+        let (batch, row) = self.locate(index)?;
+        batch.place(row).ok_or_else(|| self.no_row(index))
     }
 
     /// Names of the user's columns in the index: those that hold numbers or booleans in every shard.
@@ -351,15 +440,17 @@ impl DatasetIndex {
         if self.checksums.get(number) != Some(&actual) {
             return Err(Error::corrupt(format!("batch {number} of the index differs from its checksum")));
         }
-        let batch = Batch::new(self.file.batch(number)?)?;
+        let batch = Batch::new(self.file.batch(number)?, self.kind)?;
         let expected = (self.rows - number * BATCH_ROWS).min(BATCH_ROWS);
         if batch.table.num_rows() != expected {
             let rows = batch.table.num_rows();
             return Err(Error::corrupt(format!("batch {number} of the index has {rows} rows, expected {expected}")));
         }
-        if let Some(row) =
-            (0..expected).find(|&row| batch.row(row).is_none_or(|row| row.frames == 0 || row.duration < 1))
-        {
+        let is_sound = |row: usize| match &batch.video {
+            Some(_) => batch.row(row).is_some_and(|row| row.frames > 0 && row.duration > 0),
+            None => batch.place(row).is_some(),
+        };
+        if let Some(row) = (0..expected).find(|&row| !is_sound(row)) {
             let row = number * BATCH_ROWS + row;
             return Err(Error::corrupt(format!("row {row} of the index has values outside their range")));
         }
@@ -368,7 +459,7 @@ impl DatasetIndex {
 }
 
 impl Batch {
-    fn new(table: RecordBatch) -> Result<Self> {
+    fn new(table: RecordBatch, kind: DatasetKind) -> Result<Self> {
         let columns = match table.column_by_name(COLUMNS) {
             Some(array) => {
                 Some(array.as_any().downcast_ref::<StructArray>().cloned().ok_or_else(|| Error::corrupt("columns"))?)
@@ -376,47 +467,71 @@ impl Batch {
             None => None,
         };
         columns.as_ref().map_or(Ok(()), columns::check_struct)?;
+        let video = match kind {
+            DatasetKind::Video => Some(VideoColumns::new(&table)?),
+            DatasetKind::Tensor => None,
+        };
         Ok(Self {
+            shard: column(&table, "shard")?,
+            row: column(&table, "row")?,
             key: column(&table, "key")?,
-            codec: column(&table, "codec")?,
-            pixel_format: column(&table, "pixel_format")?,
-            u32s: [
-                column(&table, "shard")?,
-                column(&table, "row")?,
-                column(&table, "frames")?,
-                column(&table, "width")?,
-                column(&table, "height")?,
-                column(&table, "time_base_num")?,
-                column(&table, "time_base_den")?,
-                column(&table, "gops")?,
-                column(&table, "max_gop_frames")?,
-            ],
-            duration: column(&table, "duration")?,
-            fps: column(&table, "fps")?,
             bytes: column(&table, "bytes")?,
             columns,
+            video,
             table,
         })
     }
 
-    /// `None` where the row is not there or a value means nothing.
-    fn row(&self, row: usize) -> Option<IndexRow<'_>> {
-        let [shard, number, frames, width, height, num, den, gops, max_gop_frames] = &self.u32s;
-        Some(IndexRow {
-            shard: get(shard, row)?,
-            row: get(number, row)?,
+    /// `None` where the row is not there.
+    fn place(&self, row: usize) -> Option<IndexPlace<'_>> {
+        Some(IndexPlace {
+            shard: get(&self.shard, row)?,
+            row: get(&self.row, row)?,
             key: (row < self.key.len()).then(|| self.key.value(row))?,
+            bytes: get(&self.bytes, row)?,
+        })
+    }
+
+    /// `None` where the row is not there, a value means nothing, or the records are no videos.
+    fn row(&self, row: usize) -> Option<IndexRow<'_>> {
+        let IndexPlace { shard, row: number, key, bytes } = self.place(row)?;
+        let video = self.video.as_ref()?;
+        let [frames, width, height, num, den, gops, max_gop_frames] = &video.u32s;
+        Some(IndexRow {
+            shard,
+            row: number,
+            key,
             frames: get(frames, row)?,
             width: get(width, row)?,
             height: get(height, row)?,
-            duration: get(&self.duration, row)?,
+            duration: get(&video.duration, row)?,
             time_base: TimeBase::new(get(num, row)?, get(den, row)?)?,
-            fps: get(&self.fps, row)?,
-            codec: Codec::parse((row < self.codec.len()).then(|| self.codec.value(row))?)?,
-            pixel_format: PixelFormat::parse((row < self.pixel_format.len()).then(|| self.pixel_format.value(row))?)?,
+            fps: get(&video.fps, row)?,
+            codec: Codec::parse((row < video.codec.len()).then(|| video.codec.value(row))?)?,
+            pixel_format: PixelFormat::parse((row < video.pixel_format.len()).then(|| video.pixel_format.value(row))?)?,
             gops: get(gops, row)?,
             max_gop_frames: get(max_gop_frames, row)?,
-            bytes: get(&self.bytes, row)?,
+            bytes,
+        })
+    }
+}
+
+impl VideoColumns {
+    fn new(table: &RecordBatch) -> Result<Self> {
+        Ok(Self {
+            codec: column(table, "codec")?,
+            pixel_format: column(table, "pixel_format")?,
+            u32s: [
+                column(table, "frames")?,
+                column(table, "width")?,
+                column(table, "height")?,
+                column(table, "time_base_num")?,
+                column(table, "time_base_den")?,
+                column(table, "gops")?,
+                column(table, "max_gop_frames")?,
+            ],
+            duration: column(table, "duration")?,
+            fps: column(table, "fps")?,
         })
     }
 }
@@ -433,8 +548,8 @@ fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result
 }
 
 /// Checks names and types of the columns; gives the names of the user's.
-fn check_schema(schema: &Schema) -> Result<Vec<String>> {
-    let expected = fixed_fields();
+fn check_schema(schema: &Schema, kind: DatasetKind) -> Result<Vec<String>> {
+    let expected = fixed_fields(kind);
     for (number, field) in expected.iter().enumerate() {
         let actual = schema.fields().get(number);
         if actual.is_none_or(|actual| actual.name() != field.name() || actual.data_type() != field.data_type()) {

@@ -1,8 +1,10 @@
 //! `manifest.json`: what a dataset is. Written last; a folder without it is not a dataset.
 
-use super::{crc32c, open_regular};
+use super::{check_field_name, crc32c, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -45,6 +47,40 @@ pub struct IndexEntry {
     pub footer_crc32c: u32,
 }
 
+/// What the records of a dataset are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetKind {
+    /// Videos, which may have tensors beside them.
+    #[default]
+    Video,
+    /// Tensors alone.
+    Tensor,
+}
+
+impl DatasetKind {
+    /// `video` or `tensor`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Tensor => "tensor",
+        }
+    }
+}
+
+/// Tensors that were added to a dataset: one tensor shard beside each shard, with the same records in the same order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSet {
+    /// Unique in the dataset.
+    pub name: String,
+    /// Names of the fields, unique over all column sets.
+    pub fields: Vec<String>,
+    /// What they are, in the user's words: which model, crop, frame rate.
+    pub description: Map<String, Value>,
+    /// One for each shard of the dataset, with as many rows.
+    pub shards: Vec<ShardEntry>,
+}
+
 /// What a dataset is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -54,7 +90,10 @@ pub struct Manifest {
     pub id: String,
     /// Program and version that wrote it.
     pub created_by: String,
-    /// How the videos were stored: `copy`.
+    /// What its records are; a manifest without it is of videos.
+    #[serde(default)]
+    pub kind: DatasetKind,
+    /// How the records were stored: `copy`, or `tensor` where they are tensors alone.
     pub profile: String,
     /// Records of all shards.
     pub rows: u64,
@@ -68,6 +107,15 @@ pub struct Manifest {
     pub index: IndexEntry,
     /// The shards, in the order that the index numbers them.
     pub shards: Vec<ShardEntry>,
+    /// Names of the fields that the records of the shards have, each or some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// What those fields are, in the user's words.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub description: Map<String, Value>,
+    /// Tensors that were added later, in the order in which they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnSet>,
 }
 
 /// The manifest as it stands in the file, without the line of the checksum.
@@ -81,6 +129,30 @@ struct Document {
 const CHECKSUM_LINE: &str = "  \"crc32c\": \"";
 
 impl Manifest {
+    /// Of these shards, in their order: the sums over them, and an id that is the same for the same shards.
+    pub fn new(kind: DatasetKind, profile: &str, index: IndexEntry, shards: Vec<ShardEntry>) -> Self {
+        let mut id = blake3::Hasher::new();
+        for shard in &shards {
+            id.update(shard.blake3.as_bytes());
+        }
+        Self {
+            version: FORMAT_VERSION,
+            id: id.finalize().to_hex().chars().take(32).collect(),
+            created_by: concat!("framefeed ", env!("CARGO_PKG_VERSION")).to_owned(),
+            kind,
+            profile: profile.to_owned(),
+            rows: shards.iter().map(|shard| shard.rows).sum(),
+            frames: 0,
+            seconds: 0.0,
+            bytes: shards.iter().map(|shard| shard.bytes).sum(),
+            index,
+            shards,
+            fields: Vec::new(),
+            description: Map::new(),
+            columns: Vec::new(),
+        }
+    }
+
     /// The file's bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.validate()?;
@@ -146,8 +218,8 @@ impl Manifest {
         if self.version == 0 || self.version > FORMAT_VERSION {
             return fail(format!("version {} is not between 1 and {FORMAT_VERSION}", self.version));
         }
-        let mut ids = std::collections::HashSet::new();
-        let mut files = std::collections::HashSet::new();
+        let mut ids = HashSet::new();
+        let mut files = HashSet::new();
         let (mut rows, mut bytes) = (0_u64, 0_u64);
         for shard in &self.shards {
             check_path(&shard.file)?;
@@ -167,8 +239,50 @@ impl Manifest {
         if self.bytes != bytes {
             return fail(format!("{} bytes, but its shards have {bytes}", self.bytes));
         }
+        self.validate_columns(&mut ids, &mut files)?;
         if u32::try_from(self.shards.len()).is_err() || !self.seconds.is_finite() {
             return fail("too many shards, or an infinite duration".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The names of a column set and its fields are names of fields, each is there once, and its shards mirror the dataset's: record
+/// numbers are translated by that alone.
+impl Manifest {
+    fn validate_columns<'a>(&'a self, ids: &mut HashSet<&'a String>, files: &mut HashSet<&'a String>) -> Result<()> {
+        let (mut names, mut fields) = (HashSet::new(), HashSet::new());
+        for field in &self.fields {
+            check_name(field)?;
+            if !fields.insert(field) {
+                return Err(Error::corrupt(format!("manifest: field '{field}' is there twice")));
+            }
+        }
+        for set in &self.columns {
+            let fail = |what: &str| Err(Error::corrupt(format!("manifest: column '{}' {what}", set.name)));
+            check_name(&set.name)?;
+            if !names.insert(&set.name) || set.fields.is_empty() {
+                return fail("is there twice or has no field");
+            }
+            for field in &set.fields {
+                check_name(field)?;
+                if !fields.insert(field) {
+                    return fail("has a field of another column");
+                }
+            }
+            if set.shards.len() != self.shards.len() {
+                return fail("has not as many shards as the dataset");
+            }
+            for (shard, base) in set.shards.iter().zip(&self.shards) {
+                check_path(&shard.file)?;
+                check_hash(&shard.blake3)?;
+                if shard.rows != base.rows {
+                    return fail("has a shard with other rows than the dataset's");
+                }
+                if shard.id.is_empty() || !ids.insert(&shard.id) || !files.insert(&shard.file) {
+                    return fail("has a shard with an empty id, or id or file of another shard");
+                }
+            }
         }
         Ok(())
     }
@@ -199,6 +313,10 @@ fn check_path(file: &str) -> Result<()> {
     } else {
         Err(Error::corrupt(format!("manifest: file {file:?} is not a path inside the dataset")))
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    check_field_name(name).map_err(|error| Error::corrupt(format!("manifest: {}", error.message())))
 }
 
 fn check_hash(hash: &str) -> Result<()> {
@@ -259,6 +377,7 @@ mod tests {
             version: 1,
             id: "d".to_owned(),
             created_by: "framefeed 0.1.0".to_owned(),
+            kind: DatasetKind::Video,
             profile: "copy".to_owned(),
             rows: 6,
             frames: 600,
@@ -272,6 +391,9 @@ mod tests {
                 footer_crc32c: 7,
             },
             shards: vec![shard(0), shard(1)],
+            fields: Vec::new(),
+            description: Map::new(),
+            columns: Vec::new(),
         }
     }
 

@@ -43,7 +43,7 @@ fn map_unchecked(options: &MmapOptions, file: &File) -> std::io::Result<Mmap> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::format::{DatasetIndex, IndexEntry, MANIFEST_FILE, Manifest};
+    use crate::format::{DatasetIndex, DatasetKind, IndexEntry, MANIFEST_FILE, Manifest};
     use crate::shard::Shard;
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
             let errors = [
                 open_regular(path).unwrap_err(),
                 Shard::open(path).unwrap_err(),
-                DatasetIndex::open(path, &entry).unwrap_err(),
+                DatasetIndex::open(path, &entry, DatasetKind::Video).unwrap_err(),
             ];
             for error in errors {
                 assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path)));

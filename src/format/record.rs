@@ -1,5 +1,6 @@
 //! One row of a shard's index, as the rest of the crate sees it.
 
+use super::TensorType;
 use crate::media::StreamInfo;
 use serde_json::{Map, Value};
 
@@ -28,6 +29,29 @@ pub struct TensorField {
     pub name: String,
     /// The NPY file.
     pub member: Member,
+    /// Type of the elements.
+    pub dtype: TensorType,
+    /// Axes, slowest first; empty for a single number.
+    pub shape: Vec<u64>,
+    /// Bytes of the NPY header; the elements follow, dense, in C order, little-endian.
+    pub data_offset: u32,
+    /// CRC32C of the elements' bytes.
+    pub data_crc32c: u32,
+}
+
+/// One record of a tensor shard: stored tensors, and what is known about them. Has been validated, as a [`Record`] has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorRecord {
+    /// Unique in the dataset; also the name of its members up to the first dot.
+    pub key: String,
+    /// The JSON file with caption and metadata.
+    pub json: Option<Member>,
+    /// What the tensors are of.
+    pub caption: Option<String>,
+    /// The user's columns that have a value here: booleans, integers, floats and text.
+    pub columns: Map<String, Value>,
+    /// Stored tensors, in the order of their members.
+    pub fields: Vec<TensorField>,
 }
 
 /// One stored clip with everything that the index knows about it. A `Record` has been validated: its packets, GOPs and

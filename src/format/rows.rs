@@ -1,9 +1,11 @@
 //! A shard's index as typed columns, and columns to rows. Tables of packets and frames share the file's memory.
 
 use super::columns::{self, COLUMNS};
+use super::field_columns::FieldColumns;
 use super::ipc::{IpcFile, no_panic};
 use super::schema::fixed_fields;
-use super::validate::ParsedRecord;
+use super::tar::BLOCK;
+use super::validate::{ParsedRecord, check_fields};
 use super::{Member, Record, TensorField};
 use crate::error::{Error, Result};
 use crate::media::{
@@ -15,6 +17,7 @@ use arrow::array::{
     PrimitiveArray, StringArray, StructArray, UInt8Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::datatypes::Field;
 use arrow::record_batch::RecordBatch;
 use serde_json::Map;
 use std::ops::Range;
@@ -34,14 +37,12 @@ pub(crate) struct ShardRows {
     gop_columns: Vec<Column32Or64>,
     frame_packets: Lists,
     frame_column: ScalarBuffer<u32>,
-    fields: Lists,
-    field_names: StringArray,
-    field_members: Members,
+    fields: FieldColumns,
     columns: Option<StructArray>,
 }
 
 #[derive(Debug)]
-struct Members {
+pub(super) struct Members {
     array: StructArray,
     offset: UInt64Array,
     size: UInt64Array,
@@ -49,7 +50,7 @@ struct Members {
 }
 
 #[derive(Debug)]
-struct Lists(ListArray);
+pub(super) struct Lists(pub(super) ListArray);
 
 #[derive(Debug)]
 enum Column32Or64 {
@@ -77,16 +78,14 @@ impl ShardRows {
     }
 
     fn from_batch(batch: RecordBatch) -> Result<Self> {
-        check_schema(&batch)?;
+        check_schema(&batch, &fixed_fields())?;
         let video = Members::new(column(&batch, "video")?, 0)?;
         let json = Members::new(column(&batch, "json")?, 0)?;
         let packets: ListArray = column(&batch, "packets")?;
         let gops: ListArray = column(&batch, "gops")?;
         let frame_packets: ListArray = column(&batch, "frame_packets")?;
-        let fields: ListArray = column(&batch, "fields")?;
         let packet = items(&packets)?;
         let gop = items(&gops)?;
-        let field = items(&fields)?;
         let columns = match batch.column_by_name(COLUMNS) {
             Some(_) => Some(column::<StructArray>(&batch, COLUMNS)?),
             None => None,
@@ -113,14 +112,12 @@ impl ShardRows {
                 Column32Or64::U32(values(&child::<UInt32Array>(&gop, 5)?)?),
             ],
             frame_column: values(&downcast::<UInt32Array>(frame_packets.values().as_ref(), "frame_packets")?)?,
-            field_names: child(&field, 0)?,
-            field_members: Members::new(field, 1)?,
             video,
             json,
             packets: Lists(packets),
             gops: Lists(gops),
             frame_packets: Lists(frame_packets),
-            fields: Lists(fields),
+            fields: FieldColumns::new(&column(&batch, "fields")?)?,
             columns,
             batch,
         })
@@ -145,6 +142,14 @@ impl ShardRows {
         self.video.get(row).ok_or_else(|| self.no_row(row))
     }
 
+    /// The tensor of that name in a row, validated by itself.
+    pub(crate) fn field(&self, row: usize, name: &str, data_end: u64) -> Result<Option<TensorField>> {
+        self.key(row)?;
+        let field = self.fields.find(row, name)?;
+        check_fields(field.as_slice(), BLOCK, data_end)?;
+        Ok(field)
+    }
+
     /// A row; its values have the right types.
     pub(crate) fn record(&self, row: usize) -> Result<ParsedRecord> {
         let key = self.key(row)?.to_owned();
@@ -152,11 +157,6 @@ impl ShardRows {
     }
 
     fn parse_record(&self, row: usize) -> Result<ParsedRecord> {
-        let mut fields = Vec::new();
-        for item in self.fields.range(row)? {
-            let member = self.field_members.get(item).ok_or_else(|| self.no_row(row))?;
-            fields.push(TensorField { name: self.field_names.value(item).to_owned(), member });
-        }
         Ok(ParsedRecord(Record {
             key: self.key(row)?.to_owned(),
             stream: self.stream(row)?,
@@ -168,7 +168,7 @@ impl ShardRows {
             source_start: self.optional_seconds("source_start", row)?,
             source_end: self.optional_seconds("source_end", row)?,
             reencoded: self.optional_text("reencoded", row)?,
-            fields,
+            fields: self.fields.row(row)?,
         }))
     }
 
@@ -307,7 +307,7 @@ impl<T: ArrowPrimitiveType> Numbers for PrimitiveArray<T> {
 }
 
 impl Members {
-    fn new(array: StructArray, first: usize) -> Result<Self> {
+    pub(super) fn new(array: StructArray, first: usize) -> Result<Self> {
         Ok(Self {
             offset: child(&array, first)?,
             size: child(&array, first + 1)?,
@@ -316,7 +316,7 @@ impl Members {
         })
     }
 
-    fn get(&self, row: usize) -> Option<Member> {
+    pub(super) fn get(&self, row: usize) -> Option<Member> {
         if row >= self.array.len() || self.array.is_null(row) {
             return None;
         }
@@ -330,7 +330,7 @@ impl Members {
 
 impl Lists {
     /// Items of a row. Arrow has checked that offsets do not fall and lie inside the items.
-    fn range(&self, row: usize) -> Result<Range<usize>> {
+    pub(super) fn range(&self, row: usize) -> Result<Range<usize>> {
         let offsets = self.0.value_offsets();
         match (offsets.get(row), offsets.get(row + 1)) {
             (Some(&start), Some(&end)) if start >= 0 && end >= start => Ok(start as usize..end as usize),
@@ -340,14 +340,13 @@ impl Lists {
 }
 
 /// All columns but the user's have exactly the names, order and types of the format, so that the casts below hold.
-fn check_schema(batch: &RecordBatch) -> Result<()> {
+pub(super) fn check_schema(batch: &RecordBatch, expected: &[Field]) -> Result<()> {
     let schema = batch.schema();
-    let expected = fixed_fields();
     let fields = schema.fields();
     if fields.len() < expected.len() || fields.len() > expected.len() + 1 {
         return Err(Error::corrupt(format!("index has {} columns, expected {}", fields.len(), expected.len())));
     }
-    for (actual, expected) in fields.iter().zip(&expected) {
+    for (actual, expected) in fields.iter().zip(expected) {
         if actual.name() != expected.name() || actual.data_type() != expected.data_type() {
             return Err(Error::corrupt(format!(
                 "index has column '{}' of type {}, expected '{}' of type {}",
@@ -371,7 +370,7 @@ fn check_schema(batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<A> {
+pub(super) fn column<A: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<A> {
     let array = batch.column_by_name(name).ok_or_else(|| Error::corrupt(format!("index lacks column '{name}'")))?;
     downcast(array.as_ref(), name)
 }
@@ -384,12 +383,12 @@ fn downcast<A: Array + Clone + 'static>(array: &dyn Array, name: &str) -> Result
         .ok_or_else(|| Error::corrupt(format!("column '{name}' has type {}", array.data_type())))
 }
 
-fn items(list: &ListArray) -> Result<StructArray> {
+pub(super) fn items(list: &ListArray) -> Result<StructArray> {
     let items: StructArray = downcast(list.values().as_ref(), "item")?;
     if items.null_count() > 0 { Err(Error::corrupt("a list has missing items")) } else { Ok(items) }
 }
 
-fn child<A: Array + Clone + 'static>(array: &StructArray, number: usize) -> Result<A> {
+pub(super) fn child<A: Array + Clone + 'static>(array: &StructArray, number: usize) -> Result<A> {
     let child = array.columns().get(number).ok_or_else(|| Error::corrupt("a struct lacks a column"))?;
     if child.null_count() > 0 {
         return Err(Error::corrupt("a struct has missing values"));
@@ -397,7 +396,7 @@ fn child<A: Array + Clone + 'static>(array: &StructArray, number: usize) -> Resu
     downcast(child.as_ref(), "of a struct")
 }
 
-fn values<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Result<ScalarBuffer<T::Native>> {
+pub(super) fn values<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Result<ScalarBuffer<T::Native>> {
     if array.null_count() > 0 { Err(Error::corrupt("a table has missing values")) } else { Ok(array.values().clone()) }
 }
 

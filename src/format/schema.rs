@@ -3,7 +3,7 @@
 use super::columns::{COLUMNS, ColumnTypes};
 use super::tar::{BLOCK, padding};
 use super::trailer::TRAILER_BYTES;
-use super::{Member, Record, ipc};
+use super::{Member, Record, TensorField, TensorRecord, ipc};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::{GopEntry, PacketTable};
 use arrow::array::{
@@ -15,11 +15,13 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, Fields, Int64Type, Schema, UInt8Type, UInt32Type, UInt64Type,
 };
 use arrow::record_batch::RecordBatch;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Key and value of the schema's metadata.
 pub(crate) const KIND_KEY: &str = "framefeed";
 const SHARD_KIND: &str = "shard-index/1";
+const TENSOR_SHARD_KIND: &str = "tensor-index/1";
 /// Footer metadata that only makes the file longer.
 const PADDING_KEY: &str = "framefeed.padding";
 
@@ -66,6 +68,10 @@ pub(crate) fn tensor_fields() -> Fields {
         required("offset", DataType::UInt64),
         required("size", DataType::UInt64),
         required("crc32c", DataType::UInt32),
+        required("dtype", DataType::Utf8),
+        required("shape", list_of(DataType::UInt64)),
+        required("data_offset", DataType::UInt32),
+        required("data_crc32c", DataType::UInt32),
     ]
     .into()
 }
@@ -113,12 +119,20 @@ pub(crate) fn fixed_fields() -> Vec<Field> {
 /// A shard's index as the bytes of an Arrow file that leaves room for the trailer in its last tar block. The same rows
 /// give the same bytes.
 pub(crate) fn encode_index(rows: &[Record]) -> Result<Vec<u8>> {
-    let batch = encode_rows(rows)?;
+    encode_file(&encode_rows(rows)?)
+}
+
+/// As [`encode_index`], for the index of a tensor shard.
+pub(crate) fn encode_tensor_index(rows: &[TensorRecord]) -> Result<Vec<u8>> {
+    encode_file(&encode_tensor_rows(rows)?)
+}
+
+fn encode_file(batch: &RecordBatch) -> Result<Vec<u8>> {
     let schema = batch.schema();
     let mut pad = 0;
     loop {
         let metadata: &[(&str, String)] = if pad > 0 { &[(PADDING_KEY, "-".repeat(pad))] } else { &[] };
-        let bytes = ipc::write(&schema, std::slice::from_ref(&batch), metadata)?;
+        let bytes = ipc::write(&schema, std::slice::from_ref(batch), metadata)?;
         let room = padding(bytes.len() as u64);
         if room >= TRAILER_BYTES {
             return Ok(bytes);
@@ -132,20 +146,58 @@ pub(crate) fn encode_index(rows: &[Record]) -> Result<Vec<u8>> {
 }
 
 fn encode_rows(rows: &[Record]) -> Result<RecordBatch> {
-    let mut fields = fixed_fields();
     let mut arrays = stream_arrays(rows)?;
     arrays.extend(record_arrays(rows)?);
+    with_columns(SHARD_KIND, fixed_fields(), arrays, &rows.iter().map(|row| &row.columns))
+}
+
+/// The columns of a tensor shard's index, without the user's.
+pub(crate) fn tensor_shard_fields() -> Vec<Field> {
+    vec![
+        required("key", DataType::Utf8),
+        Field::new("json", DataType::Struct(member_fields()), true),
+        Field::new("caption", DataType::Utf8, true),
+        required("fields", list_of(DataType::Struct(tensor_fields()))),
+    ]
+}
+
+fn encode_tensor_rows(rows: &[TensorRecord]) -> Result<RecordBatch> {
+    check_text_bytes("key", rows.iter().map(|row| row.key.len()))?;
+    check_text_bytes("caption", rows.iter().map(|row| row.caption.as_ref().map_or(0, String::len)))?;
+    check_text_bytes("columns", rows.iter().map(|row| column_bytes(&row.columns)))?;
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.key.as_str()))),
+        members(rows.iter().map(|row| row.json), Nulls::Some)?,
+        Arc::new(rows.iter().map(|row| row.caption.as_deref()).collect::<StringArray>()),
+        tensors(&rows.iter().map(|row| row.fields.as_slice()))?,
+    ];
+    with_columns(TENSOR_SHARD_KIND, tensor_shard_fields(), arrays, &rows.iter().map(|row| &row.columns))
+}
+
+/// One batch of the fixed columns and the user's.
+fn with_columns<'a, I>(
+    kind: &str,
+    mut fields: Vec<Field>,
+    mut arrays: Vec<ArrayRef>,
+    columns: &I,
+) -> Result<RecordBatch>
+where
+    I: Iterator<Item = &'a Map<String, Value>> + Clone,
+{
     let mut types = ColumnTypes::default();
-    for row in rows {
-        types.add(&row.columns);
+    for row in columns.clone() {
+        types.add(row);
     }
     if !types.is_empty() {
         fields.push(required(COLUMNS, DataType::Struct(types.fields())));
-        arrays.push(Arc::new(types.encode(&rows.iter().map(|row| &row.columns))?));
+        arrays.push(Arc::new(types.encode(columns)?));
     }
-    let schema = Schema::new(fields)
-        .with_metadata(std::collections::HashMap::from([(KIND_KEY.to_owned(), SHARD_KIND.to_owned())]));
-    RecordBatch::try_new(Arc::new(schema), arrays).map_err(arrow_error)
+    let metadata = std::collections::HashMap::from([(KIND_KEY.to_owned(), kind.to_owned())]);
+    RecordBatch::try_new(Arc::new(Schema::new(fields).with_metadata(metadata)), arrays).map_err(arrow_error)
+}
+
+fn column_bytes(columns: &Map<String, Value>) -> usize {
+    columns.values().map(|value| value.to_string().len()).sum()
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> Error {
@@ -194,7 +246,7 @@ fn record_arrays(rows: &[Record]) -> Result<Vec<ArrayRef>> {
         ("caption", (|row| row.caption.as_ref().map_or(0, String::len)) as fn(&Record) -> usize),
         ("source", |row| row.source.len()),
         ("reencoded", |row| row.reencoded.as_ref().map_or(0, String::len)),
-        ("columns", |row| row.columns.values().map(|value| value.to_string().len()).sum()),
+        ("columns", |row| column_bytes(&row.columns)),
     ] {
         check_text_bytes(name, rows.iter().map(get))?;
     }
@@ -210,7 +262,7 @@ fn record_arrays(rows: &[Record]) -> Result<Vec<ArrayRef>> {
         seconds(|row| row.source_start),
         seconds(|row| row.source_end),
         optional(|row| row.reencoded.as_deref()),
-        tensors(rows)?,
+        tensors(&rows.iter().map(|row| row.fields.as_slice()))?,
         packets(rows)?,
         gops(rows)?,
         list(
@@ -241,16 +293,21 @@ fn members(members: impl Iterator<Item = Option<Member>> + Clone, nulls: Nulls) 
     Ok(Arc::new(StructArray::try_new(member_fields(), arrays, valid).map_err(arrow_error)?))
 }
 
-fn tensors(rows: &[Record]) -> Result<ArrayRef> {
-    let all = || rows.iter().flat_map(|row| &row.fields);
+fn tensors<'a>(rows: &(impl Iterator<Item = &'a [TensorField]> + Clone)) -> Result<ArrayRef> {
+    let all = || rows.clone().flatten();
+    let shapes = UInt64Array::from_iter_values(all().flat_map(|field| field.shape.iter().copied()));
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(all().map(|field| field.name.as_str()))),
         Arc::new(UInt64Array::from_iter_values(all().map(|field| field.member.offset))),
         Arc::new(UInt64Array::from_iter_values(all().map(|field| field.member.size))),
         Arc::new(UInt32Array::from_iter_values(all().map(|field| field.member.crc32c))),
+        Arc::new(StringArray::from_iter_values(all().map(|field| field.dtype.name()))),
+        list(all().map(|field| field.shape.len()), DataType::UInt64, Arc::new(shapes))?,
+        Arc::new(UInt32Array::from_iter_values(all().map(|field| field.data_offset))),
+        Arc::new(UInt32Array::from_iter_values(all().map(|field| field.data_crc32c))),
     ];
     let items = StructArray::try_new(tensor_fields(), arrays, None).map_err(arrow_error)?;
-    list(rows.iter().map(|row| row.fields.len()), DataType::Struct(tensor_fields()), Arc::new(items))
+    list(rows.clone().map(<[TensorField]>::len), DataType::Struct(tensor_fields()), Arc::new(items))
 }
 
 fn packets(rows: &[Record]) -> Result<ArrayRef> {

@@ -28,6 +28,14 @@ pub(crate) struct Trailer {
 }
 
 impl Trailer {
+    /// Compares the rows of the index with what the trailer says.
+    pub(crate) fn check_rows(&self, rows: usize) -> Result<()> {
+        if rows as u64 == self.rows {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("index has {rows} rows, its trailer says {}", self.rows)))
+    }
+
     /// The trailer's bytes.
     pub(crate) fn to_bytes(self) -> [u8; TRAILER_BYTES as usize] {
         let mut bytes = Vec::with_capacity(64);

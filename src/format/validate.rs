@@ -1,6 +1,7 @@
 //! From a parsed row to a [`Record`]: every fact that later arithmetic relies on is checked here, once.
 
-use super::{Member, Record, validate_key};
+use super::tensor::npy_header_of_len;
+use super::{Member, Record, TensorField, validate_key};
 use crate::error::{Error, Result};
 use crate::media::{PacketFlags, StreamInfo};
 use std::collections::HashSet;
@@ -35,14 +36,7 @@ impl ParsedRecord {
         if let Some(json) = &record.json {
             position = check_member("json", json, position, data_end)?;
         }
-        let mut names = HashSet::with_capacity(record.fields.len());
-        for field in &record.fields {
-            check_field_name(&field.name)?;
-            if !names.insert(field.name.as_str()) {
-                return Err(Error::corrupt(format!("two fields are named '{}'", field.name)));
-            }
-            position = check_member(&field.name, &field.member, position, data_end)?;
-        }
+        check_fields(&record.fields, position, data_end)?;
         for seconds in [record.source_start, record.source_end].into_iter().flatten() {
             if !seconds.is_finite() {
                 return Err(Error::corrupt(format!("cut at {seconds} seconds")));
@@ -50,6 +44,31 @@ impl ParsedRecord {
         }
         Ok(())
     }
+}
+
+/// Fields have names of their own and lie in their order from `position` on; the elements of each fill its member from the NPY
+/// header on, which protects every read of them and every sum of their sizes. Gives where the last one ends.
+pub(super) fn check_fields(fields: &[TensorField], mut position: u64, data_end: u64) -> Result<u64> {
+    let mut names = HashSet::with_capacity(fields.len());
+    for field in fields {
+        check_field_name(&field.name).map_err(|error| Error::corrupt(error.message()))?;
+        if !names.insert(field.name.as_str()) {
+            return Err(Error::corrupt(format!("two fields are named '{}'", field.name)));
+        }
+        position = check_member(&field.name, &field.member, position, data_end)?;
+        let elements = field.dtype.num_bytes(&field.shape).ok();
+        let whole = elements.and_then(|bytes| bytes.checked_add(u64::from(field.data_offset)));
+        if whole != Some(field.member.size)
+            || npy_header_of_len(field.dtype, &field.shape, field.data_offset as usize).is_none()
+        {
+            return Err(Error::corrupt(format!(
+                "field '{}' has {} bytes, not a header of {} and the elements of shape {:?} and type {}",
+                field.name, field.member.size, field.data_offset, field.shape, field.dtype
+            ))
+            .with_offset(field.member.offset));
+        }
+    }
+    Ok(position)
 }
 
 /// Field names are part of member names: `<key>.<name>.npy`.
@@ -60,11 +79,11 @@ pub(crate) fn check_field_name(name: &str) -> Result<()> {
     if plain {
         return Ok(());
     }
-    Err(Error::corrupt(format!("field name {name:?} is not 1 to 64 letters, digits, '_' and '-'")))
+    Err(Error::invalid(format!("field name {name:?} is not 1 to 64 letters, digits, '_' and '-'")))
 }
 
 /// Members lie in the file, in their order: this protects every read of them and the sum of their sizes.
-fn check_member(name: &str, member: &Member, start: u64, data_end: u64) -> Result<u64> {
+pub(super) fn check_member(name: &str, member: &Member, start: u64, data_end: u64) -> Result<u64> {
     let end = member.offset.checked_add(member.size).filter(|&end| end <= data_end);
     match end {
         Some(end) if member.offset >= start && member.size > 0 => Ok(end),

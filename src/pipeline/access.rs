@@ -1,6 +1,7 @@
 //! Single clips, without a loader: frames of one record by number, as the decoder's own planes or as a tensor.
 
 use super::clip::{ClipBytes, ClipPlan};
+use super::shared::open_storage;
 use super::worker::Tools;
 use crate::dataset::Dataset;
 use crate::decode::DecodeLimits;
@@ -85,7 +86,7 @@ impl ClipReader {
     /// # Errors
     /// Those of the storage options.
     pub fn new(dataset: &Dataset, storage: &StorageOptions) -> Result<Self> {
-        let storage = Storage::new(storage)?;
+        let storage = open_storage(dataset, &[], storage)?;
         Ok(Self { dataset: dataset.clone(), storage, tools: Tools::default(), transform: None })
     }
 

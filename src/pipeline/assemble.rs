@@ -1,30 +1,36 @@
-//! Rows to a batch: what came of every clip, brought together when the last one is there.
+//! Rows to a batch: what came of every row, brought together when the last one is there.
 
-use super::batch::{Batch, Skipped};
+use super::batch::{Batch, FieldBatch, Skipped, VideoBatch};
+use super::fields::{FieldSpec, widen};
+use super::row::Content;
 use super::shared::LoaderShared;
-use crate::batch::{BatchAssembly, ColumnValues};
+use crate::batch::{BatchAssembly, BatchBuffer, ColumnValues, place};
 use crate::error::{Error, Result};
 use crate::media::TimeBase;
 use serde_json::Value;
+use std::sync::Arc;
 
-/// What came of one clip.
+/// What came of one row.
 pub(super) enum RowOutcome {
-    /// Its pixels are in its slot.
-    Delivered(Box<ClipFacts>),
+    /// Its content is in its slots.
+    Delivered(Box<DeliveredRow>),
     /// The error policy leaves it out.
     Skipped(Skipped),
     /// The error policy raises it.
     Raised(Error),
 }
 
-/// What comes with a clip's pixels.
-pub(super) struct ClipFacts {
+/// A row that is there.
+pub(super) struct DeliveredRow {
+    pub(super) facts: RowFacts,
+    pub(super) content: Content,
+}
+
+/// What the dataset says of a row's record.
+pub(super) struct RowFacts {
     pub(super) position: u64,
     pub(super) record: u64,
     pub(super) key: String,
-    pub(super) frames: Vec<u32>,
-    pub(super) pts: Vec<i64>,
-    pub(super) time_base: TimeBase,
     pub(super) caption: Option<String>,
     /// One for each column of the loader.
     pub(super) columns: Vec<Option<Value>>,
@@ -32,10 +38,44 @@ pub(super) struct ClipFacts {
     pub(super) failed: Vec<Skipped>,
 }
 
+/// What comes with a clip's pixels.
+#[derive(Debug)]
+pub(super) struct ClipFacts {
+    pub(super) frames: Vec<u32>,
+    pub(super) pts: Vec<i64>,
+    pub(super) time_base: TimeBase,
+}
+
+/// One row's tensor.
+#[derive(Debug, Default)]
+pub(super) struct FieldRow {
+    /// Its own sides.
+    pub(super) shape: Vec<u64>,
+    /// The tensor, dense, where it is not in the row's slot: a substitute larger than the rows that were planned, or one for
+    /// a row whose slot went with a failed read.
+    pub(super) apart: Option<BatchBuffer>,
+}
+
+/// The memory of a batch.
+pub(super) struct BatchMemory {
+    pub(super) video: Option<BatchAssembly>,
+    /// One for each field.
+    pub(super) fields: Vec<BatchAssembly>,
+    /// Sides of one row of each field.
+    pub(super) extents: Arc<[Vec<u64>]>,
+}
+
+impl BatchMemory {
+    /// Bytes of everything.
+    pub(super) fn num_bytes(&self) -> u64 {
+        self.video.iter().chain(&self.fields).map(|assembly| assembly.len() as u64).sum()
+    }
+}
+
 /// The rows of a batch as they come in.
 pub(super) struct Finished {
     epoch: u64,
-    assembly: BatchAssembly,
+    memory: BatchMemory,
     rows: Vec<Option<RowOutcome>>,
 }
 
@@ -50,8 +90,8 @@ pub(super) enum Outcome {
 }
 
 impl Finished {
-    pub(super) fn new(epoch: u64, assembly: BatchAssembly, rows: usize) -> Self {
-        Self { epoch, assembly, rows: std::iter::repeat_with(|| None).take(rows).collect() }
+    pub(super) fn new(epoch: u64, memory: BatchMemory, rows: usize) -> Self {
+        Self { epoch, memory, rows: std::iter::repeat_with(|| None).take(rows).collect() }
     }
 
     pub(super) fn set(&mut self, row: usize, outcome: RowOutcome) {
@@ -65,7 +105,7 @@ impl Finished {
         let (mut delivered, mut skipped) = (Vec::with_capacity(self.rows.len()), Vec::new());
         for (row, outcome) in self.rows.into_iter().enumerate() {
             match outcome {
-                Some(RowOutcome::Delivered(facts)) => delivered.push((row, *facts)),
+                Some(RowOutcome::Delivered(content)) => delivered.push((row, *content)),
                 Some(RowOutcome::Skipped(sample)) => skipped.push(sample),
                 Some(RowOutcome::Raised(error)) => return Outcome::Raised(error),
                 None => {}
@@ -74,57 +114,136 @@ impl Finished {
         if delivered.is_empty() {
             return Outcome::Empty(skipped);
         }
-        batch(self.epoch, self.assembly, delivered, skipped, shared)
+        batch(self.epoch, self.memory, delivered, skipped, shared)
             .map_or_else(Outcome::Raised, |batch| Outcome::Batch(Box::new(batch)))
     }
 }
 
 fn batch(
     epoch: u64,
-    assembly: BatchAssembly,
-    delivered: Vec<(usize, ClipFacts)>,
+    memory: BatchMemory,
+    delivered: Vec<(usize, DeliveredRow)>,
     skipped: Vec<Skipped>,
     shared: &LoaderShared,
 ) -> Result<Batch> {
-    let (clip_bytes, rows) = (shared.sizes.clip_bytes, delivered.len());
-    let mut video = assembly.finish()?;
-    for (to, (from, _)) in delivered.iter().enumerate() {
-        if to != *from {
-            video.copy_within(from * clip_bytes..(from + 1) * clip_bytes, to * clip_bytes);
-        }
-    }
-    video.truncate(rows * clip_bytes);
-    let options = &shared.options.transform;
-    let [a, b, c, d] = shared.sizes.shape.shape(options.layout);
+    let rows = delivered.len();
     let mut batch = Batch {
-        video,
-        shape: [rows, a, b, c, d],
-        dtype: options.dtype,
-        layout: options.layout,
+        video: None,
+        fields: Vec::with_capacity(shared.fields.len()),
         epoch,
         positions: Vec::with_capacity(rows),
         records: Vec::with_capacity(rows),
         keys: Vec::with_capacity(rows),
-        frames: Vec::with_capacity(rows * shared.sizes.shape.frames),
-        pts: Vec::with_capacity(rows * shared.sizes.shape.frames),
-        time_bases: Vec::with_capacity(rows),
         captions: shared.options.captions.then(|| Vec::with_capacity(rows)),
         columns: Vec::new(),
         skipped,
         substituted: Vec::new(),
     };
     let mut columns: Vec<_> = shared.columns.iter().map(|column| ColumnValues::new(column.kind, rows)).collect();
-    for (_, facts) in delivered {
+    let (mut places, mut clips) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    let mut fields: Vec<Vec<FieldRow>> = shared.fields.iter().map(|_| Vec::with_capacity(rows)).collect();
+    for (row, DeliveredRow { facts, content }) in delivered {
+        places.push(row);
         batch.positions.push(facts.position);
         batch.records.push(facts.record);
         batch.keys.push(facts.key);
-        batch.frames.extend(facts.frames);
-        batch.pts.extend(facts.pts);
-        batch.time_bases.push(facts.time_base);
         batch.captions.iter_mut().for_each(|captions| captions.push(facts.caption.clone()));
         columns.iter_mut().zip(facts.columns).for_each(|(column, value)| column.push(value));
         batch.substituted.extend(facts.failed);
+        clips.extend(content.clip);
+        fields.iter_mut().zip(content.fields).for_each(|(rows, row)| rows.push(row));
     }
     batch.columns = shared.columns.iter().map(|column| column.name.clone()).zip(columns).collect();
+    if let Some(assembly) = memory.video {
+        batch.video = Some(video_batch(assembly, &places, clips, shared)?);
+    }
+    let fields = memory.fields.into_iter().zip(memory.extents.iter()).zip(shared.fields.iter().zip(fields));
+    for ((assembly, extents), (spec, rows)) in fields {
+        batch.fields.push(field_batch(spec, assembly, extents, &places, &rows, shared)?);
+    }
     Ok(batch)
+}
+
+/// Moves the rows at `places`, ascending, of `row_bytes` each, to the front, and cuts off the rest.
+fn close_up(data: &mut BatchBuffer, places: &[usize], row_bytes: usize) {
+    for (to, &from) in places.iter().enumerate() {
+        if to != from {
+            data.copy_within(from * row_bytes..(from + 1) * row_bytes, to * row_bytes);
+        }
+    }
+    data.truncate(places.len() * row_bytes);
+}
+
+fn video_batch(
+    assembly: BatchAssembly,
+    places: &[usize],
+    clips: Vec<ClipFacts>,
+    shared: &LoaderShared,
+) -> Result<VideoBatch> {
+    let spec = shared.video()?;
+    let mut data = assembly.finish()?;
+    close_up(&mut data, places, spec.clip_bytes);
+    let options = &shared.options.transform;
+    let ([a, b, c, d], frames) = (spec.shape.shape(options.layout), places.len() * spec.shape.frames);
+    let mut video = VideoBatch {
+        data,
+        shape: [places.len(), a, b, c, d],
+        dtype: options.dtype,
+        layout: options.layout,
+        frames: Vec::with_capacity(frames),
+        pts: Vec::with_capacity(frames),
+        time_bases: Vec::with_capacity(places.len()),
+    };
+    for clip in clips {
+        video.frames.extend(clip.frames);
+        video.pts.extend(clip.pts);
+        video.time_bases.push(clip.time_base);
+    }
+    Ok(video)
+}
+
+fn field_batch(
+    spec: &FieldSpec,
+    assembly: BatchAssembly,
+    extents: &[u64],
+    places: &[usize],
+    rows: &[FieldRow],
+    shared: &LoaderShared,
+) -> Result<FieldBatch> {
+    let mut data = assembly.finish()?;
+    let lengths = spec.has_lengths.then(|| rows.iter().flat_map(|row| row.shape.iter().copied()).collect());
+    let mut extents = extents.to_vec();
+    if rows.iter().any(|row| row.apart.is_some()) {
+        (data, extents) = gathered(spec, &data, &extents, places, rows, shared)?;
+    } else {
+        close_up(&mut data, places, spec.row_bytes(&extents)?);
+    }
+    let shape = std::iter::once(places.len()).chain(extents.iter().map(|&side| side as usize)).collect();
+    Ok(FieldBatch { name: spec.name.clone(), data, shape, dtype: spec.dtype, lengths })
+}
+
+/// The rows in new memory that has room for all of them, and the sides of a row there. Only where a row stands apart.
+fn gathered(
+    spec: &FieldSpec,
+    data: &BatchBuffer,
+    extents: &[u64],
+    places: &[usize],
+    rows: &[FieldRow],
+    shared: &LoaderShared,
+) -> Result<(BatchBuffer, Vec<u64>)> {
+    let mut larger = extents.to_vec();
+    for row in rows.iter().filter(|row| row.apart.is_some()) {
+        widen(&mut larger, &row.shape);
+    }
+    let (row_bytes, larger_bytes) = (spec.row_bytes(extents)?, spec.row_bytes(&larger)?);
+    let (assembly, mut slots) = shared.memory.acquire(rows.len(), larger_bytes)?;
+    for ((&at, row), slot) in places.iter().zip(rows).zip(&mut slots) {
+        let (source, shape) = match &row.apart {
+            Some(apart) => (&apart[..], &row.shape[..]),
+            None => (&data[at * row_bytes..(at + 1) * row_bytes], extents),
+        };
+        place(source, shape, slot.bytes_mut(), &larger, spec.dtype.size_bytes());
+    }
+    drop(slots);
+    Ok((assembly.finish()?, larger))
 }

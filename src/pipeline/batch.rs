@@ -1,6 +1,7 @@
-//! One batch: the pixels, and what comes with them row by row.
+//! One batch: the pixels and the tensors, and what comes with them row by row.
 
 use crate::batch::{BatchBuffer, ColumnValues};
+use crate::format::TensorType;
 use crate::media::TimeBase;
 use crate::transform::{DType, Layout};
 use std::fmt;
@@ -19,18 +20,77 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Samples of consecutive positions of one epoch. All lists have one entry per row, in the order of positions, unless
-/// they say otherwise.
+/// The frames of a batch. Lists are in the order of rows.
 #[non_exhaustive]
-pub struct Batch {
+pub struct VideoBatch {
     /// The pixels: dense, of `shape` and `dtype`.
-    pub video: BatchBuffer,
+    pub data: BatchBuffer,
     /// Rows, then the four axes of `layout`.
     pub shape: [usize; 5],
     /// Type of the elements.
     pub dtype: DType,
     /// Order of the axes after the first.
     pub layout: Layout,
+    /// Number of each frame in its record: rows times frames, row by row.
+    pub frames: Vec<u32>,
+    /// Timestamp of each frame in ticks of its record's time base: rows times frames, row by row.
+    pub pts: Vec<i64>,
+    /// Unit of each row's timestamps.
+    pub time_bases: Vec<TimeBase>,
+}
+
+impl VideoBatch {
+    /// Frames of each row.
+    pub fn num_frames(&self) -> usize {
+        let clip = [self.shape[1], self.shape[2], self.shape[3], self.shape[4]];
+        match self.layout {
+            Layout::Tchw | Layout::Thwc => clip[0],
+            Layout::Cthw => clip[1],
+        }
+    }
+
+    /// Bytes of one row of `data`.
+    pub fn clip_bytes(&self) -> usize {
+        self.shape[1..].iter().product::<usize>() * self.dtype.num_bytes()
+    }
+}
+
+impl fmt::Debug for VideoBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VideoBatch({:?} {} {})", self.shape, self.layout, self.dtype)
+    }
+}
+
+/// One tensor field of a batch.
+#[non_exhaustive]
+pub struct FieldBatch {
+    /// The field's name.
+    pub name: String,
+    /// The elements, dense, of `shape` and `dtype`; little-endian.
+    pub data: BatchBuffer,
+    /// Rows, then the axes of the field. Rows that were padded have zeros behind their own elements.
+    pub shape: Vec<usize>,
+    /// Type of the elements.
+    pub dtype: TensorType,
+    /// How much of each axis is a row's own: rows times axes, row by row. `Some` where fields are padded and the field is not
+    /// of one shape in all samples of the loader.
+    pub lengths: Option<Vec<u64>>,
+}
+
+impl fmt::Debug for FieldBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldBatch({} {:?} {})", self.name, self.shape, self.dtype)
+    }
+}
+
+/// Samples of consecutive positions of one epoch. All lists have one entry per row, in the order of positions, unless
+/// they say otherwise.
+#[non_exhaustive]
+pub struct Batch {
+    /// The frames; `None` where the loader has no window.
+    pub video: Option<VideoBatch>,
+    /// The tensor fields that were asked for, in that order.
+    pub fields: Vec<FieldBatch>,
     /// Epoch that the batch belongs to.
     pub epoch: u64,
     /// Position of each sample in the epoch.
@@ -39,12 +99,6 @@ pub struct Batch {
     pub records: Vec<u64>,
     /// Key of each record.
     pub keys: Vec<String>,
-    /// Number of each frame in its record: rows times frames, row by row.
-    pub frames: Vec<u32>,
-    /// Timestamp of each frame in ticks of its record's time base: rows times frames, row by row.
-    pub pts: Vec<i64>,
-    /// Unit of each row's timestamps.
-    pub time_bases: Vec<TimeBase>,
     /// Caption of each record; `None` where captions were not asked for.
     pub captions: Option<Vec<Option<String>>>,
     /// The user columns that were asked for, in that order.
@@ -58,7 +112,7 @@ pub struct Batch {
 impl Batch {
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.shape[0]
+        self.positions.len()
     }
 
     /// True where there are no rows. A loader gives no such batch.
@@ -66,27 +120,23 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Frames of each row.
-    pub fn num_frames(&self) -> usize {
-        let clip = [self.shape[1], self.shape[2], self.shape[3], self.shape[4]];
-        match self.layout {
-            Layout::Tchw | Layout::Thwc => clip[0],
-            Layout::Cthw => clip[1],
-        }
+    /// The field of that name, where it was asked for.
+    pub fn field(&self, name: &str) -> Option<&FieldBatch> {
+        self.fields.iter().find(|field| field.name == name)
     }
 
-    /// Bytes of one row of `video`.
-    pub fn clip_bytes(&self) -> usize {
-        self.shape[1..].iter().product::<usize>() * self.dtype.num_bytes()
+    /// Bytes of pixels and tensors.
+    pub fn num_bytes(&self) -> usize {
+        let video = self.video.as_ref().map_or(0, |video| video.data.len());
+        video + self.fields.iter().map(|field| field.data.len()).sum::<usize>()
     }
 }
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("shape", &self.shape)
-            .field("dtype", &self.dtype)
-            .field("layout", &self.layout)
+            .field("video", &self.video)
+            .field("fields", &self.fields)
             .field("epoch", &self.epoch)
             .field("positions", &self.positions)
             .finish_non_exhaustive()

@@ -2,13 +2,13 @@
 
 use super::assemble::Outcome;
 use super::batch::{Batch, Skipped};
-use super::monitor::{Delivery, Monitor};
+use super::monitor::{Bounds, Delivery, Monitor};
 use super::run::Run;
 use super::schedule::Schedule;
 use super::shared::LoaderShared;
 use super::stats::{add, add_duration};
 use super::worker::panic_message;
-use super::{reader, worker};
+use super::{reader, tensors, worker};
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 use std::ops::Range;
@@ -48,7 +48,11 @@ pub struct Batches {
 
 impl Batches {
     pub(super) fn start(shared: Arc<LoaderShared>, schedule: Schedule, seed: u64, iteration: u64) -> Self {
-        let monitor = Monitor::new(shared.sizes.prefetch, shared.options.read_ahead_bytes);
+        let monitor = Monitor::new(Bounds {
+            tickets: shared.sizes.prefetch,
+            batch_bytes: shared.options.prefetch_bytes,
+            held_bytes: shared.options.read_ahead_bytes,
+        });
         let run = Arc::new(Run { shared, monitor, seed });
         run.shared.set_current(&run);
         let mut batches = Self {
@@ -62,6 +66,9 @@ impl Batches {
         batches.spawn("ff-read".to_owned(), move |run| reader::read(run, schedule));
         for number in 0..run.shared.sizes.workers {
             batches.spawn(format!("ff-decode-{number}"), worker::work);
+        }
+        for number in 0..run.shared.sizes.tensor_readers {
+            batches.spawn(format!("ff-tensor-{number}"), tensors::read);
         }
         batches
     }
@@ -150,8 +157,8 @@ impl Batches {
         let counters = &self.run.shared.counters;
         add(&counters.batches_delivered, 1);
         add(&counters.samples_delivered, batch.len() as u64);
-        add(&counters.frames_delivered, batch.frames.len() as u64);
-        add(&counters.tensor_bytes, batch.video.len() as u64);
+        add(&counters.frames_delivered, batch.video.as_ref().map_or(0, |video| video.frames.len() as u64));
+        add(&counters.tensor_bytes, batch.num_bytes() as u64);
         let mut replaced: Vec<u64> = batch.substituted.iter().map(|sample| sample.position).collect();
         replaced.dedup();
         add(&counters.substituted, replaced.len() as u64);
@@ -190,6 +197,8 @@ impl Drop for Batches {
             // Its body catches panics, so there is nothing to learn from the result.
             let _ = thread.join();
         }
+        // What is kept for reuse would else come to its limit in some later epoch, whatever the first ones left.
+        self.run.shared.storage.release_idle();
         crate::buf::release_free_memory();
     }
 }

@@ -1,6 +1,6 @@
 //! One clip on its way: which bytes it needs, and the bytes.
 
-use super::batch::Skipped;
+use super::row::Row;
 use crate::buf::ByteRange;
 use crate::buf::Slot;
 use crate::dataset::{Dataset, Window};
@@ -18,22 +18,6 @@ use std::sync::Arc;
 const MAX_GAP_BYTES: u64 = 16 << 10;
 /// Longest joined read. A single packet may be longer.
 const MAX_JOINED_BYTES: u64 = 8 << 20;
-
-/// A place in a batch, on its way to be filled. It travels with the clip and comes back with an error.
-#[derive(Debug)]
-pub(super) struct Task {
-    /// Number of the batch.
-    pub(super) ticket: u64,
-    /// Row in the batch.
-    pub(super) row: usize,
-    pub(super) epoch: u64,
-    pub(super) position: u64,
-    /// 0 for the record that belongs here, then the substitutes.
-    pub(super) attempt: u32,
-    /// Records that were tried here and failed.
-    pub(super) failed: Vec<Skipped>,
-    pub(super) slot: Slot,
-}
 
 /// A clip as planned: which frames, packets and bytes.
 #[derive(Debug)]
@@ -109,7 +93,9 @@ pub fn window_reads(
 
 /// A clip whose bytes are there.
 pub(super) struct Job {
-    pub(super) task: Task,
+    pub(super) row: Arc<Row>,
+    /// Where its frames go.
+    pub(super) slot: Slot,
     pub(super) clip: ClipPlan,
     pub(super) bytes: ClipBytes,
     /// What the reader counted for it.

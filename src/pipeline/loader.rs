@@ -1,6 +1,7 @@
 //! The loader: what a training job holds. It starts no thread by itself; every iteration does.
 
 use super::batches::Batches;
+use super::describe;
 use super::options::LoaderBuilder;
 use super::schedule::{LoaderState, Schedule};
 use super::shared::LoaderShared;
@@ -34,7 +35,7 @@ impl Loader {
         let mut progress = shared.progress();
         let (epoch, position) = progress.next;
         let num_epochs = shared.options.num_epochs;
-        let schedule = Schedule::new(shared.cut, epoch, position, num_epochs);
+        let schedule = Schedule::new(shared.cut.clone(), epoch, position, num_epochs);
         progress.state.epoch = epoch;
         progress.state.position = position;
         progress.next = (epoch.saturating_add(num_epochs), 0);
@@ -46,7 +47,7 @@ impl Loader {
 
     /// Batches of one whole iteration.
     pub fn len(&self) -> u64 {
-        Schedule::new(self.0.cut, 0, 0, self.0.options.num_epochs).num_batches()
+        Schedule::new(self.0.cut.clone(), 0, 0, self.0.options.num_epochs).num_batches()
     }
 
     /// True where an iteration gives no batch: fewer samples than a batch has, and the last one dropped.
@@ -64,14 +65,19 @@ impl Loader {
         self.0.samples.num_short()
     }
 
+    /// Records that lack one of the fields.
+    pub fn num_incomplete(&self) -> u64 {
+        self.0.sizes.num_incomplete
+    }
+
     /// The dataset.
     pub fn dataset(&self) -> &Dataset {
         &self.0.dataset
     }
 
-    /// The window.
-    pub fn window(&self) -> &Window {
-        &self.0.window
+    /// The window; `None` where the loader delivers fields alone.
+    pub fn window(&self) -> Option<&Window> {
+        self.0.video.as_ref().map(|video| &video.window)
     }
 
     /// How frames become tensors.
@@ -79,9 +85,9 @@ impl Loader {
         &self.0.options.transform
     }
 
-    /// The four axes of one sample, in the order of the layout.
-    pub fn sample_shape(&self) -> [usize; 4] {
-        self.0.sizes.shape.shape(self.0.options.transform.layout)
+    /// The four axes of one sample's frames, in the order of the layout; `None` where there are none.
+    pub fn sample_shape(&self) -> Option<[usize; 4]> {
+        self.0.video.as_ref().map(|video| video.shape.shape(self.0.options.transform.layout))
     }
 
     /// Where the loader stands: behind the last batch that was delivered, whatever was read ahead.
@@ -123,34 +129,9 @@ impl Loader {
         self.0.stats()
     }
 
-    /// What was chosen, in a few lines for people: engine, workers, budgets, what the machine lacks.
+    /// What was chosen, in a few lines for people: engine, threads, budgets, what the machine lacks.
     pub fn describe(&self) -> String {
-        let (shared, sizes) = (&*self.0, self.0.sizes);
-        let (samples, records) = (shared.samples.len(), shared.dataset.len());
-        let (batch, budget) = (sizes.batch_bytes >> 10, shared.options.read_ahead_bytes >> 20);
-        format!(
-            "samples: {samples} of {records} records, {} short for {} frames by {:?}, {:?}\n\
-             batches: {} of {} x {:?} {} {}, {batch} KiB each, {} in the making at most\n\
-             storage: {}, {budget} MiB read ahead at most\n\
-             decode: ffmpeg on {} threads\n\
-             order: {:?}, seed {}\n\
-             errors: {}",
-            shared.samples.num_short(),
-            shared.window.frames,
-            shared.window.step,
-            shared.window.placement,
-            self.len(),
-            shared.options.batch_size,
-            self.sample_shape(),
-            shared.options.transform.layout,
-            shared.options.transform.dtype,
-            sizes.prefetch,
-            shared.storage.describe(),
-            sizes.workers,
-            shared.options.shuffle,
-            self.state().seed,
-            shared.options.on_error.as_str(),
-        )
+        describe::describe(&self.0, self.len(), self.state().seed)
     }
 }
 

@@ -1,17 +1,17 @@
-//! The one place where the threads of an iteration meet: batches in the making, clips that wait for a decoder, clips that are to
-//! be tried again, and how much of everything there may be.
+//! The one place where the threads of an iteration meet: batches in the making, clips that wait for a decoder, tensors that wait
+//! to be read, rows that are to be tried again, and how much of everything there may be.
 //!
-//! One lock and three conditions. A clip takes milliseconds of work and a microsecond of this lock, so nothing finer is
-//! needed, and every wait can be seen on one page. Whoever changes what others wait for wakes them; cancelling wakes all.
+//! One lock and four conditions. A clip takes milliseconds of work and a tensor tens of microseconds, both a microsecond of
+//! this lock, so nothing finer is needed, and every wait can be seen on one page. Whoever changes what others wait for wakes them; cancelling wakes all.
 //! There is no way to wait that cancelling does not end.
 //!
-//! Bounds: at most `max_tickets` batches between the reader and the consumer, and a new clip is admitted only while the bytes
-//! that are held are below `max_held_bytes`.
+//! Everything keeps to the [`Bounds`]. Tensors that wait to be read are of batches that were begun.
 
-use super::assemble::{Finished, Outcome, RowOutcome};
-use super::clip::{Job, Task};
+use super::assemble::{BatchMemory, Finished, Outcome, RowOutcome};
+use super::clip::Job;
+use super::fields::FieldJob;
+use super::row::Task;
 use super::stats::{Counters, add_since};
-use crate::batch::BatchAssembly;
 use crate::error::Error;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -22,13 +22,15 @@ use std::time::Instant;
 /// One batch in the making or finished.
 struct Ticket {
     positions: Range<u64>,
+    /// Memory of the batch.
+    bytes: u64,
     state: TicketState,
 }
 
 enum TicketState {
-    /// Clips are missing.
+    /// Rows are missing.
     Open { finished: Finished, missing: usize },
-    /// All clips are there, a worker puts them together.
+    /// All rows are there, a thread puts them together.
     Assembling,
     /// To be delivered.
     Ready(Outcome),
@@ -42,8 +44,11 @@ struct State {
     /// Tickets that are not ready.
     num_open: usize,
     jobs: VecDeque<Job>,
+    fields: VecDeque<FieldJob>,
     retries: VecDeque<Task>,
     held_bytes: u64,
+    /// Memory of all batches in `tickets`.
+    batch_bytes: u64,
     /// Nothing more comes from the reader.
     reader_ended: bool,
     failure: Option<Error>,
@@ -51,16 +56,37 @@ struct State {
 
 /// What the reader may do next.
 pub(super) enum Admission {
-    /// Plan this clip again.
+    /// Plan this row again.
     Retry(Task),
-    /// Plan the next clip of the newest batch.
-    Clip,
+    /// Plan the next row of the newest batch.
+    Row,
     /// Begin a batch.
     Ticket,
     /// Nothing now.
     Full,
     /// Nothing ever: all batches are ready, or the iteration was cancelled.
     Ended,
+}
+
+/// What a tensor reader may do next.
+pub(super) enum FieldWork {
+    /// Read this.
+    Job(FieldJob),
+    /// Nothing now.
+    Idle,
+    /// Nothing ever.
+    Ended,
+}
+
+/// How much there may be between the reader and the consumer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Batches, at most.
+    pub(super) tickets: usize,
+    /// Memory of batches below which another is begun.
+    pub(super) batch_bytes: u64,
+    /// Compressed bytes below which another clip is admitted.
+    pub(super) held_bytes: u64,
 }
 
 /// What the consumer gets.
@@ -81,23 +107,24 @@ pub(super) struct Monitor {
     room: Condvar,
     /// For the workers: a job, or the end.
     work: Condvar,
+    /// For the tensor readers: a tensor, or the end.
+    tensors: Condvar,
     /// For the consumer: a batch, or the end.
     ready: Condvar,
     cancelled: AtomicBool,
-    max_tickets: usize,
-    max_held_bytes: u64,
+    bounds: Bounds,
 }
 
 impl Monitor {
-    pub(super) fn new(max_tickets: usize, max_held_bytes: u64) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             state: Mutex::default(),
             room: Condvar::new(),
             work: Condvar::new(),
+            tensors: Condvar::new(),
             ready: Condvar::new(),
             cancelled: AtomicBool::new(false),
-            max_tickets,
-            max_held_bytes,
+            bounds,
         }
     }
 
@@ -115,7 +142,7 @@ impl Monitor {
         let dropped = {
             let mut state = self.lock();
             self.cancelled.store(true, Ordering::Relaxed);
-            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.retries))
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.fields), std::mem::take(&mut state.retries))
         };
         drop(dropped);
         self.wake_all();
@@ -130,29 +157,32 @@ impl Monitor {
     fn wake_all(&self) {
         self.room.notify_all();
         self.work.notify_all();
+        self.tensors.notify_all();
         self.ready.notify_all();
     }
 
-    /// For the reader: what to do next. `has_clips`: the newest batch has clips to be planned; `has_batches`: there are
+    /// For the reader: what to do next. `has_rows`: the newest batch has rows to be planned; `has_batches`: there are
     /// batches to begin; `may_wait`: wait rather than return `Full`.
-    pub(super) fn admit(&self, has_clips: bool, has_batches: bool, may_wait: bool, counters: &Counters) -> Admission {
+    pub(super) fn admit(&self, has_rows: bool, has_batches: bool, may_wait: bool, counters: &Counters) -> Admission {
         let mut state = self.lock();
         loop {
             if self.is_cancelled() {
                 return Admission::Ended;
             }
-            if state.held_bytes < self.max_held_bytes {
+            if state.held_bytes < self.bounds.held_bytes {
                 if let Some(task) = state.retries.pop_front() {
                     return Admission::Retry(task);
                 }
-                if has_clips {
-                    return Admission::Clip;
+                if has_rows {
+                    return Admission::Row;
                 }
-                if has_batches && state.tickets.len() < self.max_tickets {
+                let is_full = state.tickets.len() >= self.bounds.tickets
+                    || (state.batch_bytes >= self.bounds.batch_bytes && !state.tickets.is_empty());
+                if has_batches && !is_full {
                     return Admission::Ticket;
                 }
             }
-            if !has_clips && !has_batches && state.num_open == 0 {
+            if !has_rows && !has_batches && state.num_open == 0 {
                 return Admission::Ended;
             }
             if !may_wait {
@@ -165,11 +195,13 @@ impl Monitor {
     }
 
     /// For the reader: begins a batch and gives its number.
-    pub(super) fn open_ticket(&self, epoch: u64, positions: Range<u64>, assembly: BatchAssembly) -> u64 {
+    pub(super) fn open_ticket(&self, epoch: u64, positions: Range<u64>, memory: BatchMemory) -> u64 {
         let mut state = self.lock();
         let rows = (positions.end - positions.start) as usize;
-        let finished = Finished::new(epoch, assembly, rows);
-        state.tickets.push_back(Ticket { positions, state: TicketState::Open { finished, missing: rows } });
+        let bytes = memory.num_bytes();
+        state.batch_bytes += bytes;
+        let finished = Finished::new(epoch, memory, rows);
+        state.tickets.push_back(Ticket { positions, bytes, state: TicketState::Open { finished, missing: rows } });
         state.num_open += 1;
         state.first_ticket + state.tickets.len() as u64 - 1
     }
@@ -198,6 +230,44 @@ impl Monitor {
         self.work.notify_one();
     }
 
+    /// For the reader: tensors that may be read; takes them out of `jobs`.
+    pub(super) fn push_fields(&self, jobs: &mut Vec<FieldJob>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        if self.is_cancelled() {
+            drop(state);
+            return jobs.clear();
+        }
+        let is_one = jobs.len() == 1;
+        state.fields.extend(jobs.drain(..));
+        drop(state);
+        if is_one { self.tensors.notify_one() } else { self.tensors.notify_all() }
+    }
+
+    /// For a tensor reader: the next tensor. `may_wait`: wait rather than return `Idle`.
+    pub(super) fn next_field(&self, may_wait: bool, counters: &Counters) -> FieldWork {
+        let mut state = self.lock();
+        loop {
+            if self.is_cancelled() {
+                return FieldWork::Ended;
+            }
+            if let Some(job) = state.fields.pop_front() {
+                return FieldWork::Job(job);
+            }
+            if !may_wait {
+                return FieldWork::Idle;
+            }
+            if state.reader_ended {
+                return FieldWork::Ended;
+            }
+            let start = Instant::now();
+            state = self.tensors.wait(state).unwrap_or_else(PoisonError::into_inner);
+            add_since(&counters.tensor_wait_nanos, start);
+        }
+    }
+
     /// For the reader: nothing more comes.
     pub(super) fn end_reading(&self) {
         self.lock().reader_ended = true;
@@ -223,7 +293,7 @@ impl Monitor {
         }
     }
 
-    /// A clip that is to be tried again with another record.
+    /// A row that is to be tried again with another record.
     pub(super) fn retry(&self, task: Task) {
         let mut state = self.lock();
         if self.is_cancelled() {
@@ -275,8 +345,9 @@ impl Monitor {
                 return Delivery::End;
             }
             match state.tickets.pop_front() {
-                Some(Ticket { positions, state: TicketState::Ready(outcome) }) => {
+                Some(Ticket { positions, bytes, state: TicketState::Ready(outcome) }) => {
                     state.first_ticket += 1;
+                    state.batch_bytes -= bytes;
                     drop(state);
                     self.room.notify_one();
                     return Delivery::Outcome(positions, outcome);

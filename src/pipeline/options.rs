@@ -1,90 +1,30 @@
-//! The options of a loader, and the check of all of them.
+//! The options of a loader.
 
-use super::loader::Loader;
-use super::schedule::Cut;
-use super::shared::{Column, LoaderShared};
-use crate::batch::ColumnKind;
-use crate::dataset::{Dataset, IndexColumn, Samples, Window};
+use super::policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
+use crate::dataset::{Dataset, Window};
 use crate::decode::DecodeLimits;
-use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Storage, StorageOptions};
-use crate::transform::{ClipShape, DType, Filter, Fit, Layout, TransformOptions};
-use std::num::NonZero;
-
-const MAX_BATCH_SIZE: usize = 1 << 16;
-const MAX_WORKERS: usize = 1024;
-const MAX_PREFETCH: usize = 4096;
-const MIN_READ_AHEAD: u64 = 1 << 16;
-
-/// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
-/// limit that is exceeded. Anything else (a missing file, a failing disk) is raised under every policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ErrorPolicy {
-    /// The loader gives the error in place of the batch; the next call goes on with the batch after.
-    #[default]
-    Raise,
-    /// The batch comes without the sample, with fewer rows; `Batch::skipped` and the statistics say so. A batch that has no
-    /// row left is passed over.
-    Skip,
-    /// Another record stands in, chosen by seed, epoch, position and attempt alone, so that it is the same in every run and
-    /// on every rank; `Batch::substituted` and the statistics say so. After 16 damaged ones in a row the error is raised.
-    Substitute,
-}
-
-impl ErrorPolicy {
-    /// `raise`, `skip` or `substitute`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Raise => "raise",
-            Self::Skip => "skip",
-            Self::Substitute => "substitute",
-        }
-    }
-
-    /// The policy of that name.
-    ///
-    /// # Errors
-    /// `InvalidArgument` that lists the names.
-    pub fn parse(name: &str) -> Result<Self> {
-        [Self::Raise, Self::Skip, Self::Substitute]
-            .into_iter()
-            .find(|policy| policy.as_str() == name)
-            .ok_or_else(|| Error::invalid(format!("on_error is '{name}', expected one of raise, skip, substitute")))
-    }
-}
-
-/// Whether the order of an epoch is shuffled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Shuffle {
-    /// In the order of the dataset's index. The default.
-    #[default]
-    Off,
-    /// By a permutation that depends on seed and epoch.
-    On,
-}
-
-/// What becomes of the positions at the end of an epoch that do not fill a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LastBatch {
-    /// They make a smaller batch. The default.
-    #[default]
-    Keep,
-    /// They are left out.
-    Drop,
-}
+use crate::storage::StorageOptions;
+use crate::transform::{DType, Filter, Fit, Layout, TransformOptions};
+use serde_json::{Map, Value};
 
 /// All that a loader is told; see the setters of [`LoaderBuilder`].
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) batch_size: usize,
     pub(super) window: Option<Window>,
+    pub(super) fields: Vec<String>,
+    pub(super) ragged: Ragged,
+    pub(super) checksum: Checksum,
+    pub(super) field_descriptions: Vec<(String, Map<String, Value>)>,
     pub(super) transform: TransformOptions,
     pub(super) shuffle: Shuffle,
     pub(super) seed: u64,
     pub(super) num_epochs: u64,
     pub(super) last_batch: LastBatch,
     pub(super) decode_workers: Option<usize>,
+    pub(super) tensor_readers: Option<usize>,
     pub(super) prefetch_batches: Option<usize>,
+    pub(super) prefetch_bytes: u64,
     pub(super) read_ahead_bytes: u64,
     pub(super) storage: StorageOptions,
     pub(super) on_error: ErrorPolicy,
@@ -96,8 +36,8 @@ pub(super) struct Options {
 /// Collects the options of a [`Loader`]; [`build`](Self::build) checks them.
 #[derive(Debug, Clone)]
 pub struct LoaderBuilder {
-    dataset: Dataset,
-    options: Options,
+    pub(super) dataset: Dataset,
+    pub(super) options: Options,
 }
 
 impl LoaderBuilder {
@@ -105,13 +45,19 @@ impl LoaderBuilder {
         let options = Options {
             batch_size: 1,
             window: None,
+            fields: Vec::new(),
+            ragged: Ragged::Error,
+            checksum: Checksum::On,
+            field_descriptions: Vec::new(),
             transform: TransformOptions::new(),
             shuffle: Shuffle::Off,
             seed: 0,
             num_epochs: 1,
             last_batch: LastBatch::Keep,
             decode_workers: None,
+            tensor_readers: None,
             prefetch_batches: None,
+            prefetch_bytes: 8 << 30,
             read_ahead_bytes: 256 << 20,
             storage: StorageOptions::new(),
             on_error: ErrorPolicy::Raise,
@@ -129,10 +75,40 @@ impl LoaderBuilder {
         self
     }
 
-    /// The frames of a sample. Must be set.
+    /// The frames of a sample. Must be set, unless there are [`fields`](Self::fields): without a window no video is touched.
     #[must_use]
     pub fn window(mut self, window: Window) -> Self {
         self.options.window = Some(window);
+        self
+    }
+
+    /// Tensor fields that batches carry, in that order; none by default. Records that lack one of them are no samples;
+    /// [`Loader::num_incomplete`] counts them. Building looks at every record's entry in the shards' indexes.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.options.fields = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What becomes of fields whose shape differs from sample to sample; an error by default.
+    #[must_use]
+    pub fn ragged(mut self, ragged: Ragged) -> Self {
+        self.options.ragged = ragged;
+        self
+    }
+
+    /// Whether the bytes of fields are checked; they are by default. It costs a few percent of the rate, or nothing where storage
+    /// is the limit.
+    #[must_use]
+    pub fn checksum(mut self, checksum: Checksum) -> Self {
+        self.options.checksum = checksum;
+        self
+    }
+
+    /// What a field's description must say, such as which VAE made the latents: every key given must be there and equal.
+    #[must_use]
+    pub fn field_description(mut self, field: impl Into<String>, expected: Map<String, Value>) -> Self {
+        self.options.field_descriptions.push((field.into(), expected));
         self
     }
 
@@ -229,11 +205,27 @@ impl LoaderBuilder {
         self
     }
 
+    /// Threads that read and check tensor fields, 1 to 1024, each with a storage engine of its own; as many as there are cores by
+    /// default. What is delivered does not depend on it.
+    #[must_use]
+    pub fn tensor_readers(mut self, tensor_readers: usize) -> Self {
+        self.options.tensor_readers = Some(tensor_readers);
+        self
+    }
+
     /// Batches that are in the making or finished, 1 to 4096, besides the one that the consumer holds. By default 3, or
-    /// more where that many clips would leave workers idle. Each takes the memory of one batch.
+    /// more where that many samples would leave threads idle. Each takes the memory of one batch.
     #[must_use]
     pub fn prefetch_batches(mut self, prefetch_batches: usize) -> Self {
         self.options.prefetch_batches = Some(prefetch_batches);
+        self
+    }
+
+    /// Memory of the batches that are in the making or finished, in bytes, at least 1; 8 GiB by default. A batch is begun
+    /// while they take less, and where there is none.
+    #[must_use]
+    pub fn prefetch_bytes(mut self, prefetch_bytes: u64) -> Self {
+        self.options.prefetch_bytes = prefetch_bytes;
         self
     }
 
@@ -279,97 +271,4 @@ impl LoaderBuilder {
         self.options.limits = limits;
         self
     }
-
-    /// Checks everything and decides from the dataset's index which records are samples. Nothing is read from shards, but
-    /// for text columns; no thread is started.
-    ///
-    /// # Errors
-    /// `InvalidArgument` naming the option, its value and its range: also a window longer than every record, an unknown
-    /// column, records of different sizes where no size is set. `Unsupported` for a storage engine that the machine lacks.
-    pub fn build(self) -> Result<Loader> {
-        let Self { dataset, options } = self;
-        options.check()?;
-        let window = options.window.ok_or_else(|| Error::invalid("window must be set"))?;
-        let samples = Samples::new(&dataset, &window)?;
-        let (height, width) = match options.transform.size {
-            Some(size) => size,
-            None => common_size(&dataset, &samples)?,
-        };
-        let shape = ClipShape { frames: window.frames as usize, height: height as usize, width: width as usize };
-        let clip_bytes = shape.num_bytes(options.transform.dtype)?;
-        let rows = options.batch_size.min(usize::try_from(samples.len()).unwrap_or(usize::MAX));
-        let batch_bytes = clip_bytes.checked_mul(rows).filter(|&bytes| isize::try_from(bytes).is_ok());
-        let batch_bytes = batch_bytes.ok_or_else(|| {
-            Error::new(ErrorKind::LimitExceeded, format!("a batch of {rows} clips of {clip_bytes} bytes is too large"))
-        })?;
-        let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
-        let storage = Storage::new(&options.storage)?;
-        let workers = options.decode_workers.unwrap_or_else(available_cores);
-        // Enough clips in the making that every worker has one and another waits for it.
-        let enough = (2 * workers).div_ceil(options.batch_size).clamp(3, MAX_PREFETCH);
-        let prefetch = options.prefetch_batches.unwrap_or(enough);
-        let cut = Cut {
-            num_samples: samples.len(),
-            batch_size: options.batch_size as u64,
-            drop_last: options.last_batch == LastBatch::Drop,
-        };
-        let sizes = super::shared::Sizes { shape, clip_bytes, batch_bytes, workers, prefetch };
-        Ok(Loader::new(LoaderShared::new(dataset, options, window, samples, storage, columns, cut, sizes)))
-    }
-}
-
-impl Options {
-    fn check(&self) -> Result<()> {
-        let range = |name: &str, value: usize, max: usize| {
-            if (1..=max).contains(&value) {
-                Ok(())
-            } else {
-                Err(Error::invalid(format!("{name} is {value}, expected 1 to {max}")))
-            }
-        };
-        range("batch_size", self.batch_size, MAX_BATCH_SIZE)?;
-        range("decode_workers", self.decode_workers.unwrap_or(1), MAX_WORKERS)?;
-        range("prefetch_batches", self.prefetch_batches.unwrap_or(1), MAX_PREFETCH)?;
-        if self.read_ahead_bytes < MIN_READ_AHEAD {
-            let message = format!("read_ahead_bytes is {}, expected at least {MIN_READ_AHEAD}", self.read_ahead_bytes);
-            return Err(Error::invalid(message));
-        }
-        if self.num_epochs == 0 {
-            return Err(Error::invalid("epochs is 0, expected at least 1"));
-        }
-        self.window.as_ref().map_or(Ok(()), Window::check)?;
-        self.transform.check()?;
-        self.storage.validate()
-    }
-}
-
-fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS)
-}
-
-fn column(dataset: &Dataset, name: &str) -> Result<Column> {
-    let kind = match dataset.column(name)? {
-        IndexColumn::Bool => ColumnKind::Bool,
-        IndexColumn::Int64 => ColumnKind::Int64,
-        IndexColumn::Float64 => ColumnKind::Float64,
-        IndexColumn::Text => ColumnKind::Text,
-    };
-    Ok(Column { name: name.to_owned(), kind })
-}
-
-/// The display size of all samples, (height, width).
-fn common_size(dataset: &Dataset, samples: &Samples) -> Result<(u32, u32)> {
-    let mut common = None;
-    for record in samples.records() {
-        let row = dataset.row(record)?;
-        let size = (row.height, row.width);
-        let first = *common.get_or_insert(size);
-        if first != size {
-            return Err(Error::invalid(format!(
-                "size must be set: the samples are of different sizes, {}x{} and {}x{} (height x width)",
-                first.0, first.1, size.0, size.1
-            )));
-        }
-    }
-    common.ok_or_else(|| Error::invalid("the dataset is empty"))
 }

@@ -1,29 +1,33 @@
-//! The reader: one thread that plans clips in the order of positions, asks storage for their bytes with many reads in
-//! flight, and hands each clip to the workers when all its bytes are there.
+//! The reader: one thread that plans rows in the order of positions. It asks storage for the bytes of clips with many reads in
+//! flight, and hands each clip to the workers when all its bytes are there; tensors it hands to the tensor readers.
 
-use super::clip::{ClipBytes, ClipPlan, Job, Task};
+use super::assemble::BatchMemory;
+use super::clip::{ClipBytes, ClipPlan, Job};
+use super::fields::{self, FieldJob, PlannedTensor};
 use super::monitor::Admission;
+use super::row::{Part, Row, Slots, Task};
 use super::run::Run;
 use super::schedule::Schedule;
+use super::shared::VideoSpec;
 use super::stats::{add, add_since};
 use super::worker::panic_message;
 use crate::buf::Slot;
-use crate::dataset::Order;
+use crate::dataset::{FieldEntry, Order};
 use crate::error::{Error, Result};
 use crate::storage::{Completion, ReadEngine, ReadRequest, StorageFile};
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Shard files that are kept open: well below the usual limit of 1024 descriptors.
-const MAX_OPEN_FILES: usize = 256;
 /// While reads are in flight, the reader looks this often for room that workers made. Reads usually end sooner.
 const ROOM_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A clip some of whose reads are not answered.
 struct Pending {
-    task: Task,
+    row: Arc<Row>,
+    slot: Slot,
     clip: ClipPlan,
     bytes: ClipBytes,
     num_missing: usize,
@@ -31,44 +35,52 @@ struct Pending {
     error: Option<Error>,
 }
 
-/// The batch whose clips are being planned.
-struct Current {
-    order: Order,
-    ticket: u64,
-    /// Positions and slots that are left, in order.
-    clips: VecDeque<(usize, u64, Slot)>,
+/// A row that is to be planned.
+struct Planned {
+    task: Task,
+    record: usize,
+    /// For placing the window.
+    draw: u64,
+    /// Where its fields are.
+    entries: Result<Vec<FieldEntry>>,
 }
 
 pub(super) struct Reader<'a> {
     run: &'a Run,
-    engine: Box<dyn ReadEngine>,
+    /// For clips; `None` where there are none.
+    engine: Option<Box<dyn ReadEngine>>,
     batches: std::iter::Peekable<Schedule>,
-    current: Option<Current>,
+    /// The order of the newest batch's epoch.
+    order: Option<Order>,
+    /// Rows of the newest batch that are left, in order.
+    rows: VecDeque<Planned>,
     pending: HashMap<u64, Pending>,
     /// For each read that is not answered, its clip and its offset in the file.
     reads: HashMap<u64, (u64, u64)>,
     /// Reads that the engine has not accepted yet.
     queue: VecDeque<ReadRequest>,
+    /// Tensors that are planned and not handed over yet.
+    tensors: Vec<FieldJob>,
     next_clip: u64,
     next_read: u64,
-    files: Files,
 }
 
 /// The thread's life.
 pub(super) fn read(run: &Run, schedule: Schedule) {
-    let engine = run.shared.storage.engine();
+    let engine = run.shared.video.as_ref().map(|_| run.shared.storage.engine()).transpose();
     let result = engine.and_then(|engine| {
         let mut reader = Reader {
             run,
             engine,
             batches: schedule.peekable(),
-            current: None,
+            order: None,
+            rows: VecDeque::new(),
             pending: HashMap::new(),
-            queue: VecDeque::new(),
             reads: HashMap::new(),
+            queue: VecDeque::new(),
+            tensors: Vec::new(),
             next_clip: 0,
             next_read: 0,
-            files: Files::default(),
         };
         reader.run()
     });
@@ -81,103 +93,181 @@ pub(super) fn read(run: &Run, schedule: Schedule) {
 impl Reader<'_> {
     fn run(&mut self) -> Result<()> {
         loop {
-            let has_clips = self.current.as_ref().is_some_and(|current| !current.clips.is_empty());
+            let has_rows = !self.rows.is_empty();
             let has_batches = self.batches.peek().is_some();
             let may_wait = self.pending.is_empty();
             let counters = &self.run.shared.counters;
             let mut timeout = Duration::ZERO;
-            match self.run.monitor.admit(has_clips, has_batches, may_wait, counters) {
+            match self.run.monitor.admit(has_rows, has_batches, may_wait, counters) {
                 Admission::Retry(task) => self.plan_substitute(task),
-                Admission::Clip => self.plan_next(),
+                Admission::Row => self.plan_next(),
                 Admission::Ticket => self.begin_batch()?,
                 Admission::Full => timeout = ROOM_INTERVAL,
                 Admission::Ended => return Ok(()),
             }
+            self.run.monitor.push_fields(&mut self.tensors);
             self.submit()?;
             self.collect(timeout)?;
         }
     }
 
+    /// Looks up the fields of all rows of the next batch, which decide how much memory it takes, and takes it.
     fn begin_batch(&mut self) -> Result<()> {
         let Some((epoch, positions)) = self.batches.next() else { return Ok(()) };
         let shared = &self.run.shared;
-        let rows = (positions.end - positions.start) as usize;
-        let (assembly, slots) = shared.memory.acquire(rows, shared.sizes.clip_bytes)?;
-        let clips = positions.clone().zip(slots).enumerate();
-        let clips = clips.map(|(row, (position, slot))| (row, position, slot)).collect();
-        let ticket = self.run.monitor.open_ticket(epoch, positions, assembly);
-        let order = match self.current.take() {
-            Some(current) if current.order.epoch() == epoch => current.order,
+        let order = match self.order.take() {
+            Some(order) if order.epoch() == epoch => order,
             _ => self.run.order(epoch),
         };
-        self.current = Some(Current { order, ticket, clips });
+        let start = Instant::now();
+        let record = |position| shared.samples.record(order.at(position));
+        let entries: Vec<_> = positions.clone().map(|position| self.entries(record(position))).collect();
+        let extents = fields::extents(&shared.fields, entries.iter().flatten());
+        add_since(&shared.counters.plan_nanos, start);
+        let (memory, slots) = self.take_memory(&positions, extents)?;
+        let ticket = self.run.monitor.open_ticket(epoch, positions.clone(), memory);
+        for (row, ((position, entries), slots)) in positions.zip(entries).zip(slots).enumerate() {
+            let task = Task { ticket, row, epoch, position, attempt: 0, failed: Vec::new(), slots };
+            let (record, draw) = (record(position), order.placement_draw(position, 0));
+            self.rows.push_back(Planned { task, record, draw, entries });
+        }
+        self.order = Some(order);
+        // Without clips nothing is asked for that would have to be admitted row by row.
+        while shared.video.is_none() && !self.rows.is_empty() {
+            self.plan_next();
+        }
         Ok(())
     }
 
+    /// The memory of a batch, and that of each of its rows.
+    fn take_memory(&self, positions: &Range<u64>, extents: Arc<[Vec<u64>]>) -> Result<(BatchMemory, Vec<Slots>)> {
+        let shared = &self.run.shared;
+        let rows = (positions.end - positions.start) as usize;
+        let slots = || Slots { video: None, fields: Vec::new(), extents: Arc::clone(&extents) };
+        let mut all: Vec<Slots> = std::iter::repeat_with(slots).take(rows).collect();
+        let mut video = None;
+        if let Some(spec) = &shared.video {
+            let (assembly, slots) = shared.memory.acquire(rows, spec.clip_bytes)?;
+            all.iter_mut().zip(slots).for_each(|(row, slot)| row.video = Some(slot));
+            video = Some(assembly);
+        }
+        let mut fields = Vec::with_capacity(shared.fields.len());
+        for (spec, extents) in shared.fields.iter().zip(extents.iter()) {
+            let (assembly, slots) = shared.memory.acquire(rows, spec.row_bytes(extents)?)?;
+            all.iter_mut().zip(slots).for_each(|(row, slot)| row.fields.push(Some(slot)));
+            fields.push(assembly);
+        }
+        Ok((BatchMemory { video, fields, extents }, all))
+    }
+
+    fn entries(&self, record: usize) -> Result<Vec<FieldEntry>> {
+        let shared = &self.run.shared;
+        guarded(|| fields::entries(&shared.dataset, &shared.fields, record))
+    }
+
     fn plan_next(&mut self) {
-        let Some(current) = &mut self.current else { return };
-        let Some((row, position, slot)) = current.clips.pop_front() else { return };
-        let (sample, draw) = (current.order.at(position), current.order.placement_draw(position, 0));
-        let epoch = current.order.epoch();
-        let task = Task { ticket: current.ticket, row, epoch, position, attempt: 0, failed: Vec::new(), slot };
-        self.plan(task, sample, draw);
+        if let Some(planned) = self.rows.pop_front() {
+            self.plan(planned);
+        }
     }
 
     fn plan_substitute(&mut self, task: Task) {
         let order = self.run.order(task.epoch);
-        let sample = order.substitute(task.position, task.attempt);
+        let record = self.run.shared.samples.record(order.substitute(task.position, task.attempt));
         let draw = order.placement_draw(task.position, task.attempt);
-        self.plan(task, sample, draw);
+        let entries = self.entries(record);
+        self.plan(Planned { task, record, draw, entries });
     }
 
-    fn plan(&mut self, task: Task, sample: u64, draw: u64) {
-        let (run, shared) = (self.run, &self.run.shared);
-        let record = shared.samples.record(sample);
+    /// Begins the parts of a row.
+    fn plan(&mut self, planned: Planned) {
+        let Planned { mut task, record, draw, entries } = planned;
         let start = Instant::now();
-        let planned = catch_unwind(AssertUnwindSafe(|| {
-            let clip = ClipPlan::of_window(&shared.dataset, record, &shared.window, draw)?;
-            clip.check(&shared.options.limits).map_err(|error| error.with_path(clip.shard.path()))?;
-            let file = self.files.get(clip.shard.path(), |path| shared.storage.open(path))?;
-            Ok((clip, file))
-        }));
-        add_since(&shared.counters.plan_nanos, start);
-        let planned = planned
-            .unwrap_or_else(|panic| Err(Error::corrupt(format!("planning panicked: {}", panic_message(&*panic)))));
-        let (clip, file) = match planned {
-            Ok(planned) => planned,
-            Err(error) => return run.clip_failed(task, record, error),
+        let clip = self.run.shared.video.as_ref().map(|video| self.plan_clip(video, record, draw)).transpose();
+        let parts = clip.and_then(|clip| Ok((clip, self.plan_fields(&mut task, entries?)?)));
+        add_since(&self.run.shared.counters.plan_nanos, start);
+        let (clip, tensors) = match parts {
+            Ok(parts) => parts,
+            Err(error) => return self.run.row_failed(task, record, error),
         };
+        let slot = task.slots.video.take();
+        let row = Row::new(task, record, usize::from(clip.is_some()) + tensors.len());
+        self.tensors.extend(tensors.into_iter().map(|tensor| FieldJob { row: Arc::clone(&row), tensor }));
+        if let (Some((clip, file)), Some(slot)) = (clip, slot) {
+            self.ask_for(row, slot, clip, &file);
+        }
+    }
+
+    fn plan_clip(&self, video: &VideoSpec, record: usize, draw: u64) -> Result<(ClipPlan, StorageFile)> {
+        let shared = &self.run.shared;
+        guarded(|| {
+            let clip = ClipPlan::of_window(&shared.dataset, record, &video.window, draw)?;
+            clip.check(&shared.options.limits).map_err(|error| error.with_path(clip.shard.path()))?;
+            let file = shared.files.get(&shared.storage, clip.shard.path())?;
+            Ok((clip, file))
+        })
+    }
+
+    /// Finds each tensor its place: the row's slot, or memory of its own where that is gone or too small.
+    fn plan_fields(&self, task: &mut Task, entries: Vec<FieldEntry>) -> Result<Vec<PlannedTensor>> {
+        let shared = &self.run.shared;
+        let Slots { fields: slots, extents, .. } = &mut task.slots;
+        let mut tensors = Vec::with_capacity(entries.len());
+        for (number, entry) in entries.into_iter().enumerate() {
+            let extents = &extents[number];
+            let fits =
+                entry.shape.len() == extents.len() && entry.shape.iter().zip(extents).all(|(side, of)| side <= of);
+            let tensor = if let Some(slot) = slots[number].take_if(|_| fits) {
+                PlannedTensor { number, entry, slot, extents: extents.clone(), apart: None }
+            } else {
+                let bytes = shared.fields[number].row_bytes(&entry.shape)?;
+                let (assembly, mut slots) = shared.memory.acquire(1, bytes)?;
+                let slot = slots.pop().ok_or_else(|| Error::invalid("a batch of one row has no slot"))?;
+                let extents = entry.shape.clone();
+                PlannedTensor { number, entry, slot, extents, apart: Some(assembly) }
+            };
+            tensors.push(tensor);
+        }
+        Ok(tensors)
+    }
+
+    /// Asks for the bytes of a clip.
+    fn ask_for(&mut self, row: Arc<Row>, slot: Slot, clip: ClipPlan, file: &StorageFile) {
+        let (run, counters) = (self.run, &self.run.shared.counters);
         let held_bytes = clip.read_bytes();
         run.monitor.hold(held_bytes);
-        add(&shared.counters.num_reads, clip.reads.len() as u64);
-        add(&shared.counters.read_bytes, held_bytes);
-        add(&shared.counters.needed_bytes, clip.needed_bytes);
+        add(&counters.num_reads, clip.reads.len() as u64);
+        add(&counters.read_bytes, held_bytes);
+        add(&counters.needed_bytes, clip.needed_bytes);
         let number = self.next_clip;
         self.next_clip += 1;
         for read in &clip.reads {
             let (offset, len) = (read.range.offset, usize::try_from(read.range.len).unwrap_or(usize::MAX));
             self.reads.insert(self.next_read, (number, offset));
-            self.queue.push_back(ReadRequest::new(self.next_read, &file, offset, len));
+            self.queue.push_back(ReadRequest::new(self.next_read, file, offset, len));
             self.next_read += 1;
         }
         let num_missing = clip.reads.len();
-        let pending = Pending { task, clip, bytes: ClipBytes::default(), num_missing, held_bytes, error: None };
+        let pending = Pending { row, slot, clip, bytes: ClipBytes::default(), num_missing, held_bytes, error: None };
         if num_missing == 0 { self.hand_over(pending) } else { drop(self.pending.insert(number, pending)) }
     }
 
     fn submit(&mut self) -> Result<()> {
-        while self.engine.in_flight() < self.engine.capacity() {
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        while engine.in_flight() < engine.capacity() {
             let Some(request) = self.queue.pop_front() else { break };
-            self.engine.submit(request)?;
+            engine.submit(request)?;
         }
         Ok(())
     }
 
     /// Takes completions: waits up to `timeout` for the first, and for no other.
     fn collect(&mut self, mut timeout: Duration) -> Result<()> {
-        while self.engine.in_flight() > 0 {
+        while let Some(engine) = &mut self.engine
+            && engine.in_flight() > 0
+        {
             let start = Instant::now();
-            let completion = self.engine.wait(Some(timeout))?;
+            let completion = engine.wait(Some(timeout))?;
             if !timeout.is_zero() {
                 add_since(&self.run.shared.counters.read_wait_nanos, start);
             }
@@ -206,38 +296,20 @@ impl Reader<'_> {
 
     /// All reads of a clip are answered.
     fn hand_over(&self, pending: Pending) {
-        let Pending { task, clip, bytes, held_bytes, error, .. } = pending;
-        match error {
-            None => self.run.monitor.push_job(Job { task, clip, bytes, held_bytes }),
-            Some(error) => {
-                self.run.monitor.release(held_bytes);
-                self.run.clip_failed(task, clip.record, error.with_path(clip.shard.path()));
-            }
+        let Pending { row, slot, clip, bytes, held_bytes, error, .. } = pending;
+        let Some(error) = error else {
+            return self.run.monitor.push_job(Job { row, slot, clip, bytes, held_bytes });
+        };
+        self.run.monitor.release(held_bytes);
+        let result = Err(error.with_path(clip.shard.path()));
+        if let Some(settled) = row.settle(Part::Clip { slot, result }) {
+            self.run.row_settled(settled);
         }
     }
 }
 
-/// Open shard files, the least recently used is closed for a new one. Reads in flight keep theirs open.
-#[derive(Default)]
-struct Files {
-    /// With the time of its last use.
-    open: HashMap<PathBuf, (StorageFile, u64)>,
-    clock: u64,
-}
-
-impl Files {
-    fn get(&mut self, path: &Path, open: impl FnOnce(&Path) -> Result<StorageFile>) -> Result<StorageFile> {
-        self.clock += 1;
-        if let Some((file, used)) = self.open.get_mut(path) {
-            *used = self.clock;
-            return Ok(file.clone());
-        }
-        let file = open(path)?;
-        if self.open.len() >= MAX_OPEN_FILES {
-            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone());
-            oldest.map(|path| self.open.remove(&path));
-        }
-        self.open.insert(path.to_owned(), (file.clone(), self.clock));
-        Ok(file)
-    }
+/// Runs what looks at indexes; a panic there is an error of the record.
+fn guarded<T>(plan: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(plan))
+        .unwrap_or_else(|panic| Err(Error::corrupt(format!("planning panicked: {}", panic_message(&*panic)))))
 }

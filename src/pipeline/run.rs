@@ -1,15 +1,15 @@
-//! One iteration: what its threads share, and what becomes of a clip that failed.
+//! One iteration: what its threads share, and what becomes of a row that is settled or has failed.
 
-use super::assemble::{Outcome, RowOutcome};
+use super::assemble::{DeliveredRow, Outcome, RowFacts, RowOutcome};
 use super::batch::Skipped;
-use super::clip::Task;
 use super::monitor::Monitor;
-use super::options::{ErrorPolicy, Shuffle};
+use super::policies::{ErrorPolicy, Shuffle};
+use super::row::{Settled, Task};
 use super::shared::LoaderShared;
 use super::stats::add;
 use super::worker::panic_message;
 use crate::dataset::Order;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,14 +26,37 @@ impl Run {
     /// The order of an epoch.
     pub(super) fn order(&self, epoch: u64) -> Order {
         let shuffle = self.shared.options.shuffle == Shuffle::On;
-        Order::new(self.seed, epoch, self.shared.samples.len(), shuffle)
+        match &self.shared.cut.buckets {
+            Some(buckets) => Order::bucketed(self.seed, epoch, Arc::clone(buckets), shuffle),
+            None => Order::new(self.seed, epoch, self.shared.samples.len(), shuffle),
+        }
+    }
+
+    /// All parts of a row are settled.
+    pub(super) fn row_settled(&self, settled: Settled) {
+        let Settled { mut task, record, result } = settled;
+        let delivered = result.and_then(|content| {
+            let facts = catch_unwind(AssertUnwindSafe(|| facts(&self.shared, record)));
+            let facts = facts.unwrap_or_else(|panic| {
+                Err(Error::corrupt(format!("reading the record panicked: {}", panic_message(&*panic))))
+            });
+            Ok(DeliveredRow { facts: facts?, content })
+        });
+        match delivered {
+            Ok(mut delivered) => {
+                delivered.facts.position = task.position;
+                delivered.facts.failed = std::mem::take(&mut task.failed);
+                self.deliver(task, RowOutcome::Delivered(Box::new(delivered)));
+            }
+            Err(error) => self.row_failed(task, record, error),
+        }
     }
 
     /// The row of a task is settled; the last one of a batch puts it together.
-    pub(super) fn deliver(&self, task: Task, outcome: RowOutcome) {
-        let Task { ticket, row, slot, .. } = task;
+    fn deliver(&self, task: Task, outcome: RowOutcome) {
+        let Task { ticket, row, slots, .. } = task;
         // The batch's memory can be taken whole only when no slot is left.
-        drop(slot);
+        drop(slots);
         let Some(finished) = self.monitor.settle(ticket, row, outcome) else { return };
         let outcome = catch_unwind(AssertUnwindSafe(|| finished.assemble(&self.shared))).unwrap_or_else(|panic| {
             Outcome::Raised(Error::new(ErrorKind::Closed, format!("collation panicked: {}", panic_message(&*panic))))
@@ -41,15 +64,15 @@ impl Run {
         self.monitor.publish(ticket, outcome);
     }
 
-    /// The clip of a task could not be read or decoded: what the error policy says.
-    pub(super) fn clip_failed(&self, mut task: Task, record: usize, error: Error) {
+    /// The sample of a task could not be read or decoded: what the error policy says.
+    pub(super) fn row_failed(&self, mut task: Task, record: usize, error: Error) {
         if self.monitor.is_cancelled() {
             return;
         }
         let (counters, policy) = (&self.shared.counters, self.shared.options.on_error);
         add(&counters.errors, 1);
-        let error = match self.shared.dataset.row(record) {
-            Ok(row) => error.with_record(row.key),
+        let error = match self.shared.dataset.key(record) {
+            Ok(key) => error.with_record(key),
             Err(_) => error,
         };
         if policy == ErrorPolicy::Raise || !error.is_data_error() {
@@ -57,7 +80,7 @@ impl Run {
         }
         let (epoch, position, record) = (task.epoch, task.position, record as u64);
         let failed = Skipped { epoch, position, record, reason: error.report() };
-        tracing::debug!(position, record, reason = failed.reason, "a sample could not be decoded");
+        tracing::debug!(position, record, reason = failed.reason, "a sample could not be read or decoded");
         if policy == ErrorPolicy::Skip {
             return self.deliver(task, RowOutcome::Skipped(failed));
         }
@@ -70,4 +93,25 @@ impl Run {
         task.failed.push(failed);
         self.monitor.retry(task);
     }
+}
+
+/// What the dataset says of a record. Position and failed records are the task's.
+fn facts(shared: &LoaderShared, record: usize) -> Result<RowFacts> {
+    let mut facts = RowFacts {
+        position: 0,
+        record: record as u64,
+        key: String::new(),
+        caption: None,
+        columns: Vec::new(),
+        failed: Vec::new(),
+    };
+    if shared.options.captions || !shared.columns.is_empty() {
+        let mut whole = shared.dataset.metadata(record)?;
+        facts.caption = whole.caption.take();
+        facts.columns = shared.columns.iter().map(|column| whole.columns.swap_remove(&column.name)).collect();
+        facts.key = whole.key;
+    } else {
+        shared.dataset.key(record)?.clone_into(&mut facts.key);
+    }
+    Ok(facts)
 }

@@ -1,7 +1,9 @@
 //! Which positions make which batch. Pure arithmetic: batches are consecutive positions of one epoch, and none spans two.
 
+use crate::dataset::Buckets;
 use crate::error::{Error, Result};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Where a loader stands: all that is needed to go on, on any number of threads or machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +41,30 @@ impl LoaderState {
 }
 
 /// What becomes of the positions at the end of an epoch that do not fill a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) num_samples: u64,
     pub(super) batch_size: u64,
     pub(super) drop_last: bool,
+    /// Where batches are of one bucket each: then every bucket has a last batch that may not be full.
+    pub(super) buckets: Option<Arc<Buckets>>,
 }
 
 impl Cut {
     /// Batches from `position` to the end of the epoch.
-    pub(super) fn num_batches(self, position: u64) -> u64 {
+    pub(super) fn num_batches(&self, position: u64) -> u64 {
+        if let Some(buckets) = &self.buckets {
+            return buckets.num_batches(position, self.drop_last);
+        }
         let left = self.num_samples.saturating_sub(position);
         if self.drop_last { left / self.batch_size } else { left.div_ceil(self.batch_size) }
     }
 
     /// The positions of the batch that begins at `position`, or `None` at the end of the epoch.
-    fn batch_at(self, position: u64) -> Option<Range<u64>> {
+    fn batch_at(&self, position: u64) -> Option<Range<u64>> {
+        if let Some(buckets) = &self.buckets {
+            return buckets.batch_at(position, self.drop_last);
+        }
         let end = position.saturating_add(self.batch_size).min(self.num_samples);
         let len = end.saturating_sub(position);
         (len > 0 && (len == self.batch_size || !self.drop_last)).then_some(position..end)
@@ -117,7 +127,7 @@ mod tests {
         for num_samples in 0..20 {
             for batch_size in 1..8 {
                 for drop_last in [false, true] {
-                    let cut = Cut { num_samples, batch_size, drop_last };
+                    let cut = Cut { num_samples, batch_size, drop_last, buckets: None };
                     let schedule = Schedule::new(cut, 5, 0, 3);
                     let expected = schedule.num_batches();
                     let batches: Vec<_> = schedule.collect();
@@ -135,12 +145,15 @@ mod tests {
 
     #[test]
     fn resuming_gives_the_rest() {
-        let cut = Cut { num_samples: 17, batch_size: 4, drop_last: false };
-        let all: Vec<_> = Schedule::new(cut, 0, 0, 2).collect();
-        for done in 0..all.len() {
-            let (epoch, positions) = &all[done];
-            let rest: Vec<_> = Schedule::new(cut, *epoch, positions.start, 2 - epoch).collect();
-            assert_eq!(rest, all[done..]);
+        let buckets = Some(Arc::new(Buckets::new(&[9, 0, 8], 4)));
+        for buckets in [None, buckets] {
+            let cut = Cut { num_samples: 17, batch_size: 4, drop_last: false, buckets };
+            let all: Vec<_> = Schedule::new(cut.clone(), 0, 0, 2).collect();
+            for done in 0..all.len() {
+                let (epoch, positions) = &all[done];
+                let rest: Vec<_> = Schedule::new(cut.clone(), *epoch, positions.start, 2 - epoch).collect();
+                assert_eq!(rest, all[done..]);
+            }
         }
     }
 

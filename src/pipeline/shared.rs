@@ -1,5 +1,7 @@
 //! What all threads of a loader, and all its iterations, have in common.
 
+use super::fields::FieldSpec;
+use super::files::Files;
 use super::options::Options;
 use super::run::Run;
 use super::schedule::{Cut, LoaderState};
@@ -7,7 +9,8 @@ use super::stats::{Counters, LoaderStats};
 use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
 use crate::dataset::{Dataset, Samples, Window};
-use crate::storage::Storage;
+use crate::error::{Error, Result};
+use crate::storage::{Storage, StorageOptions};
 use crate::transform::ClipShape;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -18,14 +21,23 @@ pub(super) struct Column {
     pub(super) kind: ColumnKind,
 }
 
+/// The clips of batches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VideoSpec {
+    pub(super) window: Window,
+    pub(super) shape: ClipShape,
+    pub(super) clip_bytes: usize,
+}
+
 /// What the options come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    pub(super) shape: ClipShape,
-    pub(super) clip_bytes: usize,
-    pub(super) batch_bytes: usize,
+    /// 0 without a window.
     pub(super) workers: usize,
+    /// 0 without fields.
+    pub(super) tensor_readers: usize,
     pub(super) prefetch: usize,
+    pub(super) num_incomplete: u64,
 }
 
 /// Where the loader stands.
@@ -42,12 +54,15 @@ pub(super) struct Progress {
 pub(super) struct LoaderShared {
     pub(super) dataset: Dataset,
     pub(super) options: Options,
-    pub(super) window: Window,
+    /// `None` without a window.
+    pub(super) video: Option<VideoSpec>,
+    pub(super) fields: Vec<FieldSpec>,
     pub(super) samples: Samples,
     pub(super) storage: Storage,
     pub(super) columns: Vec<Column>,
     pub(super) cut: Cut,
     pub(super) sizes: Sizes,
+    pub(super) files: Files,
     pub(super) memory: BatchPool,
     pub(super) counters: Counters,
     progress: Mutex<Progress>,
@@ -55,6 +70,19 @@ pub(super) struct LoaderShared {
     parked: Mutex<Vec<Tools>>,
     /// The newest iteration, for its queues' depths.
     current: Mutex<Weak<Run>>,
+}
+
+/// The storage for the shards of a dataset's records and of its columns that have one of `fields`, chosen by where they are and
+/// how many bytes they have.
+pub(super) fn open_storage(dataset: &Dataset, fields: &[String], options: &StorageOptions) -> Result<Storage> {
+    let mut options = options.clone();
+    if options.data_bytes.is_none() {
+        let manifest = dataset.manifest();
+        let sets = manifest.columns.iter().filter(|set| set.fields.iter().any(|field| fields.contains(field)));
+        let shards = manifest.shards.iter().chain(sets.flat_map(|set| &set.shards));
+        options.data_bytes = Some(shards.map(|shard| shard.bytes).fold(0, u64::saturating_add));
+    }
+    Storage::for_path(&options, dataset.root())
 }
 
 /// Batches that a consumer holds while it asks for the next: the one it works on and the one that it is given.
@@ -65,7 +93,8 @@ impl LoaderShared {
     pub(super) fn new(
         dataset: Dataset,
         options: Options,
-        window: Window,
+        video: Option<VideoSpec>,
+        fields: Vec<FieldSpec>,
         samples: Samples,
         storage: Storage,
         columns: Vec<Column>,
@@ -73,19 +102,22 @@ impl LoaderShared {
         sizes: Sizes,
     ) -> Self {
         let state = LoaderState::new(options.seed, 0, 0, samples.len());
-        let memory = BatchPool::new(sizes.batch_bytes, sizes.prefetch + HELD_BY_CONSUMER);
+        let num_parts = usize::from(video.is_some()) + fields.len();
+        let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
         let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
-        let (counters, parked) = (Counters::default(), Mutex::default());
+        let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
         let current = Mutex::default();
         Self {
             dataset,
             options,
-            window,
+            video,
+            fields,
             samples,
             storage,
             columns,
             cut,
             sizes,
+            files,
             memory,
             counters,
             progress,
@@ -96,6 +128,11 @@ impl LoaderShared {
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clips of batches, where there are any.
+    pub(super) fn video(&self) -> Result<&VideoSpec> {
+        self.video.as_ref().ok_or_else(|| Error::invalid("the loader has no window"))
     }
 
     /// Decoders and tables for one worker.
@@ -123,7 +160,9 @@ impl LoaderShared {
             queued_clips,
             held_bytes,
             num_workers: self.sizes.workers as u64,
+            num_tensor_readers: self.sizes.tensor_readers as u64,
             num_short: self.samples.num_short(),
+            num_incomplete: self.sizes.num_incomplete,
             batch_memory: self.memory.stats(),
             ..self.counters.snapshot()
         }

@@ -19,6 +19,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)+
             /// Decode workers of the running iteration, or of the last one.
             pub num_workers: u64,
+            /// Tensor readers of the running iteration, or of the last one.
+            pub num_tensor_readers: u64,
             /// Batches that are finished and wait for the consumer.
             pub ready_batches: u64,
             /// Clips that are read and wait for a decode worker.
@@ -27,6 +29,8 @@ macro_rules! counters {
             pub held_bytes: u64,
             /// Records that are no samples because the window does not fit.
             pub num_short: u64,
+            /// Records that are no samples because they lack a field.
+            pub num_incomplete: u64,
             /// What the batch memory's pool has done.
             pub batch_memory: BatchPoolStats,
         }
@@ -63,8 +67,12 @@ counters! {
     samples_delivered,
     /// Batches delivered.
     batches_delivered,
-    /// Bytes of tensor delivered.
+    /// Bytes of tensor delivered, pixels included.
     tensor_bytes,
+    /// Tensors of fields read.
+    fields_read,
+    /// Bytes of tensors of fields read. They count into `read_bytes` and `needed_bytes` as well.
+    field_bytes,
     /// Clips that could not be read or decoded, substitutes included.
     errors,
     /// Samples left out by the error policy.
@@ -83,6 +91,12 @@ counters! {
     transform_nanos,
     /// Time workers waited for clips, over all workers.
     worker_wait_nanos,
+    /// Time spent on reading tensors, and on waiting for storage to bring them, over all tensor readers.
+    tensor_read_nanos,
+    /// Time spent on the checksums of tensors, over all tensor readers.
+    tensor_check_nanos,
+    /// Time tensor readers had nothing to read, over all of them: every budget was full.
+    tensor_wait_nanos,
     /// Time the consumer waited for the first batch of each iteration.
     startup_nanos,
     /// Time the consumer waited for batches after the first one of each iteration.
@@ -99,8 +113,10 @@ pub enum Limit {
     Unknown,
     /// The one reader thread is busy with planning.
     Plan,
-    /// Workers wait for bytes.
+    /// Workers wait for bytes, or tensor readers are busy reading.
     Storage,
+    /// Tensor readers are busy, and most of it is checksums.
+    Check,
     /// Workers are busy decoding.
     Decode,
     /// Workers are busy, and most of it is transforming.
@@ -116,6 +132,7 @@ impl Limit {
             Self::Unknown => "unknown",
             Self::Plan => "plan",
             Self::Storage => "storage",
+            Self::Check => "check",
             Self::Decode => "decode",
             Self::Transform => "transform",
             Self::Consumer => "consumer",
@@ -146,14 +163,19 @@ impl LoaderStats {
     /// What bounds the rate, from who waits for whom. The consumer, if it waited for batches less than a tenth of the time,
     /// start-up left out. Else storage or planning, if workers waited for clips more than they worked and the reader was not
     /// held back itself. Else the greater of decode and transform; where workers wait all the same, more
-    /// `prefetch_batches` would give them more clips at a time.
+    /// `prefetch_batches` would give them more clips at a time. Tensor readers, where there are any, are the limit when they are
+    /// busy for a greater share of their time than the workers are.
     pub fn limited_by(&self) -> Limit {
         let busy = self.decode_nanos + self.transform_nanos;
         let fetching = self.plan_nanos + self.read_wait_nanos;
+        let streaming = self.tensor_read_nanos + self.tensor_check_nanos;
+        let share = |busy: u64, idle: u64| busy as f64 / (busy + idle).max(1) as f64;
         if self.batches_delivered == 0 {
             Limit::Unknown
         } else if (self.consumer_wait_nanos as f64) < CONSUMER_WAIT_SHARE * self.elapsed_nanos as f64 {
             Limit::Consumer
+        } else if share(streaming, self.tensor_wait_nanos) > share(busy, self.worker_wait_nanos) {
+            if self.tensor_check_nanos > self.tensor_read_nanos { Limit::Check } else { Limit::Storage }
         } else if self.worker_wait_nanos > busy && fetching > self.read_blocked_nanos {
             if self.plan_nanos > self.read_wait_nanos { Limit::Plan } else { Limit::Storage }
         } else if self.transform_nanos > self.decode_nanos {
@@ -178,6 +200,13 @@ pub(super) fn add_since(counter: &AtomicU64, start: Instant) {
     add_duration(counter, start.elapsed());
 }
 
+/// Adds the time since `start` to a counter, and gives the end of that time.
+pub(super) fn add_lap(counter: &AtomicU64, start: Instant) -> Instant {
+    let now = Instant::now();
+    add_duration(counter, now - start);
+    now
+}
+
 /// Adds a time to a counter.
 pub(super) fn add_duration(counter: &AtomicU64, duration: Duration) {
     add(counter, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
@@ -200,6 +229,11 @@ mod tests {
         assert_eq!(limit(held_back), Limit::Decode);
         assert_eq!(limit(LoaderStats { decode_nanos: 900, transform_nanos: 10, ..waiting }), Limit::Decode);
         assert_eq!(limit(LoaderStats { decode_nanos: 10, transform_nanos: 900, ..waiting }), Limit::Transform);
+        let tensors =
+            LoaderStats { tensor_read_nanos: 700, tensor_check_nanos: 100, tensor_wait_nanos: 100, ..waiting };
+        assert_eq!(limit(tensors), Limit::Storage);
+        assert_eq!(limit(LoaderStats { tensor_check_nanos: 800, ..tensors }), Limit::Check);
+        assert_eq!(limit(LoaderStats { decode_nanos: 900, ..tensors }), Limit::Decode);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Decode workers: threads that each take a clip, check its packets, decode it and transform its frames straight into the
 //! clip's place in the batch. One clip is one thread's from begin to end.
 
-use super::assemble::{ClipFacts, RowOutcome};
+use super::assemble::ClipFacts;
 use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job};
+use super::row::Part;
 use super::run::Run;
-use super::shared::LoaderShared;
 use super::stats::{Counters, add, add_duration};
 use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
 use crate::error::{Error, Result};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Transforms that a worker keeps.
 const MAX_TRANSFORMS: usize = 16;
+/// Most memory of the decoders that a worker leaves open for the next iteration: one or two of 720 lines.
+const PARKED_DECODER_BYTES: u64 = 32 << 20;
 
 /// All of a stream that a transform depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,13 +136,13 @@ pub(super) fn work(run: &Run) {
     let (shared, counters) = (&*run.shared, &run.shared.counters);
     let mut tools = shared.take_tools();
     while let Some(job) = run.monitor.next_job(counters) {
-        let Job { mut task, clip, bytes, held_bytes } = job;
+        let Job { row, mut slot, clip, bytes, held_bytes } = job;
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let output = task.slot.bytes_mut();
+            let output = slot.bytes_mut();
             let cancel = || run.monitor.is_cancelled();
             let options = &shared.options;
             let cost = tools.clip_to_tensor(&clip, &bytes, &options.transform, &options.limits, &cancel, output)?;
-            Ok((cost, facts(shared, &clip)?))
+            Ok((cost, facts(&clip)?))
         }));
         let result = result.unwrap_or_else(|panic| {
             // Whatever state the panic left behind is not used again.
@@ -149,16 +151,19 @@ pub(super) fn work(run: &Run) {
         });
         drop(bytes);
         run.monitor.release(held_bytes);
-        match result {
-            Ok((cost, mut facts)) => {
+        let result = match result {
+            Ok((cost, facts)) => {
                 count(counters, cost);
-                facts.position = task.position;
-                facts.failed = std::mem::take(&mut task.failed);
-                run.deliver(task, RowOutcome::Delivered(Box::new(facts)));
+                Ok(facts)
             }
-            Err(error) => run.clip_failed(task, clip.record, error),
+            Err(error) => Err(error.with_path(clip.shard.path())),
+        };
+        if let Some(settled) = row.settle(Part::Clip { slot, result }) {
+            run.row_settled(settled);
         }
     }
+    // Between iterations nobody decodes, and the memory may be wanted elsewhere.
+    tools.decoder.shrink(PARKED_DECODER_BYTES);
     shared.park_tools(tools);
 }
 
@@ -169,31 +174,10 @@ fn count(counters: &Counters, cost: ClipCost) {
     add_duration(&counters.transform_nanos, cost.transform);
 }
 
-fn facts(shared: &LoaderShared, clip: &ClipPlan) -> Result<ClipFacts> {
-    let (mut caption, mut columns, mut key) = (None, Vec::new(), None);
-    if shared.options.captions || !shared.columns.is_empty() {
-        let mut record = shared.dataset.record(clip.record)?;
-        caption = record.caption.take();
-        columns = shared.columns.iter().map(|column| record.columns.swap_remove(&column.name)).collect();
-        key = Some(record.key);
-    }
-    let key = match key {
-        Some(key) => key,
-        None => shared.dataset.row(clip.record)?.key.to_owned(),
-    };
+fn facts(clip: &ClipPlan) -> Result<ClipFacts> {
     let pts = clip.frames.iter().map(|&frame| clip.stream.frame_pts(frame as usize));
     let pts = pts.collect::<Option<Vec<_>>>().ok_or_else(|| Error::corrupt("a frame has no timestamp"))?;
-    Ok(ClipFacts {
-        position: 0,
-        record: clip.record as u64,
-        key,
-        frames: clip.frames.clone(),
-        pts,
-        time_base: clip.stream.time_base,
-        caption,
-        columns,
-        failed: Vec::new(),
-    })
+    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base: clip.stream.time_base })
 }
 
 /// What a panic said.

@@ -5,7 +5,7 @@
 
 use super::testing::{KEYS, record, shard};
 use super::*;
-use crate::format::{IndexEntry, Manifest, ShardEntry};
+use crate::format::{DatasetKind, Manifest, ShardEntry, npy_header};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,10 @@ fn expected_members(folder: &Path) -> Vec<(String, Vec<u8>)> {
     for (number, key) in KEYS.into_iter().enumerate() {
         let record = record(folder, key, number as u64, number as u32 + 1);
         members.push((format!("{key}.mp4"), fs::read(record.video_path).unwrap()));
-        for (name, bytes) in record.fields {
-            members.push((format!("{key}.{name}.npy"), bytes));
+        for tensor in record.fields {
+            let mut npy = npy_header(tensor.dtype, &tensor.shape, 0).unwrap();
+            npy.extend_from_slice(&tensor.data);
+            members.push((format!("{key}.{}.npy", tensor.name), npy));
         }
     }
     members
@@ -145,18 +147,9 @@ fn dataset(folder: &Path) -> PathBuf {
     entry("b", writer.finish().unwrap());
     let built = build_index(entries.iter().map(|entry| Shard::open(&root.join(&entry.file)))).unwrap();
     crate::format::publish(&root.join("index.arrow"), &built.bytes).unwrap();
-    let manifest = Manifest {
-        version: 1,
-        id: "test".into(),
-        created_by: "test".into(),
-        profile: "copy".into(),
-        rows: 4,
-        frames: built.frames,
-        seconds: built.seconds,
-        bytes: entries.iter().map(|entry| entry.bytes).sum(),
-        index: IndexEntry { ..built.entry },
-        shards: entries,
-    };
+    let manifest = Manifest::new(DatasetKind::Video, "copy", built.entry, entries);
+    let fields = vec!["latent".to_owned()];
+    let manifest = Manifest { frames: built.frames, seconds: built.seconds, fields, ..manifest };
     manifest.write(&root).unwrap();
     root
 }

@@ -6,15 +6,25 @@ mod check;
 #[cfg(test)]
 mod foreign_tests;
 mod index;
+mod lock;
 mod reader;
+mod sink;
+mod tensor_reader;
+mod tensor_writer;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod walk;
 mod writer;
 
-pub use index::{BuiltIndex, build_index};
+pub use index::{BuiltIndex, build_index, build_tensor_index};
+pub(crate) use lock::{FolderLock, STATE_FOLDER};
 pub use reader::Shard;
+pub use sink::{NewTensor, ShardSummary};
+pub use tensor_reader::TensorShard;
+pub(crate) use tensor_writer::Metadata;
+pub use tensor_writer::{NewTensorRecord, TensorShardWriter};
 pub use verify::VerifyReport;
-pub use writer::{NewRecord, ShardSummary, ShardWriter};
+pub use writer::{NewRecord, ShardWriter};

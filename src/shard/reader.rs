@@ -1,17 +1,18 @@
 //! Reading one shard.
 
 use crate::error::{Error, Result};
-use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, Trailer, crc32c, tar};
+use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, TensorField, Trailer, crc32c, tar};
 use crate::media::StreamInfo;
+use arrow::buffer::Buffer;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An open shard: its index, mapped and checked. The tables of the streams that it gives out share the mapping, and keep
 /// it alive. Reading the clips' bytes is the caller's business.
 #[derive(Debug)]
 pub struct Shard {
-    path: PathBuf,
+    path: Arc<Path>,
     file_bytes: u64,
     trailer: Trailer,
     rows: ShardRows,
@@ -27,32 +28,21 @@ impl Shard {
     }
 
     fn open_file(path: &Path) -> Result<Self> {
-        let (file, file_bytes) = format::open_regular(path)?;
-        let at = file_bytes
-            .checked_sub(TRAILER_FROM_END)
-            .ok_or_else(|| Error::corrupt(format!("not a shard: {file_bytes} bytes")))?;
-        let mut bytes = [0; TRAILER_BYTES as usize];
-        file.read_exact_at(&mut bytes, at).map_err(|error| Error::io("read", path, error))?;
-        let trailer = Trailer::from_bytes(&bytes, file_bytes).map_err(|error| error.with_offset(at))?;
-        let index = format::map(&file, path, trailer.index_offset, trailer.index_size)?;
-        let actual = crc32c(&index);
+        let IndexOfFile { file_bytes, trailer, index } = IndexOfFile::open(path)?;
         let in_index = |error: Error| error.with_offset(trailer.index_offset);
-        if actual != trailer.index_crc32c {
-            let expected = trailer.index_crc32c;
-            let message = format!("index has checksum {actual:08x}, its trailer says {expected:08x}");
-            return Err(in_index(Error::corrupt(message)));
-        }
         let rows = ShardRows::parse(index).map_err(in_index)?;
-        if rows.len() as u64 != trailer.rows {
-            let message = format!("index has {} rows, its trailer says {}", rows.len(), trailer.rows);
-            return Err(in_index(Error::corrupt(message)));
-        }
-        Ok(Self { path: path.to_owned(), file_bytes, trailer, rows })
+        trailer.check_rows(rows.len()).map_err(in_index)?;
+        Ok(Self { path: Arc::from(path), file_bytes, trailer, rows })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file, shared.
+    pub(crate) fn shared_path(&self) -> Arc<Path> {
+        Arc::clone(&self.path)
     }
 
     /// Number of records.
@@ -99,6 +89,12 @@ impl Shard {
         })
     }
 
+    /// The tensor of that name of one record, validated by itself; `None` where the record has none.
+    pub fn field(&self, row: usize, name: &str) -> Result<Option<TensorField>> {
+        let key = self.key(row)?;
+        self.rows.field(row, name, self.data_end()).map_err(|error| error.with_record(key).with_path(&self.path))
+    }
+
     pub(super) fn trailer(&self) -> &Trailer {
         &self.trailer
     }
@@ -106,5 +102,31 @@ impl Shard {
     /// Where the header of the index begins, and so where the last record's members end.
     pub(super) fn data_end(&self) -> u64 {
         self.trailer.index_offset.saturating_sub(tar::BLOCK)
+    }
+}
+
+/// The index of a shard of any kind, mapped and compared with its checksum.
+pub(super) struct IndexOfFile {
+    pub(super) file_bytes: u64,
+    pub(super) trailer: Trailer,
+    pub(super) index: Buffer,
+}
+
+impl IndexOfFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (file, file_bytes) = format::open_regular(path)?;
+        let at = file_bytes
+            .checked_sub(TRAILER_FROM_END)
+            .ok_or_else(|| Error::corrupt(format!("not a shard: {file_bytes} bytes")))?;
+        let mut bytes = [0; TRAILER_BYTES as usize];
+        file.read_exact_at(&mut bytes, at).map_err(|error| Error::io("read", path, error))?;
+        let trailer = Trailer::from_bytes(&bytes, file_bytes).map_err(|error| error.with_offset(at))?;
+        let index = format::map(&file, path, trailer.index_offset, trailer.index_size)?;
+        let (actual, expected) = (crc32c(&index), trailer.index_crc32c);
+        if actual != expected {
+            let message = format!("index has checksum {actual:08x}, its trailer says {expected:08x}");
+            return Err(Error::corrupt(message).with_offset(trailer.index_offset));
+        }
+        Ok(Self { file_bytes, trailer, index })
     }
 }

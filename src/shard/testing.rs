@@ -1,7 +1,7 @@
 //! Records for tests: their MP4s are not playable, but everything that shards say about them is true.
 
-use super::{NewRecord, ShardSummary, ShardWriter};
-use crate::format::crc32c;
+use super::{NewRecord, NewTensor, ShardSummary, ShardWriter};
+use crate::format::{TensorType, crc32c};
 use crate::media::{
     Codec, ColorSpec, GopEntry, Orientation, PacketEntry, PacketFlags, PacketTable, PixelFormat, Ratio, StreamInfo,
     TimeBase,
@@ -85,6 +85,12 @@ pub(crate) fn stream(seed: u64, gops: u32) -> (StreamInfo, Vec<u8>) {
     (info, bytes)
 }
 
+/// A tensor of that many bytes of noise.
+pub(crate) fn tensor(name: &str, seed: u64, count: usize) -> NewTensor {
+    let data = noise(seed, count).into();
+    NewTensor { name: name.to_owned(), dtype: TensorType::UInt8, shape: vec![count as u64 / 2, 2], data }
+}
+
 /// A record whose MP4 is written into `folder`.
 pub(crate) fn record(folder: &Path, key: &str, seed: u64, gops: u32) -> NewRecord {
     let (stream, bytes) = stream(seed, gops);
@@ -101,7 +107,7 @@ pub(crate) fn record(folder: &Path, key: &str, seed: u64, gops: u32) -> NewRecor
         source_start: (seed % 2 == 1).then_some(1.5),
         source_end: None,
         reencoded: (seed % 4 == 3).then(|| "codec 'prores' does not fit MP4".to_owned()),
-        fields: if seed.is_multiple_of(2) { vec![("latent".to_owned(), noise(seed, 600))] } else { Vec::new() },
+        fields: if seed.is_multiple_of(2) { vec![tensor("latent", seed, 600)] } else { Vec::new() },
         video_path,
     }
 }

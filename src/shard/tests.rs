@@ -1,9 +1,9 @@
 //! The writer, the reader and the verifier against each other, and against damage.
 
-use super::testing::{KEYS, record, shard};
+use super::testing::{KEYS, record, shard, tensor};
 use super::*;
 use crate::error::{Error, ErrorKind};
-use crate::format::{DatasetIndex, crc32c};
+use crate::format::{DatasetIndex, DatasetKind, crc32c};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,12 @@ fn records_come_back_as_they_were_added() {
         assert_eq!(a.packets.len(), e.packets.len());
         let gops: Vec<_> = e.gops.iter().map(|g| crate::media::GopEntry { offset: g.offset + at, ..*g }).collect();
         assert_eq!(a.gops, gops);
-        for (field, (name, bytes)) in actual.fields.iter().zip(&expected.fields) {
-            assert_eq!(&field.name, name);
-            assert_eq!(&file[field.member.offset as usize..field.member.end() as usize], bytes);
+        for (field, tensor) in actual.fields.iter().zip(&expected.fields) {
+            assert_eq!((&field.name, field.dtype, &field.shape), (&tensor.name, tensor.dtype, &tensor.shape));
+            let npy = &file[field.member.offset as usize..field.member.end() as usize];
+            assert!(npy.starts_with(b"\x93NUMPY\x01\x00"));
+            assert_eq!(&npy[field.data_offset as usize..], &*tensor.data);
+            assert_eq!(field.data_crc32c, crate::format::crc32c(&tensor.data));
         }
         assert_eq!(actual.fields.len(), expected.fields.len());
         let member = actual.json.unwrap();
@@ -228,11 +231,12 @@ fn a_refused_record_leaves_no_trace() {
     let mut writer = ShardWriter::create(&path).unwrap();
     for (number, key) in KEYS.into_iter().enumerate() {
         let good = || record(folder.path(), key, number as u64, number as u32 + 1);
-        let refused: [fn(&mut NewRecord); 9] = [
+        let refused: [fn(&mut NewRecord); 10] = [
             |r| r.key = "../x".to_owned(),
             |r| r.video_path = "missing.mp4".into(),
-            |r| r.fields = vec![("a/b".to_owned(), vec![1])],
-            |r| r.fields = vec![("a".to_owned(), vec![1]), ("a".to_owned(), vec![2])],
+            |r| r.fields = vec![tensor("a/b", 1, 2)],
+            |r| r.fields = vec![tensor("a", 1, 2), tensor("a", 2, 2)],
+            |r| r.fields = vec![NewTensor { shape: vec![3, 2], ..tensor("a", 1, 2) }],
             |r| r.columns = json!({"": 1}).as_object().unwrap().clone(),
             |r| r.stream.duration = 0,
             |r| r.stream.gops[0].crc32c ^= 1,
@@ -300,7 +304,7 @@ fn the_datasets_index_says_what_the_shards_say() {
     assert_eq!(build().bytes, built.bytes);
     let path = fixture.folder.path().join("index.arrow");
     fs::write(&path, &built.bytes).unwrap();
-    let index = DatasetIndex::open(&path, &built.entry).unwrap();
+    let index = DatasetIndex::open(&path, &built.entry, DatasetKind::Video).unwrap();
     assert_eq!((index.len(), built.frames), (4, 2 + 5 + 8 + 5));
     // `tags` is text, `good` is text in one of the shards; `views` has integers and floats.
     assert_eq!(index.column_names(), ["score", "views"]);
@@ -331,7 +335,7 @@ fn damage_to_the_datasets_index_is_found() {
     let path = fixture.folder.path().join("index.arrow");
     let rows = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        let index = DatasetIndex::open(&path, &built.entry)?;
+        let index = DatasetIndex::open(&path, &built.entry, DatasetKind::Video)?;
         (0..index.len()).map(|row| index.row(row).map(|row| format!("{row:?}"))).collect::<Result<Vec<_>, Error>>()
     };
     let expected = rows(&built.bytes).unwrap();
@@ -364,7 +368,7 @@ fn an_index_of_many_batches_finds_every_row() {
     }
     let (bytes, entry) = builder.finish().unwrap();
     fs::write(&path, bytes).unwrap();
-    let index = DatasetIndex::open(&path, &entry).unwrap();
+    let index = DatasetIndex::open(&path, &entry, DatasetKind::Video).unwrap();
     assert_eq!((index.num_batches(), index.len()), (3, 40_000));
     for row in [0, 16_383, 16_384, 32_768, 39_999] {
         assert_eq!(index.row(row).unwrap().shard, row as u32 / 7);

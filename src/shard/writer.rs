@@ -3,13 +3,14 @@
 //! The bytes depend on the records alone. A record that is refused leaves no trace, so that the next one can follow.
 
 use super::check::StreamChecker;
+use super::sink::{NewTensor, ShardSummary, Sink};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{self, Member, ParsedRecord, Record, TensorField, Trailer, crc32c, tar};
+use crate::format::{self, Member, ParsedRecord, Record, tar};
 use crate::media::{GopEntry, PacketTable, StreamInfo};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of one copying step.
@@ -34,21 +35,10 @@ pub struct NewRecord {
     pub source_end: Option<f64>,
     /// Why it was re-encoded, if it was.
     pub reencoded: Option<String>,
-    /// Tensors: name and NPY bytes.
-    pub fields: Vec<(String, Vec<u8>)>,
+    /// Tensors, stored behind the video.
+    pub fields: Vec<NewTensor>,
     /// The MP4 file to append.
     pub video_path: PathBuf,
-}
-
-/// What a finished shard is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShardSummary {
-    /// Records.
-    pub rows: u64,
-    /// Size of the file.
-    pub bytes: u64,
-    /// BLAKE3 of the file, 64 hexadecimal digits.
-    pub blake3: String,
 }
 
 /// Writes a shard under a temporary name (`.<name>.tmp` beside it) and publishes it whole. Dropped without
@@ -131,12 +121,10 @@ impl ShardWriter {
         format::check_column_names(&record.columns)?;
         let json = metadata_json(&record);
         let (video, stream) = self.append_video(&record)?;
-        let json = self.append_member(&format!("{}.json", record.key), json.as_bytes())?;
+        let json = self.sink.append_member(&format!("{}.json", record.key), json.as_bytes())?;
         let mut fields = Vec::new();
-        for (name, bytes) in &record.fields {
-            format::check_field_name(name)?;
-            let member = self.append_member(&format!("{}.{name}.npy", record.key), bytes)?;
-            fields.push(TensorField { name: name.clone(), member });
+        for tensor in &record.fields {
+            fields.push(self.sink.append_tensor(&record.key, tensor)?);
         }
         let mut columns = record.columns;
         columns.retain(|_, value| !value.is_null());
@@ -188,37 +176,11 @@ impl ShardWriter {
         Ok((video, moved(&record.stream, offset)))
     }
 
-    fn append_member(&mut self, name: &str, bytes: &[u8]) -> Result<Member> {
-        self.sink.write(&tar::header(name, bytes.len() as u64))?;
-        let member = Member { offset: self.sink.position, size: bytes.len() as u64, crc32c: crc32c(bytes) };
-        self.sink.write(bytes)?;
-        self.sink.pad()?;
-        Ok(member)
-    }
-
     /// Writes the index, publishes the file (fsync, rename, fsync of the folder) and says what it is.
-    pub fn finish(mut self) -> Result<ShardSummary> {
+    pub fn finish(self) -> Result<ShardSummary> {
         self.check_whole()?;
         let index = format::encode_index(&self.rows)?;
-        self.sink.write(&tar::header(format::INDEX_MEMBER, index.len() as u64))?;
-        let trailer = Trailer {
-            index_offset: self.sink.position,
-            index_size: index.len() as u64,
-            rows: self.rows.len() as u64,
-            index_crc32c: crc32c(&index),
-        };
-        self.sink.write(&index)?;
-        let room = tar::padding(index.len() as u64).saturating_sub(format::TRAILER_BYTES);
-        self.sink.zeros(room)?;
-        self.sink.write(&trailer.to_bytes())?;
-        self.sink.zeros(tar::END_BYTES)?;
-        let summary = ShardSummary {
-            rows: self.rows.len() as u64,
-            bytes: self.sink.position,
-            blake3: self.sink.hasher.finalize().to_hex().to_string(),
-        };
-        self.sink.publish(&self.path)?;
-        Ok(summary)
+        self.sink.finish(&index, self.rows.len() as u64, &self.path)
     }
 }
 
@@ -249,76 +211,4 @@ fn moved(stream: &StreamInfo, by: u64) -> StreamInfo {
     let offsets = stream.packets.offsets.iter().map(|offset| offset + by).collect();
     let gops = stream.gops.iter().map(|gop| GopEntry { offset: gop.offset + by, ..*gop }).collect();
     StreamInfo { packets: PacketTable { offsets, ..stream.packets.clone() }, gops, ..stream.clone() }
-}
-
-/// The temporary file: position and hash of what has been written. Removed when dropped unpublished.
-struct Sink {
-    path: PathBuf,
-    file: File,
-    hasher: blake3::Hasher,
-    position: u64,
-    published: bool,
-}
-
-/// A place to go back to.
-struct Mark {
-    hasher: blake3::Hasher,
-    position: u64,
-}
-
-impl Sink {
-    fn create(path: PathBuf) -> Result<Self> {
-        let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
-        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, published: false })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| Error::io("write", &self.path, error))?;
-        self.hasher.update(bytes);
-        self.position += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn zeros(&mut self, count: u64) -> Result<()> {
-        let zeros = [0; tar::END_BYTES as usize];
-        let zeros = zeros.get(..count as usize).ok_or_else(|| Error::new(ErrorKind::Io, "padding is too long"))?;
-        self.write(zeros)
-    }
-
-    fn pad(&mut self) -> Result<()> {
-        self.zeros(tar::padding(self.position))
-    }
-
-    fn mark(&self) -> Mark {
-        Mark { hasher: self.hasher.clone(), position: self.position }
-    }
-
-    fn rewind(&mut self, mark: Mark) -> Result<()> {
-        self.file.set_len(mark.position).map_err(|error| Error::io("truncate", &self.path, error))?;
-        self.file.seek(SeekFrom::Start(mark.position)).map_err(|error| Error::io("seek in", &self.path, error))?;
-        self.hasher = mark.hasher;
-        self.position = mark.position;
-        Ok(())
-    }
-
-    fn publish(&mut self, path: &Path) -> Result<()> {
-        self.file.sync_all().map_err(|error| Error::io("sync", &self.path, error))?;
-        fs::rename(&self.path, path).map_err(|error| Error::io("rename to", path, error))?;
-        self.published = true;
-        format::sync_folder(path)
-    }
-}
-
-impl std::fmt::Debug for Sink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sink({}, {} bytes)", self.path.display(), self.position)
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        if !self.published {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

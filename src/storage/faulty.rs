@@ -1,8 +1,13 @@
-//! An engine that fails as it is told, around any other: for the tests of whoever reads through one.
+//! Faults to order, for tests: an engine that fails as it is told, around any other ([`FaultyEngine`]), and answers of the
+//! operating system that are changed before the engine sees them ([`Tamper`]), below its own repetitions.
 
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::engine::{Completion, ReadEngine, ReadRequest};
+use super::progress::Chunk;
 use crate::error::{Error, Result};
 
 /// What goes wrong.
@@ -16,6 +21,84 @@ pub(crate) struct Faults {
     pub reorder: Option<u64>,
     /// Every completion is late by so much.
     pub delay: Duration,
+}
+
+/// What is done to a storage for a test.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rig {
+    /// Above the engine.
+    pub faults: Option<Faults>,
+    /// Below it.
+    pub answers: Option<Answers>,
+    /// Most bytes asked of the operating system at once.
+    pub max_chunk: Option<usize>,
+}
+
+/// What the operating system answers, as it pleases the test.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Answers {
+    /// One in so many answers has fewer bytes than it might.
+    pub short_in: Option<u64>,
+    /// One in so many answers is EINTR or EAGAIN.
+    pub interrupted_in: Option<u64>,
+    /// What touches this byte is EIO, always.
+    pub bad_byte: Option<u64>,
+    /// In every eighth block of 4 KiB, the first so many requests that begin there are EIO, then it works.
+    pub flaky_times: u32,
+}
+
+#[derive(Debug, Default)]
+struct TamperState {
+    random: u64,
+    failures: HashMap<u64, u32>,
+}
+
+impl TamperState {
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random >> 33
+    }
+
+    fn one_in(&mut self, n: Option<u64>) -> bool {
+        let random = self.next();
+        n.is_some_and(|n| random.is_multiple_of(n))
+    }
+}
+
+/// Changes answers of the operating system to requests of any thread. Clones share what they remember.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tamper {
+    answers: Answers,
+    state: Arc<Mutex<TamperState>>,
+}
+
+impl Tamper {
+    pub(crate) fn new(answers: Answers) -> Self {
+        Self { answers, state: Arc::default() }
+    }
+
+    pub(super) fn answer(&self, chunk: Chunk, answer: io::Result<usize>) -> io::Result<usize> {
+        let mut state = self.state.lock().unwrap();
+        let error = |errno| Err(io::Error::from_raw_os_error(errno));
+        let touched = chunk.offset..chunk.offset + chunk.len as u64;
+        if self.answers.bad_byte.is_some_and(|byte| touched.contains(&byte)) {
+            return error(libc::EIO);
+        }
+        if (chunk.offset / 4096).is_multiple_of(8) {
+            let failures = state.failures.entry(chunk.offset).or_default();
+            if *failures < self.answers.flaky_times {
+                *failures += 1;
+                return error(libc::EIO);
+            }
+        }
+        if state.one_in(self.answers.interrupted_in) {
+            return error(if state.one_in(Some(2)) { libc::EINTR } else { libc::EAGAIN });
+        }
+        match answer {
+            Ok(got) if got > 0 && state.one_in(self.answers.short_in) => Ok(1 + state.next() as usize % got),
+            answer => answer,
+        }
+    }
 }
 
 /// See the module.

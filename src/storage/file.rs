@@ -9,8 +9,14 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, StatxFlags};
 
 use super::mmap::Mapping;
-use crate::buf::{AlignedBuffer, BUFFER_ALIGN};
+use crate::buf::{AlignedBuffer, BUFFER_ALIGN, Identity, Life};
 use crate::error::{Error, Result};
+
+/// `STATX_DIO_READ_ALIGN` (Linux 6.14), which `StatxFlags` has no name for.
+const READ_ALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2_0000);
+
+/// `f_type` of `statfs(2)` where a process serves the file system, also by way of virtio.
+const FUSE_MAGIC: u64 = 0x6573_5546;
 
 /// Where the bytes of a file are.
 pub(super) enum Source {
@@ -43,6 +49,8 @@ struct Inner {
     path: PathBuf,
     len: u64,
     source: Source,
+    is_fuse: bool,
+    life: Life,
 }
 
 /// A regular file that is open for reading. Cheap to clone; closed with the last clone.
@@ -51,7 +59,11 @@ pub struct StorageFile(Arc<Inner>);
 
 impl StorageFile {
     pub(super) fn new(path: &Path, len: u64, source: Source) -> Self {
-        Self(Arc::new(Inner { path: path.to_owned(), len, source }))
+        let is_fuse = match &source {
+            Source::Disk(disk) => is_fuse(&disk.buffered),
+            Source::Mapped(_) | Source::Resident(_) => false,
+        };
+        Self(Arc::new(Inner { path: path.to_owned(), len, source, is_fuse, life: Life::new() }))
     }
 
     /// As it was opened.
@@ -77,12 +89,30 @@ impl StorageFile {
     pub(super) fn source(&self) -> &Source {
         &self.0.source
     }
+
+    /// True for a descriptor of a FUSE file system, which a ring must not read. Where the file system keeps no pages
+    /// (`FOPEN_DIRECT_IO`) and has not asked for asynchronous direct I/O, a read does not advance the position that io_uring
+    /// goes on from: after a short answer it reads the beginning once more and calls it the rest. It also reads such files in
+    /// the thread that submits, because they claim to be ready at all times. Seen on Linux 6.18.
+    pub(super) fn is_fuse(&self) -> bool {
+        self.0.is_fuse
+    }
+
+    /// The open file as something that can be told from others after it was closed.
+    pub(super) fn identity(&self) -> Identity {
+        self.0.life.identity()
+    }
 }
 
 impl fmt::Debug for StorageFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StorageFile").field("path", &self.path()).field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+fn is_fuse(file: &File) -> bool {
+    // The type of `f_type` differs between architectures; its 32 bits do not.
+    rustix::fs::fstatfs(file).is_ok_and(|facts| facts.f_type as u64 & 0xFFFF_FFFF == FUSE_MAGIC)
 }
 
 /// Opens a regular file and gives its length.
@@ -109,12 +139,15 @@ pub(super) fn open_direct(path: &Path) -> std::result::Result<DirectFile, String
         .custom_flags(libc::O_DIRECT)
         .open(path)
         .map_err(|error| format!("the file system refuses O_DIRECT: {error}"))?;
-    let facts = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)
+    let facts = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN | READ_ALIGN)
         .map_err(|error| format!("no alignment is known: {error}"))?;
     if facts.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
         return Err("no alignment is known: the kernel or the file system does not tell".to_owned());
     }
-    let (memory, offset) = (facts.stx_dio_mem_align as usize, u64::from(facts.stx_dio_offset_align));
+    // Some file systems read at finer multiples than they write.
+    let has_read_align = facts.stx_mask & READ_ALIGN.bits() != 0 && facts.stx_dio_read_offset_align != 0;
+    let offset = if has_read_align { facts.stx_dio_read_offset_align } else { facts.stx_dio_offset_align };
+    let (memory, offset) = (facts.stx_dio_mem_align as usize, u64::from(offset));
     if memory == 0 || offset == 0 {
         return Err("the file system does no direct I/O on this file".to_owned());
     }

@@ -35,6 +35,10 @@ impl ReadEngine for InlineEngine {
         self.capacity
     }
 
+    fn is_inline(&self) -> bool {
+        true
+    }
+
     fn in_flight(&self) -> usize {
         self.queue.len()
     }

@@ -18,6 +18,7 @@
 //! Nothing here knows what the bytes mean.
 
 mod bytes;
+mod choice;
 mod coalesce;
 mod engine;
 mod file;
@@ -25,6 +26,7 @@ mod inline;
 mod memory;
 mod mmap;
 mod options;
+mod place;
 mod pread;
 mod progress;
 mod resident;
@@ -43,6 +45,6 @@ pub use bytes::ReadBytes;
 pub use coalesce::{CoalescedRange, Part, coalesce};
 pub use engine::{Completion, ReadEngine, ReadRequest};
 pub use file::StorageFile;
-pub use options::{DirectIo, EngineKind, StorageOptions};
+pub use options::{DirectIo, EngineKind, RegisterBuffers, RingMode, StorageOptions};
 pub use store::Storage;
 pub use target::{ReadOutcome, ReadTarget};

@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// [`Uring`](Self::Uring) where the kernel allows it, else [`Pread`](Self::Pread); which one it became is said once in
-    /// the log and always by [`Storage::describe`](super::Storage::describe).
+    /// [`Uring`](Self::Uring) for files on devices of this machine where the kernel allows it, else [`Pread`](Self::Pread): with
+    /// threads on network file systems, without on tmpfs. Which one it became is said once in the log and always by
+    /// [`Storage::describe`](super::Storage::describe).
     #[default]
     Auto,
     /// An io_uring ring per engine. An error where the kernel refuses it.
@@ -49,13 +50,41 @@ impl std::str::FromStr for EngineKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DirectIo {
-    /// What is believed best: through the page cache.
+    /// Past the page cache on devices of this machine if there is more to read ([`StorageOptions::data_bytes`]) than there is
+    /// memory, so that no byte would be found in the cache when it is wanted again; through it elsewhere.
     #[default]
     Auto,
     /// Past the page cache, file by file, where the file system says how (`STATX_DIOALIGN`); through it elsewhere (tmpfs).
     On,
     /// Through the page cache.
     Off,
+}
+
+/// How an io_uring ring learns of new reads and of their end. `uring` alone; what the kernel refuses is said in the log and by
+/// [`Storage::describe`](super::Storage::describe), and done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RingMode {
+    /// System calls and interrupts.
+    #[default]
+    Interrupts,
+    /// The end of direct reads is polled for (`IORING_SETUP_IOPOLL`), which keeps a core busy. For NVMe devices with poll queues
+    /// (`nvme.poll_queues`); a ring that meets a file that cannot be polled goes on with interrupts.
+    Polled,
+    /// A thread of the kernel looks for new reads (`IORING_SETUP_SQPOLL`), which keeps a core busy: no system call is made
+    /// to submit.
+    SubmissionThread,
+}
+
+/// Whether the buffers of reads are registered with io_uring, so that their pages are pinned once and not for every read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RegisterBuffers {
+    /// They are not.
+    #[default]
+    Off,
+    /// As far as locked memory (`RLIMIT_MEMLOCK`) allows it.
+    On,
 }
 
 /// Options of a [`Storage`](super::Storage).
@@ -68,14 +97,31 @@ pub struct StorageOptions {
     pub direct_io: DirectIo,
     /// Reads that one engine holds at once, 1 to 4096. Default 64: more than keeps an NVMe device busy with large reads.
     pub depth: usize,
-    /// Threads of one `pread` engine, 0 to 256. Default 4. With 0 there are none: `wait` performs the next read in the caller's
-    /// thread, best where the bytes are in memory already (tmpfs, a warm page cache) and the caller looks at them next.
-    pub pread_threads: usize,
+    /// Threads of one `pread` engine, 0 to 256. With 0 there are none: `wait` performs the next read in the caller's thread, best
+    /// where the bytes are in memory already (tmpfs, a warm page cache) and the caller looks at them next. Default `None`: 0
+    /// on tmpfs, 16 on network file systems, 4 elsewhere.
+    pub pread_threads: Option<usize>,
+    /// Bytes of all the files that are going to be read, where known: what [`DirectIo::Auto`] is decided by. Default `None`.
+    pub data_bytes: Option<u64>,
     /// Longest read, in bytes, at most 2^40. A longer one is refused before anything is allocated. Default 1 GiB.
     pub max_read_bytes: usize,
     /// Memory kept for the next reads, in bytes. Default 64 MiB. What is in use is bounded by `depth`, by the lengths asked
     /// for and by how long the caller keeps them.
     pub max_idle_bytes: usize,
+    /// Bytes that one `uring` engine asks the kernel for at once, 64 KiB to 2^40; always at least one part of a read. Default
+    /// 64 MiB: a device that needs more in flight is not known. Reads above it wait for those before them.
+    pub max_in_flight_bytes: usize,
+    /// Reads of `uring` that are longer are performed in parts of so many bytes (rounded to the alignment of direct I/O), which
+    /// are in flight at once, so that a single long read keeps the device busy; 4 KiB to 1 GiB. Default 4 MiB.
+    pub split_bytes: usize,
+    /// How `uring` and the kernel talk. Default [`RingMode::Interrupts`].
+    pub ring_mode: RingMode,
+    /// Whether `uring` registers buffers. Default [`RegisterBuffers::Off`].
+    pub register_buffers: RegisterBuffers,
+    /// How often a read (or a part of it) is repeated after an error of the device or the network that may pass (EIO, ESTALE,
+    /// ETIMEDOUT and their like), 0 to 100, with pauses of 5 ms, 20 ms, 80 ms ... at most 1 s. Every byte that arrives resets the
+    /// count. Interruptions (EINTR, EAGAIN) and short reads do not count. Default 3.
+    pub max_retries: u32,
 }
 
 impl Default for StorageOptions {
@@ -84,9 +130,15 @@ impl Default for StorageOptions {
             engine: EngineKind::Auto,
             direct_io: DirectIo::Auto,
             depth: 64,
-            pread_threads: 4,
+            pread_threads: None,
+            data_bytes: None,
             max_read_bytes: 1 << 30,
             max_idle_bytes: 64 << 20,
+            max_in_flight_bytes: 64 << 20,
+            split_bytes: 4 << 20,
+            ring_mode: RingMode::Interrupts,
+            register_buffers: RegisterBuffers::Off,
+            max_retries: 3,
         }
     }
 }
@@ -121,7 +173,14 @@ impl StorageOptions {
     /// Sets [`pread_threads`](Self::pread_threads).
     #[must_use]
     pub fn pread_threads(mut self, pread_threads: usize) -> Self {
-        self.pread_threads = pread_threads;
+        self.pread_threads = Some(pread_threads);
+        self
+    }
+
+    /// Sets [`data_bytes`](Self::data_bytes).
+    #[must_use]
+    pub fn data_bytes(mut self, data_bytes: u64) -> Self {
+        self.data_bytes = Some(data_bytes);
         self
     }
 
@@ -139,6 +198,41 @@ impl StorageOptions {
         self
     }
 
+    /// Sets [`max_in_flight_bytes`](Self::max_in_flight_bytes).
+    #[must_use]
+    pub fn max_in_flight_bytes(mut self, max_in_flight_bytes: usize) -> Self {
+        self.max_in_flight_bytes = max_in_flight_bytes;
+        self
+    }
+
+    /// Sets [`split_bytes`](Self::split_bytes).
+    #[must_use]
+    pub fn split_bytes(mut self, split_bytes: usize) -> Self {
+        self.split_bytes = split_bytes;
+        self
+    }
+
+    /// Sets [`ring_mode`](Self::ring_mode).
+    #[must_use]
+    pub fn ring_mode(mut self, ring_mode: RingMode) -> Self {
+        self.ring_mode = ring_mode;
+        self
+    }
+
+    /// Sets [`register_buffers`](Self::register_buffers).
+    #[must_use]
+    pub fn register_buffers(mut self, register_buffers: RegisterBuffers) -> Self {
+        self.register_buffers = register_buffers;
+        self
+    }
+
+    /// Sets [`max_retries`](Self::max_retries).
+    #[must_use]
+    pub fn max_retries(mut self, max_retries: u32) -> Self {
+        self.max_retries = max_retries;
+        self
+    }
+
     /// Checks every range.
     pub fn validate(&self) -> Result<()> {
         let check = |name: &str, value: usize, min: usize, max: usize| {
@@ -149,8 +243,11 @@ impl StorageOptions {
             }
         };
         check("depth", self.depth, 1, 4096)?;
-        check("pread_threads", self.pread_threads, 0, 256)?;
-        check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)
+        check("pread_threads", self.pread_threads.unwrap_or(0), 0, 256)?;
+        check("max_read_bytes", self.max_read_bytes, 1, 1 << 40)?;
+        check("max_in_flight_bytes", self.max_in_flight_bytes, 1 << 16, 1 << 40)?;
+        check("split_bytes", self.split_bytes, 1 << 12, 1 << 30)?;
+        check("max_retries", self.max_retries as usize, 0, 100)
     }
 }
 
@@ -165,6 +262,9 @@ mod tests {
             (StorageOptions::new().depth(4097), "depth"),
             (StorageOptions::new().pread_threads(257), "pread_threads"),
             (StorageOptions::new().max_read_bytes(0), "max_read_bytes"),
+            (StorageOptions::new().max_in_flight_bytes(1), "max_in_flight_bytes"),
+            (StorageOptions::new().split_bytes(4095), "split_bytes"),
+            (StorageOptions::new().max_retries(101), "max_retries"),
         ] {
             assert!(options.validate().unwrap_err().message().starts_with(name));
         }

@@ -47,18 +47,21 @@ fn read_disk(
     target: ReadTarget,
 ) -> Result<ReadOutcome> {
     let len = target.len();
-    let (mut memory, mut progress) = Memory::prepare(context, disk, offset, target)?;
+    let plan = ReadContext::plan(disk, offset, len);
+    let mut memory = Memory::prepare(context, disk, &plan, target)?;
+    let mut progress = plan.whole(context.policy);
     while !progress.is_done() {
         let chunk = progress.next();
         let descriptor = disk.descriptor(chunk.is_direct);
         let answer = descriptor.read_at(&mut memory.bytes_mut()[chunk.at..chunk.at + chunk.len], chunk.offset);
-        match progress.advance(answer) {
+        match progress.advance(context.answer(chunk, answer)) {
             Step::Done | Step::Again => {}
+            Step::Later(pause) => std::thread::sleep(pause),
             Step::End(got) => return Err(past_end(file, offset, len, got)),
             Step::Failed(error) => return Err(read_error(file, offset, len, error)),
         }
     }
-    memory.finish(&progress, len)
+    memory.finish(&plan, len)
 }
 
 /// The error of a read that the operating system refused.

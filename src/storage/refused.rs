@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::conformance::EXPECT_ENGINE;
-use super::{EngineKind, ReadRequest, Storage, StorageOptions, uring};
+use super::{EngineKind, ReadRequest, RingMode, Storage, StorageOptions, uring};
 use crate::error::ErrorKind;
 
 /// Runs this module's sibling, the conformance suite, in a child that `prepare` was called in before exec.
@@ -68,7 +68,7 @@ fn where_rings_are_made_but_may_not_be_used_everything_is_read_with_pread() {
 #[test]
 fn without_locked_memory_everything_is_read() {
     // Kernels from 5.12 on do not charge rings to this limit: then the engine is what it is without the limit.
-    let expected = uring::probe(64).is_ok_and(|_| is_newer_than_5_12()).then_some("uring");
+    let expected = uring::probe(64, RingMode::Interrupts).is_ok_and(|_| is_newer_than_5_12()).then_some("uring");
     run_suite(expected, || {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `none` lives through the call, which only reads it.
@@ -88,7 +88,7 @@ fn is_newer_than_5_12() -> bool {
 
 /// Runs `claim` on a new thread, unless rings are refused to begin with, which is said.
 fn on_a_thread_of_its_own(claim: impl FnOnce() + Send) {
-    if let Err(reason) = uring::probe(16) {
+    if let Err(reason) = uring::probe(16, RingMode::Interrupts) {
         assert!(std::env::var_os("REQUIRE_URING").is_none_or(|value| value != "1"), "io_uring is refused: {reason}");
         eprintln!("SKIPPED: io_uring is refused: {reason}");
         return;

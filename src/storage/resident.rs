@@ -1,11 +1,13 @@
 //! Reading of what is in memory already: `mmap` and `memory` differ only in how a file is opened.
 
+use std::io;
 use std::sync::Arc;
 
 use super::bytes::ReadBytes;
 use super::engine::past_end;
-use super::file::{Source, StorageFile};
+use super::file::{DiskFile, Source, StorageFile};
 use super::mmap::Mapping;
+use super::progress::{Chunk, Policy, ReadPlan};
 use super::target::{ReadOutcome, ReadTarget, fill};
 use crate::buf::{BufferPool, PooledBuffer};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,11 +17,29 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct ReadContext {
     pub pool: BufferPool,
     pub max_read_bytes: usize,
-    /// Most bytes asked of the operating system at once.
-    pub max_chunk: usize,
+    pub policy: Policy,
+    /// What is done to the answers of the operating system, for tests.
+    #[cfg(test)]
+    pub tamper: Option<super::faulty::Tamper>,
 }
 
 impl ReadContext {
+    /// How a range of `disk` is read.
+    pub(super) fn plan(disk: &DiskFile, offset: u64, len: usize) -> ReadPlan {
+        ReadPlan::new(offset, len, disk.direct.as_ref().map(|direct| direct.align))
+    }
+
+    /// The answer of the operating system to `chunk`, as reads are to take it.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests have answers changed"))]
+    pub(super) fn answer(&self, chunk: Chunk, answer: io::Result<usize>) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Some(tamper) = &self.tamper {
+            return tamper.answer(chunk, answer);
+        }
+        let _ = chunk;
+        answer
+    }
+
     /// A buffer for a read. The pool has no budget of its own: it never waits.
     pub(super) fn buffer(&self, len: usize) -> Result<PooledBuffer> {
         self.pool.try_acquire(len)?.ok_or_else(|| Error::new(ErrorKind::OutOfMemory, "the read buffers are used up"))

@@ -1,31 +1,31 @@
-//! Opens files and makes engines, and decides which engine that is.
+//! Opens files and makes the engines that were decided on.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::{Arc, Once, OnceLock};
 
 use super::bytes::ReadBytes;
+use super::choice::{Choice, warn_of_fallback};
 use super::engine::ReadEngine;
 use super::file::{DiskFile, Source, StorageFile, open_direct, open_regular};
 use super::inline::InlineEngine;
 use super::memory::MemoryFiles;
 use super::mmap;
-use super::options::{DirectIo, EngineKind, StorageOptions};
+use super::options::{EngineKind, StorageOptions};
+use super::place::{Place, place_of};
 use super::pread::{PreadEngine, read_now};
-use super::progress::MAX_CHUNK;
+use super::progress::{MAX_CHUNK, Policy};
 use super::resident::ReadContext;
-use super::uring::{self, UringEngine};
+use super::uring::{Refusals, UringEngine, UringSettings};
 use crate::buf::{BufferPool, PoolStats};
 use crate::error::{Error, Result};
 
 struct Inner {
     options: StorageOptions,
-    /// What `Auto` became; never `Auto`.
-    kind: EngineKind,
-    /// The flags that rings are made with, or why there are none.
-    ring: Option<std::result::Result<&'static str, String>>,
+    choice: Choice,
     /// Why an engine had to be made without a ring though rings were to be had at first.
     late_refusal: OnceLock<String>,
+    refusals: Arc<Refusals>,
     context: ReadContext,
     memory: MemoryFiles,
     #[cfg(test)]
@@ -39,38 +39,35 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Decides on the engine. Fails with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) on an option out of range, and
-    /// with [`Unsupported`](crate::ErrorKind::Unsupported) where `uring` is asked for by name and the kernel refuses it.
+    /// Decides on the engine by the kernel alone: for files of which it is not known where they are. Fails with
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) on an option out of range, and with
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where `uring` is asked for by name and the kernel refuses it.
     pub fn new(options: &StorageOptions) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Self::build(options)?) })
+        Ok(Self { inner: Arc::new(Self::build(options, Place::Local)?) })
     }
 
-    fn build(options: &StorageOptions) -> Result<Inner> {
+    /// Decides on the engine by the kernel and by the file system that `path` (a folder, or one of its files) is on; the files
+    /// that are opened later may be anywhere and are read all the same. Fails as [`new`](Self::new).
+    pub fn for_path(options: &StorageOptions, path: &Path) -> Result<Self> {
+        Ok(Self { inner: Arc::new(Self::build(options, place_of(path))?) })
+    }
+
+    fn build(options: &StorageOptions, place: Place) -> Result<Inner> {
         options.validate()?;
-        let (kind, ring) = match options.engine {
-            EngineKind::Auto => match uring::probe(options.depth) {
-                Ok(flags) => (EngineKind::Uring, Some(Ok(flags))),
-                Err(reason) => {
-                    warn_of_fallback(&reason);
-                    (EngineKind::Pread, Some(Err(reason)))
-                }
-            },
-            EngineKind::Uring => match uring::probe(options.depth) {
-                Ok(flags) => (EngineKind::Uring, Some(Ok(flags))),
-                Err(reason) => return Err(Error::unsupported(format!("io_uring is refused: {reason}"))),
-            },
-            other => (other, None),
-        };
+        let refusals = Arc::new(Refusals::default());
+        let choice = Choice::make(options, place, &refusals)?;
         let context = ReadContext {
             pool: BufferPool::with_idle_limit(usize::MAX, options.max_idle_bytes),
             max_read_bytes: options.max_read_bytes,
-            max_chunk: MAX_CHUNK,
+            policy: Policy { max_chunk: MAX_CHUNK, max_retries: options.max_retries },
+            #[cfg(test)]
+            tamper: None,
         };
         Ok(Inner {
             options: options.clone(),
-            kind,
-            ring,
+            choice,
             late_refusal: OnceLock::new(),
+            refusals,
             context,
             memory: MemoryFiles::default(),
             #[cfg(test)]
@@ -82,7 +79,7 @@ impl Storage {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for directories and other things that are no files, and with
     /// [`Io`](crate::ErrorKind::Io).
     pub fn open(&self, path: &Path) -> Result<StorageFile> {
-        match self.inner.kind {
+        match self.inner.choice.kind {
             EngineKind::Mmap => mmap::open(path),
             EngineKind::Memory => self.inner.memory.open(path),
             EngineKind::Auto | EngineKind::Uring | EngineKind::Pread => self.open_disk(path),
@@ -91,9 +88,10 @@ impl Storage {
 
     fn open_disk(&self, path: &Path) -> Result<StorageFile> {
         let (buffered, len) = open_regular(path)?;
-        let direct = match self.inner.options.direct_io {
-            DirectIo::On => open_direct(path).inspect_err(|reason| warn_of_buffering(path, reason)).ok(),
-            DirectIo::Auto | DirectIo::Off => None,
+        let direct = if self.inner.choice.is_direct {
+            open_direct(path).inspect_err(|reason| warn_of_buffering(path, reason)).ok()
+        } else {
+            None
         };
         Ok(StorageFile::new(path, len, Source::Disk(DiskFile { buffered, direct })))
     }
@@ -110,27 +108,32 @@ impl Storage {
     }
 
     fn plain_engine(&self) -> Result<Box<dyn ReadEngine>> {
-        let Inner { options, context, .. } = &*self.inner;
-        let pread = || -> Result<Box<dyn ReadEngine>> {
-            if options.pread_threads == 0 {
-                return Ok(Box::new(InlineEngine::new("pread", context.clone(), options.depth)));
-            }
-            Ok(Box::new(PreadEngine::new(context, options.depth, options.pread_threads)?))
-        };
-        match self.inner.kind {
-            EngineKind::Uring => match UringEngine::new(context, options.depth) {
-                Ok(engine) => Ok(Box::new(engine)),
-                Err(error) if options.engine == EngineKind::Auto => {
-                    let reason = self.inner.late_refusal.get_or_init(|| error.to_string());
-                    warn_of_fallback(reason);
-                    pread()
+        let Inner { options, choice, context, refusals, .. } = &*self.inner;
+        match choice.kind {
+            EngineKind::Uring => {
+                let settings = UringSettings::new(options, choice.ring_mode, refusals);
+                match UringEngine::new(context, settings) {
+                    Ok(engine) => Ok(Box::new(engine)),
+                    Err(error) if options.engine == EngineKind::Auto => {
+                        let reason = self.inner.late_refusal.get_or_init(|| error.to_string());
+                        warn_of_fallback(reason);
+                        self.pread_engine()
+                    }
+                    Err(error) => Err(Error::unsupported("io_uring is refused").with_source(error)),
                 }
-                Err(error) => Err(Error::unsupported("io_uring is refused").with_source(error)),
-            },
-            EngineKind::Auto | EngineKind::Pread => pread(),
+            }
+            EngineKind::Auto | EngineKind::Pread => self.pread_engine(),
             EngineKind::Mmap => Ok(Box::new(InlineEngine::new("mmap", context.clone(), options.depth))),
             EngineKind::Memory => Ok(Box::new(InlineEngine::new("memory", context.clone(), options.depth))),
         }
+    }
+
+    fn pread_engine(&self) -> Result<Box<dyn ReadEngine>> {
+        let Inner { options, choice, context, .. } = &*self.inner;
+        Ok(match choice.pread_threads {
+            0 => Box::new(InlineEngine::new("pread", context.clone(), options.depth)),
+            num_threads => Box::new(PreadEngine::new(context, options.depth, num_threads)?),
+        })
     }
 
     /// Reads one range in the caller's thread, by the same rules and with the same errors as an engine. For the few small
@@ -142,15 +145,18 @@ impl Storage {
     /// Puts a file into the memory engine, to be opened as `path`. Fails with
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) on other engines.
     pub fn put(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        if self.inner.kind == EngineKind::Memory {
+        if self.inner.choice.kind == EngineKind::Memory {
             return self.inner.memory.put(path, bytes);
         }
-        Err(Error::invalid(format!("files are put into the memory engine, this is {}", self.inner.kind.as_str())))
+        Err(Error::invalid(format!(
+            "files are put into the memory engine, this is {}",
+            self.inner.choice.kind.as_str()
+        )))
     }
 
     /// The engine that was decided on; never [`EngineKind::Auto`].
     pub fn kind(&self) -> EngineKind {
-        self.inner.kind
+        self.inner.choice.kind
     }
 
     /// The options as given.
@@ -163,28 +169,18 @@ impl Storage {
         self.inner.context.pool.stats()
     }
 
-    /// What reads how, and what was refused, in one line.
+    /// Gives the memory that is kept for the next reads back to the allocator.
+    pub fn release_idle(&self) {
+        self.inner.context.pool.trim();
+    }
+
+    /// What reads how, why, and what was refused, in one line.
     pub fn describe(&self) -> String {
-        let options = &self.inner.options;
-        let mut text = self.inner.kind.as_str().to_owned();
-        if let Some(Ok(flags)) = &self.inner.ring {
-            let _ = write!(text, " ({flags})");
-        }
-        let _ = write!(text, ", {} reads in flight per thread", options.depth);
-        if self.inner.kind == EngineKind::Pread {
-            match options.pread_threads {
-                0 => text.push_str(", each read performed when it is waited for"),
-                num_threads => drop(write!(text, ", {num_threads} reader threads each")),
+        let mut text = self.inner.choice.describe(&self.inner.options);
+        for (what, place) in self.inner.refusals.all() {
+            if let Some(reason) = place.get() {
+                let _ = write!(text, "; without {what}: {reason}");
             }
-        }
-        if matches!(self.inner.kind, EngineKind::Uring | EngineKind::Pread) {
-            text.push_str(match options.direct_io {
-                DirectIo::On => ", past the page cache where the file system allows it",
-                DirectIo::Auto | DirectIo::Off => ", through the page cache",
-            });
-        }
-        if let Some(Err(reason)) = &self.inner.ring {
-            let _ = write!(text, "; io_uring is refused: {reason}");
         }
         if let Some(reason) = self.inner.late_refusal.get() {
             let _ = write!(text, "; io_uring was refused to some threads, which read with pread: {reason}");
@@ -192,16 +188,13 @@ impl Storage {
         text
     }
 
-    /// As [`new`](Self::new), with engines that fail as told and reads in pieces of at most `max_chunk` bytes.
+    /// As [`new`](Self::new), rigged.
     #[cfg(test)]
-    pub(crate) fn for_test(
-        options: &StorageOptions,
-        faults: Option<super::faulty::Faults>,
-        max_chunk: Option<usize>,
-    ) -> Result<Self> {
-        let mut inner = Self::build(options)?;
-        inner.faults = faults;
-        inner.context.max_chunk = max_chunk.unwrap_or(MAX_CHUNK);
+    pub(crate) fn for_test(options: &StorageOptions, rig: super::faulty::Rig) -> Result<Self> {
+        let mut inner = Self::build(options, Place::Local)?;
+        inner.faults = rig.faults;
+        inner.context.policy.max_chunk = rig.max_chunk.unwrap_or(MAX_CHUNK);
+        inner.context.tamper = rig.answers.map(super::faulty::Tamper::new);
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -210,12 +203,6 @@ impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Storage").field(&self.describe()).finish()
     }
-}
-
-/// Said once in a process: every storage and every thread would say the same.
-fn warn_of_fallback(reason: &str) {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| tracing::warn!("io_uring is refused, reading with pread instead: {reason}"));
 }
 
 /// Said once in a process, for the first file that it is true of.

@@ -8,9 +8,9 @@ use std::ops::Deref;
 
 use super::bytes::ReadBytes;
 use super::file::{DirectFile, DiskFile};
-use super::progress::ReadProgress;
+use super::progress::ReadPlan;
 use super::resident::ReadContext;
-use crate::buf::{PooledBuffer, Slot};
+use crate::buf::{PooledBuffer, Region, Slot};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where the bytes of a read go.
@@ -94,22 +94,13 @@ pub(super) enum Memory {
 }
 
 impl Memory {
-    /// Memory for a read of `disk`, and the read's state: what must be asked for, and where it goes in the memory.
-    pub(super) fn prepare(
-        context: &ReadContext,
-        disk: &DiskFile,
-        offset: u64,
-        target: ReadTarget,
-    ) -> Result<(Self, ReadProgress)> {
-        let len = target.len();
-        let progress =
-            ReadProgress::new(offset, len, disk.direct.as_ref().map(|direct| direct.align), context.max_chunk);
-        let memory = match target {
-            ReadTarget::Pool { .. } => Self::Pool(context.buffer(progress.buffer_len())?),
-            ReadTarget::Slot(slot) if takes(&slot, disk.direct.as_ref(), &progress) => Self::Slot(slot),
-            ReadTarget::Slot(slot) => Self::Via(context.buffer(progress.buffer_len())?, slot),
-        };
-        Ok((memory, progress))
+    /// Memory for a read that is planned so.
+    pub(super) fn prepare(context: &ReadContext, disk: &DiskFile, plan: &ReadPlan, target: ReadTarget) -> Result<Self> {
+        Ok(match target {
+            ReadTarget::Pool { .. } => Self::Pool(context.buffer(plan.buffer_len())?),
+            ReadTarget::Slot(slot) if takes(&slot, disk.direct.as_ref(), plan) => Self::Slot(slot),
+            ReadTarget::Slot(slot) => Self::Via(context.buffer(plan.buffer_len())?, slot),
+        })
     }
 
     /// Bytes that may be written.
@@ -136,20 +127,28 @@ impl Memory {
         }
     }
 
-    /// What the read gives once `progress` is done: `len` bytes.
-    pub(super) fn finish(self, progress: &ReadProgress, len: usize) -> Result<ReadOutcome> {
+    /// The allocation that is written to.
+    pub(super) fn region(&self) -> Option<Region> {
         match self {
-            Self::Pool(buffer) => Ok(ReadOutcome::Bytes(ReadBytes::pooled(buffer, progress.skip(), len))),
+            Self::Pool(buffer) | Self::Via(buffer, _) => buffer.region(),
+            Self::Slot(slot) => slot.region(),
+        }
+    }
+
+    /// What the read gives once all parts of `plan` are done: `len` bytes.
+    pub(super) fn finish(self, plan: &ReadPlan, len: usize) -> Result<ReadOutcome> {
+        match self {
+            Self::Pool(buffer) => Ok(ReadOutcome::Bytes(ReadBytes::pooled(buffer, plan.skip(), len))),
             Self::Slot(slot) => Ok(ReadOutcome::Slot(slot)),
-            Self::Via(buffer, slot) => fill(slot, buffer.get(progress.skip()..).and_then(|bytes| bytes.get(..len))),
+            Self::Via(buffer, slot) => fill(slot, buffer.get(plan.skip()..).and_then(|bytes| bytes.get(..len))),
         }
     }
 }
 
-/// True where the read that `progress` begins can write right to the slot.
-fn takes(slot: &Slot, direct: Option<&DirectFile>, progress: &ReadProgress) -> bool {
+/// True where the read can write right to the slot.
+fn takes(slot: &Slot, direct: Option<&DirectFile>, plan: &ReadPlan) -> bool {
     let is_aligned = |direct: &DirectFile| (slot.bytes().as_ptr() as usize).is_multiple_of(direct.memory_align);
-    progress.skip() == 0 && progress.buffer_len() == slot.len() && direct.is_none_or(is_aligned)
+    plan.skip() == 0 && plan.buffer_len() == slot.len() && direct.is_none_or(is_aligned)
 }
 
 /// Fills a slot with `bytes`, which have its length.

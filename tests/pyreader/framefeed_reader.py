@@ -10,6 +10,7 @@ Prints one JSON line per record. Exits with 1 and a message at the first thing t
 
 import argparse
 import json
+import math
 import os
 import re
 import struct
@@ -145,6 +146,13 @@ _GOP = [
 ]  # fmt: skip
 
 
+DTYPES = {
+    "bool": ("|b1", 1), "int8": ("|i1", 1), "int16": ("<i2", 2), "int32": ("<i4", 4), "int64": ("<i8", 8),
+    "uint8": ("|u1", 1), "uint16": ("<u2", 2), "uint32": ("<u4", 4), "uint64": ("<u8", 8), "float16": ("<f2", 2),
+    "bfloat16": ("<V2", 2), "float32": ("<f4", 4), "float64": ("<f8", 8),
+}  # fmt: skip
+
+
 def _struct(children):
     return pa.struct([pa.field(name, kind, nullable=False) for name, kind in children])
 
@@ -152,6 +160,11 @@ def _struct(children):
 def _list(item):
     return pa.list_(pa.field("item", item, nullable=False))
 
+
+_FIELD = [
+    ("name", pa.utf8()), *_MEMBER, ("dtype", pa.utf8()), ("shape", _list(pa.uint64())), ("data_offset", pa.uint32()),
+    ("data_crc32c", pa.uint32()),
+]  # fmt: skip
 
 SHARD_COLUMNS = [
     ("key", pa.utf8(), False), ("codec", pa.utf8(), False), ("profile", pa.int32(), True),
@@ -164,8 +177,17 @@ SHARD_COLUMNS = [
     ("frames", pa.uint32(), False), ("video", _struct(_MEMBER), False), ("json", _struct(_MEMBER), True),
     ("caption", pa.utf8(), True), ("source", pa.utf8(), False), ("source_start", pa.float64(), True),
     ("source_end", pa.float64(), True), ("reencoded", pa.utf8(), True),
-    ("fields", _list(_struct([("name", pa.utf8()), *_MEMBER])), False), ("packets", _list(_struct(_PACKET)), False),
+    ("fields", _list(_struct(_FIELD)), False), ("packets", _list(_struct(_PACKET)), False),
     ("gops", _list(_struct(_GOP)), False), ("frame_packets", _list(pa.uint32()), False),
+]  # fmt: skip
+
+TENSOR_SHARD_COLUMNS = [
+    ("key", pa.utf8(), False), ("json", _struct(_MEMBER), True), ("caption", pa.utf8(), True),
+    ("fields", _list(_struct(_FIELD)), False),
+]  # fmt: skip
+
+TENSOR_DATASET_COLUMNS = [
+    ("shard", pa.uint32(), False), ("row", pa.uint32(), False), ("key", pa.utf8(), False), ("bytes", pa.uint64(), False),
 ]  # fmt: skip
 
 DATASET_COLUMNS = [
@@ -198,8 +220,18 @@ _SCALARS = [pa.bool_(), pa.int64(), pa.float64()]
 # --------------------------------------------------------------------------------------------------------------- shard
 
 
-class Shard:
-    """One shard; `rows` is a list of dicts, one per record, validated."""
+def npy_header(dtype, shape, length):
+    """The NPY header of that many bytes."""
+    axes = f"({shape[0]},)" if len(shape) == 1 else "(" + ", ".join(map(str, shape)) + ")"
+    text = f"{{'descr': '{DTYPES[dtype][0]}', 'fortran_order': False, 'shape': {axes}, }}"
+    check(10 + len(text) + 1 <= length <= 10 + 65535, "NPY header of {} bytes", length)
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", length - 10) + text.encode().ljust(length - 11) + b"\n"
+
+
+class TensorShard:
+    """One shard of tensors alone; `rows` is a list of dicts, one per record, validated."""
+
+    COLUMNS, KIND = TENSOR_SHARD_COLUMNS, b"tensor-index/1"
 
     def __init__(self, path):
         self.path = path
@@ -211,7 +243,7 @@ class Shard:
         index = self.read(self.offset, self.size)
         (crc,) = struct.unpack_from("<I", self.trailer, 40)
         check(crc32c(index) == crc, "CRC32C of the index")
-        reader = open_arrow(index, SHARD_COLUMNS, b"shard-index/1", [*_SCALARS, pa.utf8()])
+        reader = open_arrow(index, self.COLUMNS, self.KIND, [*_SCALARS, pa.utf8()])
         check(reader.num_record_batches == 1, "{} batches", reader.num_record_batches)
         batch = reader.get_batch(0)
         batch.validate(full=True)
@@ -244,14 +276,7 @@ class Shard:
 
     def _check_record(self, row):
         check_key(row["key"])
-        check(row["codec"] in CODECS, "codec {}", row["codec"])
-        check(row["reorder_frames"] <= 64, "reorder_frames")
-        check(1 <= row["width"] <= 65535 and 1 <= row["height"] <= 65535, "size")
-        for name in ("sample_aspect_num", "sample_aspect_den", "time_base_num", "time_base_den"):
-            check(row[name] > 0, "{} is 0", name)
-        check(row["quarter_turns"] <= 3, "quarter_turns")
-        check(row["color_range"] in ("limited", "full"), "color_range")
-        check(row["chroma_location"] in ("left", "center", "topleft"), "chroma_location")
+        self._check_video(row)
         position = BLOCK
         for name, member in self.members(row):
             check(member["size"] >= 1 and member["offset"] >= position, "member {} at {}", name, member["offset"])
@@ -260,18 +285,79 @@ class Shard:
         names = [field["name"] for field in row["fields"]]
         check(len(set(names)) == len(names), "field names")
         check(all(re.fullmatch("[A-Za-z0-9_-]{1,64}", name) for name in names), "field names {}", names)
-        self._check_packets(row)
-        self._check_frames(row)
-        self._check_gops(row)
+        for field in row["fields"]:
+            check(field["dtype"] in DTYPES and len(field["shape"]) <= 32, "dtype or shape of {}", field["name"])
+            elements = math.prod(field["shape"]) * DTYPES[field["dtype"]][1]
+            check(field["data_offset"] + elements == field["size"], "size of {}", field["name"])
+
+    def _check_video(self, row):
+        pass
 
     @staticmethod
     def members(row):
         """Names and places of a record's members, in the order of the file."""
-        yield row["key"] + ".mp4", row["video"]
+        if "video" in row:
+            yield row["key"] + ".mp4", row["video"]
         if row["json"] is not None:
             yield row["key"] + ".json", row["json"]
         for field in row["fields"]:
             yield f"{row['key']}.{field['name']}.npy", field
+
+    def verify(self):
+        """Checks every byte of the file, from the first header to the last zero."""
+        position = 0
+        for row in self.rows:
+            for name, member in self.members(row):
+                position = self._verify_member(name, member, position)
+            for table in ("packets", "gops"):
+                for number, item in enumerate(row.get(table, [])):
+                    data = self.read(item["offset"], item["size"])
+                    check(crc32c(data) == item["crc32c"], "CRC32C of {} {} of {!r}", table, number, row["key"])
+            for field in row["fields"]:
+                data = self.read(field["offset"], field["size"])
+                header, elements = data[: field["data_offset"]], data[field["data_offset"] :]
+                expected = npy_header(field["dtype"], field["shape"], field["data_offset"])
+                check(header == expected, "NPY header of {} of {!r}", field["name"], row["key"])
+                check(crc32c(elements) == field["data_crc32c"], "CRC32C of the elements of {} of {!r}", field["name"], row["key"])
+            if row["json"] is not None:
+                text = self.read(row["json"]["offset"], row["json"]["size"])
+                check(isinstance(json.loads(text), dict), "metadata of {!r}", row["key"])
+        header = member_header("__framefeed__/index.arrow", self.size)
+        check(self.read(position, len(header)) == header, "header of the index at {}", position)
+        check(position + len(header) == self.offset, "index at {}", self.offset)
+        end = self.offset + self.size
+        tail = self.read(end, self.bytes - end)
+        check(tail == bytes(len(tail) - 1088) + self.trailer + bytes(1024), "padding of the index")
+
+    def _verify_member(self, name, member, position):
+        header = member_header(name, member["size"])
+        check(self.read(position, len(header)) == header, "header of {!r} at {}", name, position)
+        position += len(header)
+        check(position == member["offset"], "{!r} is at {}, index says {}", name, position, member["offset"])
+        data = self.read(position, member["size"])
+        check(crc32c(data) == member["crc32c"], "CRC32C of {!r}", name)
+        rest = padding(member["size"])
+        check(self.read(position + member["size"], rest) == bytes(rest), "padding of {!r}", name)
+        return position + member["size"] + rest
+
+
+class Shard(TensorShard):
+    """One shard; as a shard of tensors, with a video in each record."""
+
+    COLUMNS, KIND = SHARD_COLUMNS, b"shard-index/1"
+
+    def _check_video(self, row):
+        check(row["codec"] in CODECS, "codec {}", row["codec"])
+        check(row["reorder_frames"] <= 64, "reorder_frames")
+        check(1 <= row["width"] <= 65535 and 1 <= row["height"] <= 65535, "size")
+        for name in ("sample_aspect_num", "sample_aspect_den", "time_base_num", "time_base_den"):
+            check(row[name] > 0, "{} is 0", name)
+        check(row["quarter_turns"] <= 3, "quarter_turns")
+        check(row["color_range"] in ("limited", "full"), "color_range")
+        check(row["chroma_location"] in ("left", "center", "topleft"), "chroma_location")
+        self._check_packets(row)
+        self._check_frames(row)
+        self._check_gops(row)
 
     @staticmethod
     def _check_packets(row):
@@ -318,37 +404,6 @@ class Shard:
             check(gop["first_frame"] == min(frames, default=row["frames"]), "first frame of GOP {}", number)
         check(following == len(packets), "GOPs end at packet {}", following)
 
-    def verify(self):
-        """Checks every byte of the file, from the first header to the last zero."""
-        position = 0
-        for row in self.rows:
-            for name, member in self.members(row):
-                position = self._verify_member(name, member, position)
-            for table in ("packets", "gops"):
-                for number, item in enumerate(row[table]):
-                    data = self.read(item["offset"], item["size"])
-                    check(crc32c(data) == item["crc32c"], "CRC32C of {} {} of {!r}", table, number, row["key"])
-            if row["json"] is not None:
-                text = self.read(row["json"]["offset"], row["json"]["size"])
-                check(isinstance(json.loads(text), dict), "metadata of {!r}", row["key"])
-        header = member_header("__framefeed__/index.arrow", self.size)
-        check(self.read(position, len(header)) == header, "header of the index at {}", position)
-        check(position + len(header) == self.offset, "index at {}", self.offset)
-        end = self.offset + self.size
-        tail = self.read(end, self.bytes - end)
-        check(tail == bytes(len(tail) - 1088) + self.trailer + bytes(1024), "padding of the index")
-
-    def _verify_member(self, name, member, position):
-        header = member_header(name, member["size"])
-        check(self.read(position, len(header)) == header, "header of {!r} at {}", name, position)
-        position += len(header)
-        check(position == member["offset"], "{!r} is at {}, index says {}", name, position, member["offset"])
-        data = self.read(position, member["size"])
-        check(crc32c(data) == member["crc32c"], "CRC32C of {!r}", name)
-        rest = padding(member["size"])
-        check(self.read(position + member["size"], rest) == bytes(rest), "padding of {!r}", name)
-        return position + member["size"] + rest
-
 
 # ------------------------------------------------------------------------------------------------------------- dataset
 
@@ -363,8 +418,18 @@ def read_manifest(folder):
     check(manifest["format"] == "framefeed" and manifest["version"] == 1, "format or version of the manifest")
     shards = manifest["shards"]
     for key in ("id", "file"):
-        check(len({shard[key] for shard in shards}) == len(shards), "two shards have one {}", key)
-    for entry in [manifest["index"], *shards]:
+        every = [*shards, *(shard for column in manifest.get("columns", []) for shard in column["shards"])]
+        check(len({shard[key] for shard in every}) == len(every), "two shards have one {}", key)
+    check(manifest.get("kind", "video") in ("video", "tensor"), "kind {}", manifest.get("kind"))
+    sets = manifest.get("columns", [])
+    fields = [*manifest.get("fields", []), *(field for column in sets for field in column["fields"])]
+    check(len(set(fields)) == len(fields), "two fields have one name")
+    check(len({column["name"] for column in sets}) == len(sets), "two columns have one name")
+    for column in sets:
+        check(column["fields"] and isinstance(column["description"], dict), "column {!r}", column["name"])
+        rows = [shard["rows"] for shard in column["shards"]]
+        check(rows == [shard["rows"] for shard in shards], "rows of column {!r}", column["name"])
+    for entry in [manifest["index"], *every]:
         parts = entry["file"].split("/")
         check(not set(parts) & {"", ".", ".."} and "\\" not in entry["file"], "file {!r}", entry["file"])
         check(re.fullmatch("[0-9a-f]{64}", entry["blake3"]), "hash {!r}", entry["blake3"])
@@ -393,13 +458,16 @@ def record_blocks(footer):
     return [(offset, metadata + body) for offset, metadata, body in blocks]
 
 
-def read_index(path, entry):
+def read_index(path, entry, kind):
     with open(path, "rb") as file:
         data = file.read()
     check(len(data) == entry["bytes"], "index has {} bytes", len(data))
     footer = arrow_footer(data)
     check(crc32c(footer) == entry["footer_crc32c"], "CRC32C of the index's footer")
-    reader = open_arrow(data, DATASET_COLUMNS, b"dataset-index/1", _SCALARS)
+    if kind == "tensor":
+        reader = open_arrow(data, TENSOR_DATASET_COLUMNS, b"tensor-dataset-index/1", _SCALARS)
+    else:
+        reader = open_arrow(data, DATASET_COLUMNS, b"dataset-index/1", _SCALARS)
     rows = entry["rows"]
     blocks = record_blocks(footer)
     sums = (reader.metadata or {}).get(b"framefeed.crc32c", b"").decode() if hasattr(reader, "metadata") else ""
@@ -424,6 +492,8 @@ def display_size(row):
 
 
 def expected_index_row(shard, number, row):
+    if "video" not in row:
+        return {"shard": shard, "row": number, "key": row["key"], "bytes": sum(field["size"] for field in row["fields"])}
     of_gop = [set(range(g["first_packet"], g["first_packet"] + g["num_packets"])) for g in row["gops"]]
     width, height = display_size(row)
     return {
@@ -435,38 +505,61 @@ def expected_index_row(shard, number, row):
 
 
 def read_dataset(folder, verify=True):
-    """Yields (shard entry, Shard, row) of every record."""
+    """Yields (shard entry, shard, row) of every record; the fields that columns add are in the row's `added`."""
     manifest = read_manifest(folder)
-    index = iter(read_index(os.path.join(folder, manifest["index"]["file"]), manifest["index"]))
+    kind = manifest.get("kind", "video")
+    index = iter(read_index(os.path.join(folder, manifest["index"]["file"]), manifest["index"], kind))
+    sets = manifest.get("columns", [])
     try:
         import blake3
     except ImportError:
         blake3 = None
     if blake3 and verify:
-        for entry in [manifest["index"], *manifest["shards"]]:
+        for entry in [manifest["index"], *manifest["shards"], *(shard for column in sets for shard in column["shards"])]:
             with open(os.path.join(folder, entry["file"]), "rb") as file:
                 check(blake3.blake3(file.read()).hexdigest() == entry["blake3"], "BLAKE3 of {}", entry["file"])
     keys, frames = set(), 0
     for number, entry in enumerate(manifest["shards"]):
-        shard = Shard(os.path.join(folder, entry["file"]))
-        check((shard.bytes, len(shard.rows)) == (entry["bytes"], entry["rows"]), "size of {}", entry["file"])
-        if verify:
-            shard.verify()
+        shard = open_shard(folder, entry, TensorShard if kind == "tensor" else Shard, verify)
+        added = [open_shard(folder, column["shards"][number], TensorShard, verify) for column in sets]
         for row_number, row in enumerate(shard.rows):
             check(row["key"] not in keys, "two records have the key {!r}", row["key"])
             keys.add(row["key"])
-            frames += row["frames"]
+            frames += row.get("frames", 0)
+            check({field["name"] for field in row["fields"]} <= set(manifest.get("fields", [])), "fields of {!r}", row["key"])
             actual = next(index)
             expected = expected_index_row(number, row_number, row)
             check({name: actual[name] for name in expected} == expected, "index has {}, shard {}", actual, expected)
-            seconds = row["duration"] * row["time_base_num"] / row["time_base_den"]
-            check(abs(actual["fps"] - row["frames"] / seconds) <= 1e-9 * actual["fps"], "fps of {!r}", row["key"])
+            if kind == "video":
+                seconds = row["duration"] * row["time_base_num"] / row["time_base_den"]
+                check(abs(actual["fps"] - row["frames"] / seconds) <= 1e-9 * actual["fps"], "fps of {!r}", row["key"])
+            row["added"] = []
+            for column, beside in zip(sets, added):
+                other = beside.rows[row_number]
+                check(other["key"] == row["key"], "column has {!r} in the place of {!r}", other["key"], row["key"])
+                check({field["name"] for field in other["fields"]} <= set(column["fields"]), "fields of {!r}", row["key"])
+                row["added"] += other["fields"]
             yield entry, shard, row
     check(frames == manifest["frames"], "{} frames, manifest says {}", frames, manifest["frames"])
 
 
+def open_shard(folder, entry, kind, verify):
+    shard = kind(os.path.join(folder, entry["file"]))
+    check((shard.bytes, len(shard.rows)) == (entry["bytes"], entry["rows"]), "size of {}", entry["file"])
+    if verify:
+        shard.verify()
+    return shard
+
+
 def summary(shard_id, row):
     """What is printed for a record: small, and enough to compare readers by."""
+    tensors = {
+        field["name"]: [field["dtype"], field["shape"], field["offset"] + field["data_offset"], field["data_crc32c"]]
+        for field in row["fields"] + row.get("added", [])
+    }
+    if "video" not in row:
+        columns = {name: value for name, value in (row.get("columns") or {}).items() if value is not None}
+        return {"shard": shard_id, "key": row["key"], "caption": row["caption"], "columns": columns, "tensors": tensors}
     digest = 0
     for packet in row["packets"]:
         digest = crc32c(struct.pack("<IQIqqBI", digest, *(packet[name] for name, _ in _PACKET)))
@@ -476,6 +569,7 @@ def summary(shard_id, row):
         "gops": len(row["gops"]), "duration": row["duration"], "offset": row["video"]["offset"],
         "bytes": row["video"]["size"], "crc32c": row["video"]["crc32c"], "packets_crc32c": digest,
         "caption": row["caption"], "source": row["source"], "fields": [field["name"] for field in row["fields"]],
+        "tensors": tensors,
         "columns": {name: value for name, value in (row.get("columns") or {}).items() if value is not None},
     }  # fmt: skip
 
@@ -490,7 +584,10 @@ def main():
             for entry, _, row in read_dataset(options.path, verify=not options.quick):
                 print(json.dumps(summary(entry["id"], row), ensure_ascii=False))
         else:
-            shard = Shard(options.path)
+            try:
+                shard = Shard(options.path)
+            except FormatError:
+                shard = TensorShard(options.path)
             if not options.quick:
                 shard.verify()
             for row in shard.rows:

@@ -1,6 +1,6 @@
 //! Damaged data: every policy, and errors that no policy may hide.
 
-use super::{TestSet, content};
+use super::{TestSet, content, video};
 use crate::decode::DecodeLimits;
 use crate::media::Ratio;
 use crate::pipeline::{Batch, ClipReader, ErrorPolicy, Loader};
@@ -39,11 +39,12 @@ fn skipping_leaves_the_sample_out_and_says_so() {
     // Where the damaged sample was the only one of the last batch, no batch tells of it.
     let mut skipped = iteration.left_out().to_vec();
     for (batch, sound) in batches.iter().zip(&sound) {
+        let clip_bytes = video(sound).clip_bytes();
         let rows: Vec<usize> = (0..sound.len()).filter(|&row| sound.keys[row] != "clip-002").collect();
         let expected: Vec<u8> =
-            rows.iter().flat_map(|&row| sound.video.chunks(sound.clip_bytes()).nth(row).unwrap().to_vec()).collect();
-        assert_eq!(batch.shape[0], rows.len());
-        assert!(*batch.video == expected[..], "the other rows are what they were");
+            rows.iter().flat_map(|&row| video(sound).data.chunks(clip_bytes).nth(row).unwrap().to_vec()).collect();
+        assert_eq!(video(batch).shape[0], rows.len());
+        assert!(*video(batch).data == expected[..], "the other rows are what they were");
         assert_eq!(batch.keys, rows.iter().map(|&row| sound.keys[row].clone()).collect::<Vec<_>>());
         skipped.extend(batch.skipped.clone());
     }

@@ -1,6 +1,6 @@
 //! Threads end, memory goes round, nothing hangs.
 
-use super::TestSet;
+use super::{TestSet, video};
 use crate::ErrorKind;
 use crate::pipeline::{Limit, Next};
 use std::sync::Arc;
@@ -30,10 +30,10 @@ fn batches_outlive_iteration_and_loader() {
     let set = TestSet::new();
     let loader = set.builder().build().unwrap();
     let batches: Vec<_> = loader.iter().map(|batch| batch.unwrap()).collect();
-    let before: Vec<Vec<u8>> = batches.iter().map(|batch| batch.video.to_vec()).collect();
+    let before: Vec<Vec<u8>> = batches.iter().map(|batch| video(batch).data.to_vec()).collect();
     drop(loader);
     drop(set);
-    assert!(batches.iter().zip(&before).all(|(batch, before)| *batch.video == before[..]));
+    assert!(batches.iter().zip(&before).all(|(batch, before)| *video(batch).data == before[..]));
 }
 
 #[test]

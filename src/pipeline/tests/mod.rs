@@ -1,13 +1,14 @@
 //! The loader on small real datasets.
 
 mod damage;
+mod fields;
 mod lifetime;
 mod order;
 
-use super::{Batch, Loader, LoaderBuilder, Shuffle};
+use super::{Batch, Loader, LoaderBuilder, Shuffle, VideoBatch};
 use crate::dataset::{Dataset, Window};
 use crate::decode::fixture_stream::FixtureStream;
-use crate::format::{Manifest, ShardEntry, crc32c, publish};
+use crate::format::{DatasetKind, Manifest, ShardEntry, crc32c, publish};
 use crate::media::PacketTable;
 use crate::shard::{NewRecord, Shard, ShardWriter, build_index};
 use crate::testing;
@@ -92,18 +93,8 @@ impl TestSet {
         }
         let index = build_index(entries.iter().map(|entry| Shard::open(&root.join(&entry.file)))).unwrap();
         publish(&root.join(&index.entry.file), &index.bytes).unwrap();
-        let manifest = Manifest {
-            version: crate::format::FORMAT_VERSION,
-            id: "test".into(),
-            created_by: "test".into(),
-            profile: "copy".into(),
-            rows: entries.iter().map(|entry| entry.rows).sum(),
-            frames: index.frames,
-            seconds: index.seconds,
-            bytes: entries.iter().map(|entry| entry.bytes).sum(),
-            index: index.entry,
-            shards: entries,
-        };
+        let manifest = Manifest::new(DatasetKind::Video, "copy", index.entry, entries);
+        let manifest = Manifest { frames: index.frames, seconds: index.seconds, ..manifest };
         manifest.write(root).unwrap();
         Self { folder }
     }
@@ -143,12 +134,17 @@ impl TestSet {
     }
 }
 
+/// The frames of a batch that has them.
+pub(super) fn video(batch: &Batch) -> &VideoBatch {
+    batch.video.as_ref().unwrap()
+}
+
 type Content = (u64, Vec<u64>, Vec<String>, Vec<u32>, Vec<i64>, Vec<u8>);
 
 /// All of a batch that must not depend on threads or timing.
 pub(super) fn content(batch: &Batch) -> Content {
-    let (positions, keys) = (batch.positions.clone(), batch.keys.clone());
-    (batch.epoch, positions, keys, batch.frames.clone(), batch.pts.clone(), batch.video.to_vec())
+    let (positions, keys, video) = (batch.positions.clone(), batch.keys.clone(), video(batch));
+    (batch.epoch, positions, keys, video.frames.clone(), video.pts.clone(), video.data.to_vec())
 }
 
 pub(super) fn keys(loader: &Loader) -> Vec<String> {

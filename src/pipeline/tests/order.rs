@@ -1,6 +1,6 @@
 //! What is delivered, and in which order.
 
-use super::{LENGTHS, TestSet, content, keys};
+use super::{LENGTHS, TestSet, content, keys, video};
 use crate::dataset::{Placement, ShortPolicy, Window};
 use crate::decode::DecodeLimits;
 use crate::pipeline::{ClipReader, LastBatch, LoaderState, Shuffle};
@@ -59,16 +59,17 @@ fn a_row_is_what_a_clip_decoded_alone_gives() {
     let mut reader = ClipReader::new(&set.dataset(), &StorageOptions::new()).unwrap();
     for batch in &loader {
         let batch = batch.unwrap();
-        assert_eq!(batch.shape, [batch.len(), 3, 4, 16, 16]);
-        assert_eq!((batch.num_frames(), batch.clip_bytes()), (4, 4 * 3 * 16 * 16 * 4));
-        for (row, video) in batch.video.chunks(batch.clip_bytes()).enumerate() {
-            let (record, frames) = (batch.records[row] as usize, &batch.frames[row * 4..][..4]);
+        let clips = video(&batch);
+        assert_eq!(clips.shape, [batch.len(), 3, 4, 16, 16]);
+        assert_eq!((clips.num_frames(), clips.clip_bytes()), (4, 4 * 3 * 16 * 16 * 4));
+        for (row, video) in clips.data.chunks(clips.clip_bytes()).enumerate() {
+            let (record, frames) = (batch.records[row] as usize, &clips.frames[row * 4..][..4]);
             let clip = reader.tensor(record, frames, loader.transform_options(), &DecodeLimits::default()).unwrap();
             assert_eq!(clip.shape, [3, 4, 16, 16]);
             assert!(clip.data == video, "row {row} of {batch:?}");
             let (_, stream) = set.dataset().stream(record).unwrap();
             let pts: Vec<i64> = frames.iter().map(|&frame| stream.frame_pts(frame as usize).unwrap()).collect();
-            assert_eq!(batch.pts[row * 4..][..4], pts);
+            assert_eq!(clips.pts[row * 4..][..4], pts);
         }
     }
 }
@@ -132,7 +133,7 @@ fn short_records_follow_the_policy_and_are_counted() {
     assert_eq!((repeat.num_samples(), repeat.num_short()), (7, 3));
     for batch in &repeat {
         let batch = batch.unwrap();
-        for (key, frames) in batch.keys.iter().zip(batch.frames.chunks(5)) {
+        for (key, frames) in batch.keys.iter().zip(video(&batch).frames.chunks(5)) {
             let last = LENGTHS[key[5..].parse::<usize>().unwrap()] - 1;
             assert_eq!(frames, [0, 3, 6, 9, 12].map(|frame: u32| frame.min(last)));
         }

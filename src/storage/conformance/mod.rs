@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::buf::PADDING;
 use crate::error::ErrorKind;
-use crate::storage::faulty::Faults;
+use crate::storage::faulty::{Answers, Faults, Rig};
 use crate::storage::*;
 
 /// Set by `refused.rs` for its children: what they must find.
@@ -36,12 +36,80 @@ impl Setup {
     }
 }
 
-/// What an engine or wrapper is made of: its name, options, the longest piece asked for at once, and its faults.
-type Recipe = (&'static str, EngineKind, DirectIo, Option<usize>, Option<Faults>);
+/// What an engine or wrapper is made of.
+struct Recipe {
+    name: &'static str,
+    options: StorageOptions,
+    rig: Rig,
+}
+
+impl Recipe {
+    fn new(name: &'static str, engine: EngineKind, options: StorageOptions) -> Self {
+        Self { name, options: options.engine(engine).depth(DEPTH).max_read_bytes(1 << 20), rig: Rig::default() }
+    }
+
+    /// With the operating system asked for at most so many bytes at once.
+    fn in_pieces(mut self, max_chunk: usize) -> Self {
+        self.rig.max_chunk = Some(max_chunk);
+        self
+    }
+
+    fn faults(mut self, faults: Faults) -> Self {
+        self.rig.faults = Some(faults);
+        self
+    }
+
+    /// With short, interrupted and failing answers below the engine, none of which may show.
+    fn tampered(mut self) -> Self {
+        let (short_in, interrupted_in) = (Some(3), Some(5));
+        self.rig.answers = Some(Answers { short_in, interrupted_in, flaky_times: 2, ..Answers::default() });
+        self
+    }
+}
+
+fn recipes() -> Vec<Recipe> {
+    let buffered = || StorageOptions::new().direct_io(DirectIo::Off);
+    let direct = || StorageOptions::new().direct_io(DirectIo::On);
+    let uring = |name, options| Recipe::new(name, EngineKind::Uring, options);
+    let pread = |name, options| Recipe::new(name, EngineKind::Pread, options);
+    let reorder = |seed| Faults { reorder: Some(seed), ..Faults::default() };
+    let late = || Faults { delay: Duration::from_micros(300), reorder: Some(5), ..Faults::default() };
+    let plain = StorageOptions::new;
+    vec![
+        Recipe::new("auto", EngineKind::Auto, plain()),
+        uring("uring", buffered()),
+        uring("uring, direct", direct()),
+        uring("uring, in pieces", buffered()).in_pieces(7777),
+        uring("uring, direct, in pieces", direct()).in_pieces(8192),
+        uring("uring, split", buffered().split_bytes(10_000)),
+        uring("uring, direct, split", direct().split_bytes(10_000)),
+        uring("uring, few bytes at once", buffered().split_bytes(20_000).max_in_flight_bytes(1 << 16)),
+        uring("uring, direct, registered buffers", direct().split_bytes(1 << 16).register_buffers(RegisterBuffers::On)),
+        uring("uring, direct, polled", direct().ring_mode(RingMode::Polled)),
+        uring("uring, polled", buffered().ring_mode(RingMode::Polled)),
+        uring("uring, direct, submission thread", direct().ring_mode(RingMode::SubmissionThread)),
+        uring("uring, reordered", buffered()).faults(reorder(1)),
+        uring("uring, late", buffered()).faults(late()),
+        uring("uring, tampered", buffered().split_bytes(1 << 16)).tampered(),
+        uring("uring, direct, tampered", direct().split_bytes(1 << 16)).tampered(),
+        pread("pread", buffered()),
+        pread("pread, direct", direct()),
+        pread("pread, in pieces", buffered()).in_pieces(7777),
+        pread("pread, direct, in pieces", direct()).in_pieces(8192),
+        pread("pread, late", buffered()).faults(late()),
+        pread("pread, direct, tampered", direct()).tampered(),
+        pread("pread, inline", buffered().pread_threads(0)),
+        pread("pread, inline, direct", direct().pread_threads(0)),
+        pread("pread, inline, tampered", buffered().pread_threads(0)).tampered(),
+        Recipe::new("mmap", EngineKind::Mmap, plain()),
+        Recipe::new("memory", EngineKind::Memory, plain()),
+        Recipe::new("memory, reordered", EngineKind::Memory, plain()).faults(reorder(9)),
+    ]
+}
 
 fn uring_is_to_be_had() -> bool {
     static SAID: Once = Once::new();
-    let Err(reason) = uring::probe(DEPTH) else { return true };
+    let Err(reason) = uring::probe(DEPTH, RingMode::Interrupts) else { return true };
     assert!(std::env::var_os("REQUIRE_URING").is_none_or(|value| value != "1"), "io_uring is refused: {reason}");
     SAID.call_once(|| eprintln!("SKIPPED: the uring engines, because io_uring is refused: {reason}"));
     false
@@ -49,40 +117,15 @@ fn uring_is_to_be_had() -> bool {
 
 /// Runs a claim on every engine and wrapper.
 fn each(claim: impl Fn(&Setup)) {
-    let reorder = |seed| Some(Faults { reorder: Some(seed), ..Faults::default() });
-    let late = Some(Faults { delay: Duration::from_micros(300), reorder: Some(5), ..Faults::default() });
-    let setups: [Recipe; 17] = [
-        ("auto", EngineKind::Auto, DirectIo::Auto, None, None),
-        ("uring", EngineKind::Uring, DirectIo::Off, None, None),
-        ("uring, direct", EngineKind::Uring, DirectIo::On, None, None),
-        ("uring, in pieces", EngineKind::Uring, DirectIo::Off, Some(7777), None),
-        ("uring, direct, in pieces", EngineKind::Uring, DirectIo::On, Some(8192), None),
-        ("uring, reordered", EngineKind::Uring, DirectIo::Off, None, reorder(1)),
-        ("uring, late", EngineKind::Uring, DirectIo::Off, None, late.clone()),
-        ("pread", EngineKind::Pread, DirectIo::Off, None, None),
-        ("pread, direct", EngineKind::Pread, DirectIo::On, None, None),
-        ("pread, in pieces", EngineKind::Pread, DirectIo::Off, Some(7777), None),
-        ("pread, direct, in pieces", EngineKind::Pread, DirectIo::On, Some(8192), None),
-        ("pread, late", EngineKind::Pread, DirectIo::Off, None, late),
-        ("pread, inline", EngineKind::Pread, DirectIo::Off, None, None),
-        ("pread, inline, direct", EngineKind::Pread, DirectIo::On, None, None),
-        ("mmap", EngineKind::Mmap, DirectIo::Auto, None, None),
-        ("memory", EngineKind::Memory, DirectIo::Auto, None, None),
-        ("memory, reordered", EngineKind::Memory, DirectIo::Auto, None, reorder(9)),
-    ];
     let uring = uring_is_to_be_had();
     let said_no_direct = Once::new();
-    for (name, engine, direct, chunk, faults) in setups {
-        if engine == EngineKind::Uring && !uring {
+    for Recipe { name, options, rig } in recipes() {
+        if options.engine == EngineKind::Uring && !uring {
             continue;
         }
-        let mut options = StorageOptions::new().engine(engine).direct_io(direct).depth(DEPTH).max_read_bytes(1 << 20);
-        if name.contains("inline") {
-            options = options.pread_threads(0);
-        }
-        let storage = Storage::for_test(&options, faults, chunk).unwrap();
+        let storage = Storage::for_test(&options, rig).unwrap();
         let setup = Setup { name, storage, dir: tempfile::tempdir().unwrap() };
-        if direct == DirectIo::On && !setup.storage.open(&setup.file("probe", 1).0).unwrap().is_direct() {
+        if options.direct_io == DirectIo::On && !setup.storage.open(&setup.file("probe", 1).0).unwrap().is_direct() {
             // Not left out: then this is a test of the fallback.
             said_no_direct.call_once(|| eprintln!("SKIPPED: direct reads, which the temporary folder does not allow"));
         }
@@ -435,7 +478,7 @@ fn a_failed_read_harms_no_other() {
             (Faults { fail_after: Some(7), ..Faults::default() }, (|tag| tag >= 7) as fn(usize) -> bool),
             (Faults { bad_byte: Some(10_050), reorder: Some(3), ..Faults::default() }, |tag| tag == 10),
         ] {
-            let storage = Storage::for_test(options, Some(faults), None).unwrap();
+            let storage = Storage::for_test(options, Rig { faults: Some(faults), ..Rig::default() }).unwrap();
             let file = storage.open(&path).unwrap();
             let ranges: Vec<(u64, usize)> = (0..40).map(|i| (i * 1000, 100)).collect();
             let results = read_all(&mut *storage.engine().unwrap(), &file, &ranges);

@@ -1,0 +1,243 @@
+//! Tensors from storage into batches: the loader with each way of reading, checksums on and off, and fio's psync and mmap jobs on
+//! the same file, in turn.
+//!
+//! ```text
+//! cargo bench --bench tensors -- --folder /dev/shm/bench [--mib 1,4,16] [--gib 2] [--runs 5] [--threads 2] [--batch-mib 64]
+//!                                [--engines auto,inline,mmap,uring] [--fio-blocks 128k,1m] [--cold]
+//! ```
+//!
+//! Writes a dataset of random tensors of each size, compares every byte of one epoch with what was written, then measures: in
+//! each run every contender once, in an order that moves on from run to run. Medians, lowest and highest, CPU time, and the
+//! ratio to fio's best. With `--cold` the shard is dropped from the page cache before each measurement, which is right for a
+//! disk and does nothing on tmpfs. fio (a Debian package) is left out where it is missing.
+
+use framefeed::{
+    Checksum, Dataset, DatasetWriter, DatasetWriterOptions, EngineKind, Loader, NewTensor, NewTensorRecord, Shuffle,
+    StorageOptions, TensorType,
+};
+use serde_json::Map;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Options {
+    folder: PathBuf,
+    mib: Vec<u64>,
+    gib: u64,
+    runs: usize,
+    threads: usize,
+    batch_mib: u64,
+    engines: Vec<String>,
+    fio_blocks: Vec<String>,
+    cold: bool,
+}
+
+impl Options {
+    fn parse() -> Result<Self, Failure> {
+        let mut given = BTreeMap::new();
+        let (mut cold, mut name) = (false, None);
+        // Cargo says `--bench` to every benchmark.
+        for word in std::env::args().skip(1).filter(|word| word != "--bench") {
+            match (name.take(), word.strip_prefix("--")) {
+                (Some(name), _) => drop(given.insert(name, word)),
+                (None, Some("cold")) => cold = true,
+                (None, Some(option)) => name = Some(option.to_owned()),
+                (None, None) => return Err(format!("expected an option, found '{word}'").into()),
+            }
+        }
+        let text = |name: &str, default: &str| given.get(name).cloned().unwrap_or_else(|| default.to_owned());
+        let list = |name: &str, default: &str| text(name, default).split(',').map(str::to_owned).collect::<Vec<_>>();
+        Ok(Self {
+            folder: given.get("folder").map(PathBuf::from).ok_or("--folder must be set, on tmpfs or on a disk")?,
+            mib: list("mib", "1,4,16").iter().map(|mib| mib.parse()).collect::<Result<_, _>>()?,
+            gib: text("gib", "2").parse()?,
+            runs: text("runs", "5").parse()?,
+            threads: text("threads", "2").parse()?,
+            batch_mib: text("batch-mib", "64").parse()?,
+            engines: list("engines", "auto"),
+            fio_blocks: list("fio-blocks", "128k,1m"),
+            cold,
+        })
+    }
+}
+
+/// What one measurement gives.
+#[derive(Debug, Clone, Copy)]
+struct Figure {
+    gb_per_s: f64,
+    cpu_s_per_gb: f64,
+}
+
+/// What record `number` holds: incompressible, and different from record to record.
+fn tensor(number: u64, len: u64) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let word = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state ^ (state >> 29)).to_le_bytes()
+    };
+    (0..len / 8).flat_map(word).collect()
+}
+
+fn write(folder: &Path, len: u64, count: u64) -> Result<Dataset, Failure> {
+    let options = DatasetWriterOptions::default().shard_bytes(1 << 40);
+    let mut writer = DatasetWriter::create(folder, options)?;
+    for number in 0..count {
+        let (shape, data) = (vec![16, len / 32], tensor(number, len).into());
+        let field = NewTensor { name: "latents".to_owned(), dtype: TensorType::Bfloat16, shape, data };
+        let (key, columns) = (format!("{number:06}"), Map::new());
+        writer.add(NewTensorRecord { key, caption: None, columns, fields: vec![field] })?;
+    }
+    Ok(writer.finish()?)
+}
+
+fn loader(dataset: &Dataset, options: &Options, len: u64, engine: &str, checksum: Checksum) -> Result<Loader, Failure> {
+    let storage = match engine {
+        "auto" => StorageOptions::new(),
+        "inline" => StorageOptions::new().engine(EngineKind::Pread).pread_threads(0),
+        name => StorageOptions::new().engine(name.parse()?),
+    };
+    let batch_size = ((options.batch_mib << 20) / len).max(1) as usize;
+    let builder = Loader::builder(dataset.clone()).fields(["latents"]).batch_size(batch_size).storage(storage);
+    Ok(builder.tensor_readers(options.threads).checksum(checksum).shuffle(Shuffle::On).build()?)
+}
+
+/// Compares every byte of an epoch.
+fn check(loader: &Loader, len: u64) -> Result<(), Failure> {
+    let mut num_seen = 0;
+    for batch in loader {
+        let batch = batch?;
+        let field = batch.field("latents").ok_or("the batch has no latents")?;
+        for (row, &record) in field.data.chunks(len as usize).zip(&batch.records) {
+            assert!(row == tensor(record, len), "record {record} is not what was written");
+            num_seen += 1;
+        }
+    }
+    assert_eq!(num_seen, loader.num_samples());
+    Ok(())
+}
+
+/// CPU time of this process, user and system, to a hundredth of a second.
+fn cpu() -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name in brackets may hold anything; the times are the 14th and 15th field, in hundredths.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |number: usize| -> Result<u64, Failure> { Ok(fields.get(number).ok_or("no such field")?.parse()?) };
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// Whole epochs, from the start of the first to the end of the last.
+fn measure(loader: &Loader, at_least: Duration) -> Result<Figure, Failure> {
+    let (begun, cpu_before, mut bytes) = (Instant::now(), cpu()?, 0);
+    while bytes == 0 || begun.elapsed() < at_least {
+        for batch in loader {
+            bytes += batch?.num_bytes();
+        }
+    }
+    let (gb, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
+    Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: (cpu()? - cpu_before).as_secs_f64() / gb })
+}
+
+/// The same file by fio: each job a part of it of its own; once through where the cache is cold.
+fn fio(file: &Path, engine: &str, block: &str, options: &Options) -> Result<Figure, Failure> {
+    let part = std::fs::metadata(file)?.len() / options.threads as u64 >> 20 << 20;
+    let mut command = Command::new("fio");
+    command.args(["--name=a", "--rw=read", "--thread", "--group_reporting", "--output-format=json", "--readonly"]);
+    command.arg(format!("--filename={}", file.display())).arg(format!("--ioengine={engine}"));
+    command.arg(format!("--bs={block}")).arg(format!("--numjobs={}", options.threads));
+    command.arg(format!("--size={part}")).arg(format!("--offset_increment={part}"));
+    command.arg(format!("--invalidate={}", u8::from(options.cold)));
+    if !options.cold {
+        command.args(["--time_based", "--runtime=3"]);
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(format!("fio failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let job = &report["jobs"][0];
+    let number = |value: &serde_json::Value| value.as_f64().ok_or("fio's report lacks a number");
+    let gb_per_s = number(&job["read"]["bw_bytes"])? / 1e9;
+    let cores = (number(&job["usr_cpu"])? + number(&job["sys_cpu"])?) / 100.0 * options.threads as f64;
+    Ok(Figure { gb_per_s, cpu_s_per_gb: cores / gb_per_s })
+}
+
+/// Drops a file from the page cache.
+fn evict(file: &Path) -> Result<(), Failure> {
+    let file = std::fs::File::open(file)?;
+    file.sync_all()?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+fn bench(mib: u64, options: &Options) -> Result<(), Failure> {
+    let (folder, len) = (options.folder.join(format!("tensors-{mib}")), mib << 20);
+    let dataset = write(&folder, len, (options.gib << 30) / len)?;
+    let file = folder.join(&dataset.manifest().shards[0].file);
+    let mut loaders = Vec::new();
+    for engine in &options.engines {
+        for checksum in [Checksum::On, Checksum::Off] {
+            let loader = loader(&dataset, options, len, engine, checksum)?;
+            // Also takes the memory that is recycled from then on.
+            check(&loader, len)?;
+            loaders.push((format!("loader, {engine}, checksum {}", checksum.as_str()), loader));
+        }
+    }
+    let has_fio = Command::new("fio").arg("--version").output().is_ok();
+    let fios: Vec<_> = ["psync", "mmap"]
+        .iter()
+        .flat_map(|engine| options.fio_blocks.iter().map(move |block| (engine, block)))
+        .collect();
+    let fios = if has_fio { fios } else { Vec::new() };
+    let names = loaders.iter().map(|(name, _)| name.clone());
+    let names: Vec<_> = names.chain(fios.iter().map(|(engine, block)| format!("fio {engine} {block}"))).collect();
+    let at_least = if options.cold { Duration::ZERO } else { Duration::from_secs(3) };
+    let mut figures: Vec<Vec<Figure>> = vec![Vec::new(); names.len()];
+    for run in 0..options.runs {
+        for turn in 0..names.len() {
+            let number = (run + turn) % names.len();
+            if options.cold {
+                evict(&file)?;
+            }
+            let figure = match loaders.get(number) {
+                Some((_, loader)) => measure(loader, at_least)?,
+                None => fio(&file, fios[number - loaders.len()].0, fios[number - loaders.len()].1, options)?,
+            };
+            figures[number].push(figure);
+        }
+    }
+    show(mib, &names, &mut figures, loaders.len());
+    println!("{}", loaders[0].1.describe());
+    drop((loaders, dataset));
+    Ok(std::fs::remove_dir_all(&folder)?)
+}
+
+fn show(mib: u64, names: &[String], figures: &mut [Vec<Figure>], num_loaders: usize) {
+    for runs in figures.iter_mut() {
+        runs.sort_by(|a, b| a.gb_per_s.total_cmp(&b.gb_per_s));
+    }
+    let median = |runs: &Vec<Figure>| runs[runs.len() / 2];
+    let best = figures[num_loaders..].iter().map(|runs| median(runs).gb_per_s).fold(f64::NAN, f64::max);
+    println!("\n{mib} MiB tensors, {} runs in turn", figures[0].len());
+    for (name, runs) in names.iter().zip(figures.iter()) {
+        let (Figure { gb_per_s, cpu_s_per_gb }, low, high) = (median(runs), runs[0], runs[runs.len() - 1]);
+        println!(
+            "{name:32} {gb_per_s:6.2} GB/s ({:.2} to {:.2}), {cpu_s_per_gb:.3} CPU s/GB, {:.2} of fio's best",
+            low.gb_per_s,
+            high.gb_per_s,
+            gb_per_s / best
+        );
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    // `cargo test --benches` says this: nothing is measured then.
+    if std::env::args().any(|word| word == "--test") {
+        return Ok(());
+    }
+    let options = Options::parse()?;
+    std::fs::create_dir_all(&options.folder)?;
+    options.mib.iter().try_for_each(|&mib| bench(mib, &options))
+}

@@ -1,0 +1,145 @@
+//! From options to a loader: the check of all of them, and what they come to.
+
+use super::fields::{self, FieldSpec, Survey};
+use super::loader::Loader;
+use super::options::{LoaderBuilder, Options};
+use super::policies::LastBatch;
+use super::schedule::Cut;
+use super::shared::{Column, LoaderShared, Sizes, VideoSpec, open_storage};
+use crate::batch::ColumnKind;
+use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transform::ClipShape;
+use std::num::NonZero;
+use std::sync::Arc;
+
+const MAX_BATCH_SIZE: usize = 1 << 16;
+const MAX_WORKERS: usize = 1024;
+const MAX_PREFETCH: usize = 4096;
+const MIN_READ_AHEAD: u64 = 1 << 16;
+
+impl LoaderBuilder {
+    /// Checks everything and decides from the indexes which records are samples. Nothing is read from shards, but their
+    /// indexes for text columns and tensor fields; no thread is started.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the option, its value and its range: also a window longer than every record, an unknown
+    /// column or field, records of different sizes where no size is set, a ragged field where that is an error, a field
+    /// whose description is not the one expected. `Unsupported` for a storage engine that the machine lacks.
+    pub fn build(self) -> Result<Loader> {
+        let Self { dataset, options } = self;
+        options.check()?;
+        if options.window.is_none() && options.fields.is_empty() {
+            return Err(Error::invalid("window must be set where there are no fields"));
+        }
+        fields::check_names(&options.fields, options.ragged)?;
+        for (name, expected) in &options.field_descriptions {
+            dataset.check_description(name, expected)?;
+        }
+        let samples = match &options.window {
+            Some(window) => Samples::new(&dataset, window)?,
+            None => Samples::all(&dataset)?,
+        };
+        let Survey { specs, samples, bucket_lens, num_incomplete } =
+            fields::survey(&dataset, &options.fields, options.ragged, samples, options.batch_size)?;
+        let video = options.window.map(|window| video(&dataset, &options, window, &samples)).transpose()?;
+        let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
+        let storage = open_storage(&dataset, &options.fields, &options.storage)?;
+        let cut = Cut {
+            num_samples: samples.len(),
+            batch_size: options.batch_size as u64,
+            drop_last: options.last_batch == LastBatch::Drop,
+            buckets: (!bucket_lens.is_empty()).then(|| Arc::new(Buckets::new(&bucket_lens, options.batch_size as u64))),
+        };
+        let sizes = sizes(&options, video.as_ref(), &specs, num_incomplete);
+        Ok(Loader::new(LoaderShared::new(dataset, options, video, specs, samples, storage, columns, cut, sizes)))
+    }
+}
+
+/// How many threads and batches there are.
+fn sizes(options: &Options, video: Option<&VideoSpec>, fields: &[FieldSpec], num_incomplete: u64) -> Sizes {
+    let workers = video.map_or(0, |_| options.decode_workers.unwrap_or_else(available_cores));
+    let has_fields = !fields.is_empty();
+    let tensor_readers = if has_fields { options.tensor_readers.unwrap_or_else(available_cores) } else { 0 };
+    // Enough samples in the making that every thread has one and another waits for it.
+    let enough = (2 * workers.max(tensor_readers)).div_ceil(options.batch_size).clamp(3, MAX_PREFETCH);
+    let prefetch = options.prefetch_batches.unwrap_or(enough);
+    Sizes { workers, tensor_readers, prefetch, num_incomplete }
+}
+
+/// The size of a clip, and the check that a batch of them is possible.
+fn video(dataset: &Dataset, options: &Options, window: Window, samples: &Samples) -> Result<VideoSpec> {
+    let (height, width) = match options.transform.size {
+        Some(size) => size,
+        None => common_size(dataset, samples)?,
+    };
+    let shape = ClipShape { frames: window.frames as usize, height: height as usize, width: width as usize };
+    let clip_bytes = shape.num_bytes(options.transform.dtype)?;
+    let rows = options.batch_size.min(usize::try_from(samples.len()).unwrap_or(usize::MAX));
+    let batch_bytes = clip_bytes.checked_mul(rows).filter(|&bytes| isize::try_from(bytes).is_ok());
+    if batch_bytes.is_none() {
+        let message = format!("a batch of {rows} clips of {clip_bytes} bytes is too large");
+        return Err(Error::new(ErrorKind::LimitExceeded, message));
+    }
+    Ok(VideoSpec { window, shape, clip_bytes })
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        let range = |name: &str, value: usize, max: usize| {
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("{name} is {value}, expected 1 to {max}")))
+            }
+        };
+        range("batch_size", self.batch_size, MAX_BATCH_SIZE)?;
+        range("decode_workers", self.decode_workers.unwrap_or(1), MAX_WORKERS)?;
+        range("tensor_readers", self.tensor_readers.unwrap_or(1), MAX_WORKERS)?;
+        range("prefetch_batches", self.prefetch_batches.unwrap_or(1), MAX_PREFETCH)?;
+        if self.read_ahead_bytes < MIN_READ_AHEAD {
+            let message = format!("read_ahead_bytes is {}, expected at least {MIN_READ_AHEAD}", self.read_ahead_bytes);
+            return Err(Error::invalid(message));
+        }
+        if self.prefetch_bytes == 0 {
+            return Err(Error::invalid("prefetch_bytes is 0, expected at least 1"));
+        }
+        if self.num_epochs == 0 {
+            return Err(Error::invalid("epochs is 0, expected at least 1"));
+        }
+        self.window.as_ref().map_or(Ok(()), Window::check)?;
+        self.transform.check()?;
+        self.storage.validate()
+    }
+}
+
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS)
+}
+
+fn column(dataset: &Dataset, name: &str) -> Result<Column> {
+    let kind = match dataset.column(name)? {
+        IndexColumn::Bool => ColumnKind::Bool,
+        IndexColumn::Int64 => ColumnKind::Int64,
+        IndexColumn::Float64 => ColumnKind::Float64,
+        IndexColumn::Text => ColumnKind::Text,
+    };
+    Ok(Column { name: name.to_owned(), kind })
+}
+
+/// The display size of all samples, (height, width).
+fn common_size(dataset: &Dataset, samples: &Samples) -> Result<(u32, u32)> {
+    let mut common = None;
+    for record in samples.records() {
+        let row = dataset.row(record)?;
+        let size = (row.height, row.width);
+        let first = *common.get_or_insert(size);
+        if first != size {
+            return Err(Error::invalid(format!(
+                "size must be set: the samples are of different sizes, {}x{} and {}x{} (height x width)",
+                first.0, first.1, size.0, size.1
+            )));
+        }
+    }
+    common.ok_or_else(|| Error::invalid("the dataset is empty"))
+}

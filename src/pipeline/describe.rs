@@ -1,0 +1,65 @@
+//! A loader in a few lines for people.
+
+use super::options::Options;
+use super::shared::{LoaderShared, VideoSpec};
+use std::fmt::Write;
+
+/// What was chosen, line by line. `num_batches` are those of one iteration.
+pub(super) fn describe(shared: &LoaderShared, num_batches: u64, seed: u64) -> String {
+    let (options, sizes) = (&shared.options, shared.sizes);
+    let mut text = format!("samples: {} of {} records", shared.samples.len(), shared.dataset.len());
+    // Writing to a string does not fail.
+    if let Some(VideoSpec { window, .. }) = &shared.video {
+        let short = shared.samples.num_short();
+        let _ =
+            write!(text, ", {short} short for {} frames by {:?}, {:?}", window.frames, window.step, window.placement);
+    }
+    if !shared.fields.is_empty() {
+        let _ = write!(text, ", {} lack a field", sizes.num_incomplete);
+    }
+    let _ = write!(
+        text,
+        "\nbatches: {num_batches} of {}{}, {} in the making at most, {} MiB",
+        options.batch_size,
+        content(shared),
+        sizes.prefetch,
+        options.prefetch_bytes >> 20
+    );
+    let _ = write!(text, "\nstorage: {}", shared.storage.describe());
+    if shared.video.is_some() {
+        let _ = write!(text, ", {} MiB read ahead at most", options.read_ahead_bytes >> 20);
+        let _ = write!(text, "\ndecode: ffmpeg on {} threads", sizes.workers);
+    }
+    if !shared.fields.is_empty() {
+        let _ = write!(text, "\nfields: {}", fields(options, sizes.tensor_readers));
+    }
+    let _ = write!(text, "\norder: {:?}, seed {seed}", options.shuffle);
+    if let Some(buckets) = &shared.cut.buckets {
+        let _ = write!(text, ", {} buckets", buckets.len());
+    }
+    let _ = write!(text, "\nerrors: {}", options.on_error.as_str());
+    text
+}
+
+/// What one row is.
+fn content(shared: &LoaderShared) -> String {
+    let mut text = String::new();
+    if let Some(video) = &shared.video {
+        let transform = &shared.options.transform;
+        let (shape, layout, dtype) = (video.shape.shape(transform.layout), transform.layout, transform.dtype);
+        let _ = write!(text, " x {shape:?} {layout} {dtype}, {} KiB each", video.clip_bytes >> 10);
+    }
+    for field in &shared.fields {
+        let _ = match &field.shape {
+            Some(shape) => write!(text, " x {} {shape:?} {}", field.name, field.dtype),
+            None => write!(text, " x {} ragged {}", field.name, field.dtype),
+        };
+    }
+    text
+}
+
+/// How fields are read.
+fn fields(options: &Options, readers: usize) -> String {
+    let (ragged, checksum) = (options.ragged.as_str(), options.checksum.as_str());
+    format!("read into their places by {readers} threads with an engine each, checksum {checksum}, ragged: {ragged}")
+}

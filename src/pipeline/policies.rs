@@ -1,0 +1,126 @@
+//! The choices that a loader's options offer by name.
+
+use crate::error::{Error, Result};
+
+/// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
+/// limit that is exceeded. Anything else (a missing file, a failing disk) is raised under every policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorPolicy {
+    /// The loader gives the error in place of the batch; the next call goes on with the batch after.
+    #[default]
+    Raise,
+    /// The batch comes without the sample, with fewer rows; `Batch::skipped` and the statistics say so. A batch that has no
+    /// row left is passed over.
+    Skip,
+    /// Another record stands in, chosen by seed, epoch, position and attempt alone, so that it is the same in every run and
+    /// on every rank; `Batch::substituted` and the statistics say so. After 16 damaged ones in a row the error is raised.
+    Substitute,
+}
+
+impl ErrorPolicy {
+    /// `raise`, `skip` or `substitute`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raise => "raise",
+            Self::Skip => "skip",
+            Self::Substitute => "substitute",
+        }
+    }
+
+    /// The policy of that name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the names.
+    pub fn parse(name: &str) -> Result<Self> {
+        [Self::Raise, Self::Skip, Self::Substitute]
+            .into_iter()
+            .find(|policy| policy.as_str() == name)
+            .ok_or_else(|| Error::invalid(format!("on_error is '{name}', expected one of raise, skip, substitute")))
+    }
+}
+
+/// Whether the order of an epoch is shuffled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shuffle {
+    /// In the order of the dataset's index. The default.
+    #[default]
+    Off,
+    /// By a permutation that depends on seed and epoch.
+    On,
+}
+
+/// What becomes of the positions at the end of an epoch that do not fill a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastBatch {
+    /// They make a smaller batch. The default.
+    #[default]
+    Keep,
+    /// They are left out.
+    Drop,
+}
+
+/// What becomes of a tensor field whose shape differs from sample to sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ragged {
+    /// It is an error of [`LoaderBuilder::build`], which names two records. The default.
+    #[default]
+    Error,
+    /// Rows are padded with zeros behind each axis to the largest of their batch, and the batch has their own lengths.
+    Pad,
+    /// Every batch is of samples of one shape, of every field. Which samples share a batch is a function of seed, epoch and
+    /// batch size; every shape has one batch an epoch that may not be full.
+    Bucket,
+}
+
+impl Ragged {
+    /// `error`, `pad` or `bucket`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Pad => "pad",
+            Self::Bucket => "bucket",
+        }
+    }
+
+    /// The choice of that name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the names.
+    pub fn parse(name: &str) -> Result<Self> {
+        [Self::Error, Self::Pad, Self::Bucket]
+            .into_iter()
+            .find(|ragged| ragged.as_str() == name)
+            .ok_or_else(|| Error::invalid(format!("ragged is '{name}', expected one of error, pad, bucket")))
+    }
+}
+
+/// Whether the bytes of tensor fields are checked against their CRC32C. Packets of video always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// Right after they are read. The default.
+    #[default]
+    On,
+    /// Damage goes unnoticed.
+    Off,
+}
+
+impl Checksum {
+    /// `on` or `off`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+
+    /// The choice of that name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the names.
+    pub fn parse(name: &str) -> Result<Self> {
+        [Self::On, Self::Off]
+            .into_iter()
+            .find(|checksum| checksum.as_str() == name)
+            .ok_or_else(|| Error::invalid(format!("checksum is '{name}', expected one of on, off")))
+    }
+}
