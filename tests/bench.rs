@@ -217,3 +217,26 @@ fn fio_is_compared_where_it_is_installed_and_missed_where_it_is_not() {
     assert!(fio["rate_ratio"].as_f64().unwrap() > 0.0 && fio["cpu_ratio"].as_f64().unwrap() > 0.0, "{fio}");
     assert!(with["points"][1]["fio"].is_null(), "fio has no such engine");
 }
+
+/// A block device that this user may read, where there is one.
+fn block_device() -> Option<PathBuf> {
+    let names = Path::new("/sys/block").read_dir().ok()?.flatten().map(|entry| entry.file_name());
+    names.map(|name| Path::new("/dev").join(name)).find(|path| {
+        let mut byte = [0];
+        std::fs::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut byte)).is_ok_and(|n| n == 1)
+    })
+}
+
+#[test]
+fn a_block_device_is_read_where_there_is_one() {
+    let Some(device) = block_device() else {
+        eprintln!("no block device can be read here: reading one is not tested");
+        return;
+    };
+    let report = bench(&device, &["--bytes", "1MiB", "--engine", "pread,mmap", "--json"]).json();
+    assert_eq!(report["kind"], "block device");
+    assert!(report["bytes"].as_u64().unwrap() > 0);
+    let points = report["points"].as_array().unwrap();
+    points.iter().for_each(|point| assert_eq!(point["engine"], "pread"));
+    assert!(!points.is_empty() && report["notes"].to_string().contains("mmap reads no block devices"), "{report}");
+}

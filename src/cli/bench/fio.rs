@@ -38,8 +38,8 @@ pub(super) fn can_follow(work: &Work, setting: &Setting) -> bool {
     work.windows.is_none() && work.sources.len() <= MAX_FILES && engine(setting).is_some()
 }
 
-/// Runs fio once.
-pub(super) fn run(work: &Work, setting: &Setting) -> Result<FioRun> {
+/// Runs fio once. `registers_files`: as our ring does.
+pub(super) fn run(work: &Work, setting: &Setting, registers_files: bool) -> Result<FioRun> {
     let Some(engine) = engine(setting) else { return Err(Error::unsupported("fio has no such engine")) };
     // fio's synchronous engines have one read in flight for each job; the rest of the depth becomes jobs.
     let is_async = engine == "io_uring";
@@ -65,6 +65,9 @@ pub(super) fn run(work: &Work, setting: &Setting) -> Result<FioRun> {
         .arg(format!("--runtime={}ms", setting.duration.as_millis()));
     if jobs > 1 && files.len() == 1 && part > 0 {
         command.arg(format!("--offset_increment={part}")).arg(format!("--size={part}"));
+    }
+    if is_async && registers_files {
+        command.arg("--registerfiles=1");
     }
     match setting.max_bytes {
         u64::MAX => command.arg("--time_based"),

@@ -67,7 +67,9 @@ impl Setting {
             // As many reads at once as the other engines have in flight; a single one needs no thread.
             .pread_threads(if self.depth == 1 { 0 } else { self.depth.min(256) })
             .max_read_bytes(largest.max(1))
-            .max_idle_bytes(in_flight.saturating_add(64 << 20));
+            .max_idle_bytes(in_flight.saturating_add(64 << 20))
+            // The depth alone bounds what is in flight.
+            .max_in_flight_bytes(in_flight.clamp(64 << 20, 1 << 40));
         let storage = Storage::new(&options)?;
         let files = work.sources.iter().map(|source| storage.open(&source.path)).collect::<Result<Vec<_>>>()?;
         Ok((storage, files))

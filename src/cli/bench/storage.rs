@@ -241,6 +241,10 @@ fn candidates(args: &StorageArgs, work: &Work, notes: &mut Vec<String>) -> Resul
     let mut found: Vec<Candidate> = Vec::new();
     let blocks = if work.windows.is_some() { vec![0] } else { args.block.clone() };
     for &engine in &args.engine {
+        if work.kind == "block device" && matches!(engine, EngineKind::Mmap | EngineKind::Memory) {
+            notes.push(format!("{} reads no block devices", engine.as_str()));
+            continue;
+        }
         for direct in [true, false] {
             let asked = match args.direct {
                 Direct::On => direct,
@@ -310,7 +314,8 @@ impl Candidate {
         self.runs.push(self.setting.run(work, &self.storage, &self.files)?);
         if compare_fio && fio::can_follow(work, &self.setting) && !signal::is_asked_to_stop() {
             self.prepare(work, cold)?;
-            self.fio.push(fio::run(work, &self.setting)?);
+            let registers_files = !self.storage.describe().contains("without registered files");
+            self.fio.push(fio::run(work, &self.setting, registers_files)?);
         }
         Ok(())
     }
