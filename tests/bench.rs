@@ -237,6 +237,6 @@ fn a_block_device_is_read_where_there_is_one() {
     assert_eq!(report["kind"], "block device");
     assert!(report["bytes"].as_u64().unwrap() > 0);
     let points = report["points"].as_array().unwrap();
-    points.iter().for_each(|point| assert_eq!(point["engine"], "pread"));
+    assert!(points.iter().all(|point| point["engine"] == "pread"), "{report}");
     assert!(!points.is_empty() && report["notes"].to_string().contains("mmap reads no block devices"), "{report}");
 }
