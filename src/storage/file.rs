@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ struct Inner {
     life: Life,
 }
 
-/// A regular file that is open for reading. Cheap to clone; closed with the last clone.
+/// A regular file, or a block device, that is open for reading. Cheap to clone; closed with the last clone.
 #[derive(Clone)]
 pub struct StorageFile(Arc<Inner>);
 
@@ -129,6 +129,18 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
     check(std::fs::metadata(path))?;
     let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
     let len = check(file.metadata())?;
+    Ok((file, len))
+}
+
+/// Opens what positional reads can read: a regular file or a block device, and gives its length.
+pub(super) fn open_positional(path: &Path) -> Result<(File, u64)> {
+    let failed = |error: std::io::Error| Error::io("open", path, error);
+    if !std::fs::metadata(path).map_err(failed)?.file_type().is_block_device() {
+        return open_regular(path);
+    }
+    let file = File::open(path).map_err(failed)?;
+    // The size that a device's metadata tells is 0.
+    let len = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).map_err(|error| failed(error.into()))?;
     Ok((file, len))
 }
 

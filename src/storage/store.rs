@@ -7,7 +7,7 @@ use std::sync::{Arc, Once, OnceLock};
 use super::bytes::ReadBytes;
 use super::choice::{Choice, warn_of_fallback};
 use super::engine::ReadEngine;
-use super::file::{DiskFile, Source, StorageFile, open_direct, open_regular};
+use super::file::{DiskFile, Source, StorageFile, open_direct, open_positional};
 use super::inline::InlineEngine;
 use super::memory::MemoryFiles;
 use super::mmap;
@@ -76,7 +76,7 @@ impl Storage {
         })
     }
 
-    /// Opens a regular file. Fails with [`NotFound`](crate::ErrorKind::NotFound), with
+    /// Opens a regular file, or a block device with `uring` and `pread`. Fails with [`NotFound`](crate::ErrorKind::NotFound), with
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for directories and other things that are no files, and with
     /// [`Io`](crate::ErrorKind::Io).
     pub fn open(&self, path: &Path) -> Result<StorageFile> {
@@ -88,7 +88,7 @@ impl Storage {
     }
 
     fn open_disk(&self, path: &Path) -> Result<StorageFile> {
-        let (buffered, len) = open_regular(path)?;
+        let (buffered, len) = open_positional(path)?;
         let direct = if self.inner.choice.is_direct {
             open_direct(path).inspect_err(|reason| warn_of_buffering(path, reason)).ok()
         } else {

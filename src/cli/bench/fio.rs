@@ -38,8 +38,8 @@ pub(super) fn can_follow(work: &Work, setting: &Setting) -> bool {
     work.windows.is_none() && work.sources.len() <= MAX_FILES && engine(setting).is_some()
 }
 
-/// Runs fio once.
-pub(super) fn run(work: &Work, setting: &Setting) -> Result<FioRun> {
+/// Runs fio once. `registers_files`: as our ring does.
+pub(super) fn run(work: &Work, setting: &Setting, registers_files: bool) -> Result<FioRun> {
     let Some(engine) = engine(setting) else { return Err(Error::unsupported("fio has no such engine")) };
     // fio's synchronous engines have one read in flight for each job; the rest of the depth becomes jobs.
     let is_async = engine == "io_uring";
@@ -51,8 +51,10 @@ pub(super) fn run(work: &Work, setting: &Setting) -> Result<FioRun> {
         files.iter().map(|source| source.path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:")).collect();
     let part = work.bytes() / jobs.max(1) as u64 / setting.block.max(1) * setting.block;
     command
-        .args(["--name=framefeed", "--output-format=json", "--thread", "--readonly", "--norandommap"])
-        .args(["--randrepeat=0", "--time_based", "--invalidate=0", "--file_service_type=random"])
+        // A process for each job: a thread's CPU time would lack that of the kernel workers of its ring.
+        .args(["--name=framefeed", "--output-format=json", "--readonly", "--eta=never"])
+        // The page cache is as it should be already, and gets the same advice: none.
+        .args(["--randrepeat=0", "--invalidate=0", "--fadvise_hint=0", "--file_service_type=random"])
         .arg(format!("--filename={}", names.join(":")))
         .arg(format!("--ioengine={engine}"))
         .arg(format!("--rw={}", if setting.pattern == Pattern::Random { "randread" } else { "read" }))
@@ -61,9 +63,16 @@ pub(super) fn run(work: &Work, setting: &Setting) -> Result<FioRun> {
         .arg(format!("--numjobs={jobs}"))
         .arg(format!("--direct={}", u8::from(setting.direct)))
         .arg(format!("--runtime={}ms", setting.duration.as_millis()));
-    if setting.pattern == Pattern::Sequential && jobs > 1 && files.len() == 1 {
-        command.arg(format!("--offset_increment={part}"));
+    if jobs > 1 && files.len() == 1 && part > 0 {
+        command.arg(format!("--offset_increment={part}")).arg(format!("--size={part}"));
     }
+    if is_async && registers_files {
+        command.arg("--registerfiles=1");
+    }
+    match setting.max_bytes {
+        u64::MAX => command.arg("--time_based"),
+        bytes => command.arg(format!("--io_size={}", bytes.div_ceil(jobs as u64).next_multiple_of(setting.block))),
+    };
     let failed = |message: String| Error::new(ErrorKind::Io, message);
     let output = command.output().map_err(|error| failed("cannot run fio".into()).with_source(error))?;
     if !output.status.success() {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where something was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -64,6 +65,24 @@ fn parse_mount(line: &str) -> Option<(String, String, String)> {
     Some((point, right.next()?.to_owned(), right.next()?.to_owned()))
 }
 
+/// Now, in UTC, to the minute.
+pub(super) fn date() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +98,12 @@ mod tests {
     fn the_root_lies_on_something() {
         let machine = Machine::of(Path::new("/"));
         assert!(machine.cores > 0 && machine.memory_bytes > 0 && machine.file_system != "unknown");
+    }
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(20_782), (2026, 11, 25));
+        assert_eq!(civil(11_016), (2000, 2, 29));
     }
 }

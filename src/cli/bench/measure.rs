@@ -3,7 +3,10 @@
 use super::result::Latency;
 use super::work::{Pattern, Work};
 use crate::cli::signal;
-use framefeed::{DirectIo, EngineKind, Error, ErrorKind, ReadRequest, Result, Storage, StorageFile, StorageOptions};
+use framefeed::{
+    ByteRange, Completion, DirectIo, EngineKind, Error, ErrorKind, ReadOutcome, ReadRequest, Result, Slot, Storage,
+    StorageFile, StorageOptions,
+};
 use hdrhistogram::Histogram;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -45,6 +48,12 @@ pub(super) struct Run {
 }
 
 impl Setting {
+    /// True where the other would measure the same.
+    pub(super) fn is_same_point(&self, other: &Self) -> bool {
+        let facts = |setting: &Self| (setting.engine, setting.direct, setting.block, setting.depth);
+        facts(self) == facts(other)
+    }
+
     /// The storage, and the files of the work opened in it.
     pub(super) fn open(&self, work: &Work) -> Result<(Storage, Vec<StorageFile>)> {
         let direct = if self.direct { DirectIo::On } else { DirectIo::Off };
@@ -58,7 +67,9 @@ impl Setting {
             // As many reads at once as the other engines have in flight; a single one needs no thread.
             .pread_threads(if self.depth == 1 { 0 } else { self.depth.min(256) })
             .max_read_bytes(largest.max(1))
-            .max_idle_bytes(in_flight.saturating_add(64 << 20));
+            .max_idle_bytes(in_flight.saturating_add(64 << 20))
+            // The depth alone bounds what is in flight.
+            .max_in_flight_bytes(in_flight.clamp(64 << 20, 1 << 40));
         let storage = Storage::new(&options)?;
         let files = work.sources.iter().map(|source| storage.open(&source.path)).collect::<Result<Vec<_>>>()?;
         Ok((storage, files))
@@ -71,9 +82,9 @@ impl Setting {
         for _ in 0..CHECKED_READS {
             let (number, range) = reads.next();
             let (Some(file), Some(source)) = (files.get(number), work.sources.get(number)) else { continue };
-            engine.submit(ReadRequest::new(0, file, range.offset, range.len as usize))?;
+            engine.submit(Memory::new(work, range.len)?.request(0, file, range))?;
             let completion = engine.wait(None)?.ok_or_else(|| Error::new(ErrorKind::Io, "a read was lost"))?;
-            let actual = completion.into_bytes()?;
+            let actual = completion.result?;
             let mut expected = vec![0; range.len as usize];
             File::open(&source.path)
                 .and_then(|plain| plain.read_exact_at(&mut expected, range.offset))
@@ -137,10 +148,11 @@ impl Setting {
         shared: &Shared,
     ) -> Result<Thread> {
         let engine = storage.engine();
+        let memory = (0..self.depth).map(|_| Memory::new(work, self.block)).collect::<Result<Vec<_>>>();
         let mut result = Thread { bytes: 0, operations: 0, end: Instant::now(), latencies: histogram()? };
         // Every thread reaches the barrier, whatever became of its engine: the others wait there.
         shared.barrier.wait();
-        let mut engine = engine?;
+        let (mut engine, mut memory) = (engine?, memory?);
         let mut reads = work.reads(self.block, self.pattern, number, self.threads, self.seed);
         let start = Instant::now();
         let mut submitted = vec![start; self.depth];
@@ -151,18 +163,17 @@ impl Setting {
             while let (true, Some(place)) = (going, free.pop()) {
                 let (file, range) = reads.next();
                 let Some(file) = files.get(file) else { continue };
-                if let (Some(when), Some(len)) = (submitted.get_mut(place), lengths.get_mut(place)) {
-                    (*when, *len) = (Instant::now(), range.len as usize);
-                }
-                engine.submit(ReadRequest::new(place as u64, file, range.offset, range.len as usize))?;
+                let request = std::mem::take(&mut memory[place]).request(place as u64, file, range);
+                (submitted[place], lengths[place]) = (Instant::now(), range.len as usize);
+                engine.submit(request)?;
             }
             let Some(completion) = engine.wait(None)? else { break };
-            let place = completion.tag as usize;
-            let bytes = completion.into_bytes()?;
             let now = Instant::now();
-            let begun = submitted.get(place).copied().unwrap_or(now);
+            let Completion { tag, result: bytes } = completion;
+            let (place, bytes) = (tag as usize, bytes?);
+            let begun = submitted[place];
             result.latencies.saturating_record(u64::try_from((now - begun).as_nanos()).unwrap_or(u64::MAX));
-            if lengths.get(place) != Some(&bytes.len()) {
+            if lengths[place] != bytes.len() {
                 return Err(Error::corrupt(format!("a read gave {} bytes", bytes.len())));
             }
             if self.checksum {
@@ -171,6 +182,7 @@ impl Setting {
             result.operations += 1;
             result.bytes += bytes.len() as u64;
             let total = shared.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            memory[place] = bytes.into();
             free.push(place);
             going &= total < self.max_bytes
                 && now - start < self.duration
@@ -179,6 +191,42 @@ impl Setting {
         }
         result.end = Instant::now();
         Ok(result)
+    }
+}
+
+/// Where a read goes. Blocks go to memory of the caller, as tensors go into a batch, so that every engine delivers every byte;
+/// a mapping would else only be pointed to. Windows go wherever the engine likes, as the loader reads packets.
+#[derive(Default)]
+enum Memory {
+    #[default]
+    Engine,
+    Caller(Slot),
+}
+
+impl Memory {
+    fn new(work: &Work, block: u64) -> Result<Self> {
+        if work.windows.is_some() {
+            return Ok(Self::Engine);
+        }
+        let mut slot = Slot::zeroed(usize::try_from(block).unwrap_or(usize::MAX))?;
+        slot.bytes_mut().fill(1); // so that the kernel gives the pages now, not while the clock runs
+        Ok(Self::Caller(slot))
+    }
+
+    fn request(self, tag: u64, file: &StorageFile, range: ByteRange) -> ReadRequest {
+        match self {
+            Self::Engine => ReadRequest::new(tag, file, range.offset, range.len as usize),
+            Self::Caller(slot) => ReadRequest::into_slot(tag, file, range.offset, slot),
+        }
+    }
+}
+
+impl From<ReadOutcome> for Memory {
+    fn from(outcome: ReadOutcome) -> Self {
+        match outcome {
+            ReadOutcome::Bytes(_) => Self::Engine,
+            ReadOutcome::Slot(slot) => Self::Caller(slot),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! `framefeed bench`: what storage gives, and how far the loader's own reading is from it.
 
 mod cache;
+mod create;
 mod fio;
 mod machine;
 mod measure;
+mod plot;
+mod report;
 mod result;
 mod storage;
 mod table;

@@ -1,20 +1,18 @@
 //! `framefeed bench storage`: arguments, the plan of the points, the runs in turn.
 
+use super::create::Created;
 use super::measure::{Run, Setting, histogram, latency};
 use super::result::{FioPoint, Point, Spread, StorageReport};
-use super::work::{Pattern, Random, Source, Work};
-use super::{cache, fio, machine, table};
+use super::work::{Pattern, Source, Work};
+use super::{cache, fio, machine, report, table};
 use crate::cli::units::parse_bytes;
 use crate::cli::{Ending, output, signal};
 use clap::Args;
 use framefeed::{EngineKind, Error, ErrorKind, Result, Storage, StorageFile};
 use hdrhistogram::Histogram;
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Name of the file that `--create` makes.
-const CREATED_FILE: &str = "framefeed-bench.dat";
+use std::time::Duration;
 
 /// Measure how fast a path is read: rates, latencies and CPU time, for every engine, block size and depth.
 ///
@@ -61,11 +59,12 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     runs: usize,
 
-    /// Drop the files from the page cache before each run through it, rather than filling it.
+    /// Drop the files from the page cache before each run through it, rather than filling it. Such a run ends when it has
+    /// read as many bytes as there are: what was read is no longer cold.
     #[arg(long)]
     cold: bool,
 
-    /// Compute the CRC32C of all bytes, as the loader does.
+    /// Compute the CRC32C of all bytes. Always done for the windows of a dataset, as the loader does it.
     #[arg(long)]
     checksum: bool,
 
@@ -97,6 +96,10 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
+    /// Write a page with plots, which needs no other file. A file of that name is replaced.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -122,7 +125,12 @@ struct Candidate {
 pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
     check(args)?;
     signal::listen();
-    let created = args.create.map(|size| Created::make(&args.path, size, args)).transpose()?;
+    if let Some(page) = &args.report
+        && page.symlink_metadata().is_ok_and(|metadata| !metadata.is_file())
+    {
+        return Err(Error::new(ErrorKind::Conflict, "the report would replace what is no regular file").with_path(page));
+    }
+    let created = args.create.map(|size| Created::make(&args.path, size, args.seed, args.keep)).transpose()?;
     let path = created.as_ref().map_or(args.path.as_path(), |created| &created.path);
     let window = (!args.blocks).then_some((args.window, args.stride));
     let work = Work::find(path, window, args.seed)?;
@@ -130,6 +138,10 @@ pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
         return Err(Error::invalid("there is nothing to read").with_path(path));
     }
     let report = measure(args, path, &work)?;
+    if let Some(page) = &args.report {
+        framefeed::publish(page, report::page(&report).as_bytes())?;
+        eprintln!("wrote {}", page.display());
+    }
     if args.json {
         output::print_json(&report)?;
     } else {
@@ -197,8 +209,8 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
         notes.push(format!("up to {:.0} % of the files stayed in the page cache", cached * 100.0));
     }
     Ok(StorageReport {
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-        date: date(),
+        command: command_line(std::env::args_os()),
+        date: machine::date(),
         version: env!("CARGO_PKG_VERSION"),
         path: path.display().to_string(),
         kind: work.kind,
@@ -210,7 +222,7 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
             None => args.pattern.as_str().to_owned(),
         },
         cache,
-        checksum: args.checksum,
+        checksum: args.checksum || work.windows.is_some(),
         runs: args.runs,
         seconds: args.seconds,
         max_bytes: args.bytes,
@@ -220,7 +232,7 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
     })
 }
 
-fn stop_if_asked() -> Result<()> {
+pub(super) fn stop_if_asked() -> Result<()> {
     if signal::is_asked_to_stop() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
 }
 
@@ -229,6 +241,10 @@ fn candidates(args: &StorageArgs, work: &Work, notes: &mut Vec<String>) -> Resul
     let mut found: Vec<Candidate> = Vec::new();
     let blocks = if work.windows.is_some() { vec![0] } else { args.block.clone() };
     for &engine in &args.engine {
+        if work.kind == "block device" && matches!(engine, EngineKind::Mmap | EngineKind::Memory) {
+            notes.push(format!("{} reads no block devices", engine.as_str()));
+            continue;
+        }
         for direct in [true, false] {
             let asked = match args.direct {
                 Direct::On => direct,
@@ -241,10 +257,14 @@ fn candidates(args: &StorageArgs, work: &Work, notes: &mut Vec<String>) -> Resul
             for &block in &blocks {
                 if work.windows.is_none() && work.sources.iter().all(|source| source.len < block) {
                     let message = format!("--block is {block}, and no file is as long");
-                    return Err(Error::invalid(message));
+                    let path = work.sources.first().map_or_else(|| Path::new(""), |source| source.path.as_path());
+                    return Err(Error::invalid(message).with_path(path));
                 }
                 for &depth in &args.depth {
-                    let setting = setting(args, engine, direct, block, depth);
+                    let setting = setting(args, work, engine, direct, block, depth);
+                    if found.iter().any(|other| other.setting.is_same_point(&setting)) {
+                        continue;
+                    }
                     match Candidate::open(setting, work) {
                         Ok(candidate) => found.push(candidate),
                         Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -262,7 +282,8 @@ fn candidates(args: &StorageArgs, work: &Work, notes: &mut Vec<String>) -> Resul
     Ok(found)
 }
 
-fn setting(args: &StorageArgs, engine: EngineKind, direct: bool, block: u64, depth: usize) -> Setting {
+fn setting(args: &StorageArgs, work: &Work, engine: EngineKind, direct: bool, block: u64, depth: usize) -> Setting {
+    let limit = args.bytes.unwrap_or(u64::MAX);
     Setting {
         engine,
         direct,
@@ -272,8 +293,8 @@ fn setting(args: &StorageArgs, engine: EngineKind, direct: bool, block: u64, dep
         threads: args.threads,
         pattern: args.pattern,
         duration: Duration::from_secs_f64(args.seconds),
-        max_bytes: args.bytes.unwrap_or(u64::MAX),
-        checksum: args.checksum,
+        max_bytes: if args.cold && !direct { limit.min(work.bytes()) } else { limit },
+        checksum: args.checksum || work.windows.is_some(),
         seed: args.seed,
     }
 }
@@ -293,7 +314,8 @@ impl Candidate {
         self.runs.push(self.setting.run(work, &self.storage, &self.files)?);
         if compare_fio && fio::can_follow(work, &self.setting) && !signal::is_asked_to_stop() {
             self.prepare(work, cold)?;
-            self.fio.push(fio::run(work, &self.setting)?);
+            let registers_files = !self.storage.describe().contains("without registered files");
+            self.fio.push(fio::run(work, &self.setting, registers_files)?);
         }
         Ok(())
     }
@@ -359,63 +381,14 @@ impl Candidate {
     }
 }
 
-/// The file that `--create` made; removed when dropped.
-struct Created {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl Created {
-    fn make(folder: &Path, size: u64, args: &StorageArgs) -> Result<Self> {
-        if !folder.is_dir() {
-            return Err(Error::invalid("--create makes a file in a folder, and this is none").with_path(folder));
-        }
-        let path = folder.join(CREATED_FILE);
-        let mut file = std::fs::File::create_new(&path).map_err(|error| Error::io("create", &path, error))?;
-        let created = Self { path, keep: args.keep };
-        let mut random = Random(args.seed);
-        let mut chunk = vec![0_u8; 4 << 20];
-        let mut left = size;
-        while left > 0 {
-            stop_if_asked()?;
-            for word in chunk.chunks_exact_mut(8) {
-                word.copy_from_slice(&random.next().to_le_bytes());
-            }
-            let piece = left.min(chunk.len() as u64) as usize;
-            file.write_all(&chunk[..piece]).map_err(|error| Error::io("write", &created.path, error))?;
-            left -= piece as u64;
-        }
-        file.sync_all().map_err(|error| Error::io("sync", &created.path, error))?;
-        Ok(created)
-    }
-}
-
-impl Drop for Created {
-    fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = std::fs::remove_file(&self.path)
-        {
-            tracing::warn!("cannot remove '{}': {error}", self.path.display());
-        }
-    }
-}
-
-/// Now, in UTC, to the minute.
-fn date() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let (year, month, day) = civil(seconds / 86_400);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
+/// The command as it was given, quoted where a shell would need it.
+fn command_line(args: impl Iterator<Item = OsString>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+%@".contains(c);
+    let quote = |arg: OsString| {
+        let arg = arg.to_string_lossy().into_owned();
+        if arg.chars().all(is_plain) && !arg.is_empty() { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) }
+    };
+    args.map(quote).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -423,9 +396,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_become_dates() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(20_782), (2026, 11, 25));
-        assert_eq!(civil(11_016), (2000, 2, 29));
+    fn the_command_can_be_given_to_a_shell_again() {
+        let args = ["framefeed", "a b", "it's", "", "--depth=1,8"].map(OsString::from);
+        assert_eq!(command_line(args.into_iter()), "framefeed 'a b' 'it'\\''s' '' --depth=1,8");
     }
 }

@@ -53,9 +53,7 @@ fn line(text: &mut String, point: &Point) {
     let _ = write!(
         text,
         "{engine:<14} {:>8} {:>5} {:>3}  {rates:>22} {:>9.0} {:>8.3} {:>9} {:>9} {:>10} {:>7}",
-        point
-            .block_bytes
-            .map_or_else(|| "windows".to_owned(), |block| bytes(block).replace(".00", "").replace(' ', "")),
+        block_name(point).replace(' ', ""),
         point.depth,
         point.threads,
         point.operations_per_second.median,
@@ -73,4 +71,10 @@ fn line(text: &mut String, point: &Point) {
         );
     }
     text.push('\n');
+}
+
+/// The size of a point's reads.
+pub(super) fn block_name(point: &Point) -> String {
+    let name = |block| bytes(block).replace(".00 ", " ").replace(".0 ", " ");
+    point.block_bytes.map_or_else(|| "windows".to_owned(), name)
 }

@@ -29,7 +29,7 @@ pub(super) struct Work {
 pub(super) enum Pattern {
     /// One after another; each thread has a part of its own.
     Sequential,
-    /// Anywhere, at multiples of the block size.
+    /// At multiples of the block size, in an order that the seed decides; every block once before any is read again.
     Random,
 }
 
@@ -87,13 +87,12 @@ impl Work {
             // A record that is too short for the window is none of the loader's samples.
             let Some((shard, reads)) = window_reads(&dataset, record, &window, random.next())? else { continue };
             let known = sources.iter().position(|source| source.path == shard);
-            let number = match known {
-                Some(number) => number,
-                None => {
-                    let len = fs::metadata(&shard).map_err(|error| Error::io("open", &shard, error))?.len();
-                    sources.push(Source { path: shard, len });
-                    sources.len() - 1
-                }
+            let number = if let Some(number) = known {
+                number
+            } else {
+                let len = fs::metadata(&shard).map_err(|error| Error::io("open", &shard, error))?.len();
+                sources.push(Source { path: shard, len });
+                sources.len() - 1
             };
             windows.extend(reads.into_iter().map(|range| (number, range)));
         }
@@ -111,12 +110,12 @@ impl Work {
     /// The reads of thread `thread` of `threads`, without end.
     pub(super) fn reads(&self, block: u64, pattern: Pattern, thread: usize, threads: usize, seed: u64) -> Reads<'_> {
         let blocks = self.sources.iter().map(|source| source.len / block.max(1)).sum::<u64>().max(1);
-        let position = match &self.windows {
-            Some(windows) => (windows.len() * thread / threads) as u64,
-            None => blocks * thread as u64 / threads as u64,
+        let position = match (&self.windows, pattern) {
+            (Some(windows), _) => (windows.len() * thread / threads) as u64,
+            (None, Pattern::Sequential) => blocks * thread as u64 / threads as u64,
+            (None, Pattern::Random) => thread as u64,
         };
-        let random = Random(seed.wrapping_add(thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Reads { work: self, block, pattern, blocks, position, random }
+        Reads { work: self, block, pattern, blocks, position, threads: threads as u64, seed }
     }
 }
 
@@ -127,20 +126,22 @@ pub(super) struct Reads<'a> {
     pattern: Pattern,
     blocks: u64,
     position: u64,
-    random: Random,
+    threads: u64,
+    seed: u64,
 }
 
 impl Reads<'_> {
     /// File by number, and range.
     pub(super) fn next(&mut self) -> (usize, ByteRange) {
         let position = self.position;
-        self.position += 1;
+        let is_shared = self.work.windows.is_none() && self.pattern == Pattern::Random;
+        self.position += if is_shared { self.threads } else { 1 };
         if let Some(windows) = &self.work.windows {
             return windows.get((position % windows.len().max(1) as u64) as usize).copied().unwrap_or_default();
         }
         let mut block = match self.pattern {
             Pattern::Sequential => position % self.blocks,
-            Pattern::Random => self.random.below(self.blocks),
+            Pattern::Random => permuted(position % self.blocks, self.blocks, self.seed ^ (position / self.blocks)),
         };
         for (number, source) in self.work.sources.iter().enumerate() {
             let blocks = source.len / self.block.max(1);
@@ -150,6 +151,25 @@ impl Reads<'_> {
             block -= blocks;
         }
         (0, ByteRange::default())
+    }
+}
+
+/// Where `index` goes in a permutation of `0..len` that `seed` decides: a Feistel network of four rounds over the next power
+/// of four, walked until it comes out below `len`. So no list of blocks is ever made, however large the file.
+fn permuted(index: u64, len: u64, seed: u64) -> u64 {
+    let half_bits = (64 - len.saturating_sub(1).leading_zeros()).div_ceil(2).max(1);
+    let mask = (1_u64 << half_bits) - 1;
+    let mut value = index;
+    loop {
+        let (mut left, mut right) = (value >> half_bits, value & mask);
+        for round in 0..4 {
+            let key = Random(seed.wrapping_add(round)).next();
+            (left, right) = (right, left ^ (Random(right ^ key).next() & mask));
+        }
+        value = left << half_bits | right;
+        if value < len {
+            return value;
+        }
     }
 }
 
@@ -207,5 +227,17 @@ mod tests {
             let (file, range) = random.next();
             assert!(range.offset % 1000 == 0 && range.end() <= work.sources[file].len);
         }
+    }
+
+    #[test]
+    fn threads_that_read_at_random_read_every_block_once_before_any_again() {
+        let work = Work::blocks("file", vec![Source { path: "a".into(), len: 1000 * 512 }]);
+        let pass = |seed| {
+            let mut threads: Vec<_> = (0..4).map(|thread| work.reads(512, Pattern::Random, thread, 4, seed)).collect();
+            (0..1000).map(|number| threads[number % 4].next().1.offset).collect::<Vec<_>>()
+        };
+        let all: std::collections::BTreeSet<u64> = (0..1000).map(|block| block * 512).collect();
+        assert_eq!(pass(5).into_iter().collect::<std::collections::BTreeSet<_>>(), all);
+        assert!(pass(5) == pass(5) && pass(5) != pass(6) && !pass(5).is_sorted());
     }
 }
