@@ -39,9 +39,9 @@ pub use media::{
 };
 pub use pipeline::{
     Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
-    ErrorPolicy, FieldBatch, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState, LoaderStats,
-    Next, Problem, Ragged, Shuffle, SizeCount, Skipped, VerifyLevel, VerifyOptions, VideoBatch, WindowCost,
-    extract_clip, verify_dataset,
+    ErrorPolicy, FieldBatch, FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState,
+    LoaderStats, Next, Problem, Ragged, ShapeCount, Shuffle, SizeCount, Skipped, StoredTensor, VerifyLevel,
+    VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field, verify_dataset,
 };
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,

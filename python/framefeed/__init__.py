@@ -25,7 +25,7 @@ from framefeed._errors import (
     StorageError,
     UnsupportedError,
 )
-from framefeed._framefeed import Batches, Dataset, Loader, Record, Tensor, Window, __version__, convert
+from framefeed._framefeed import Batches, Dataset, Loader, Record, Tensor, Window, Writer, __version__, convert
 
 __all__ = [
     "Batches",
@@ -46,6 +46,7 @@ __all__ = [
     "Tensor",
     "UnsupportedError",
     "Window",
+    "Writer",
     "__version__",
     "convert",
 ]

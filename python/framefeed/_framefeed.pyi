@@ -1,21 +1,24 @@
 """The compiled part of framefeed. Import its names from `framefeed`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, final, overload
 
 import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import Checksum, DType, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
 
-__all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "__version__", "convert"]
+__all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
 __version__: str
 
 _Path: TypeAlias = str | PathLike[str]
+# Anything in host memory that speaks DLPack (NumPy, torch with bfloat16, JAX, ...) or the buffer protocol.
+_Array: TypeAlias = Any
 
 @final
 class Tensor:
@@ -99,7 +102,7 @@ class Window:
 
 @final
 class Dataset:
-    """A dataset on disk, as `framefeed convert` makes it. Opening it reads the manifest and maps the index.
+    """A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and maps the index.
 
     It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used. Its files are
     mapped into memory: while it is open, also by a loader or a table, they must be neither truncated nor edited in place.
@@ -120,6 +123,13 @@ class Dataset:
     def columns(self) -> list[str]:
         """Names of the user columns."""
     @property
+    def kind(self) -> str:
+        """What its records are: `"video"`, which may have tensors beside them, or `"tensor"`."""
+    @property
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """The stored tensors, by name: `description`, what they are in the words of whoever wrote them, and `column`, the name of the
+        column that they were added with, None where the records themselves have them."""
+    @property
     def manifest(self) -> dict[str, Any]:
         """The manifest: version, shards with sizes and hashes, totals."""
     def __len__(self) -> int: ...
@@ -132,6 +142,30 @@ class Dataset:
         Raises:
             NotFoundError: there is none.
         """
+    def add_column(
+        self,
+        name: str,
+        producer: Callable[[Record], _Array | Mapping[str, _Array] | None]
+        | Iterable[tuple[str, _Array | Mapping[str, _Array] | None]],
+        *,
+        description: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """Writes new tensors beside the dataset and opens it anew. Nothing that is there is touched: it can be read at any moment,
+        and whoever has it open goes on with what it was.
+
+        Killed or interrupted, the same call goes on with the shards that were finished, each checked, and asks the producer for no
+        record twice of those. What makes it the same call is the name and the description: say another one when the producer changes.
+
+        Args:
+            name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`.
+            producer: a function of a record that gives an array, several by name, or None where the record has none; or pairs
+                of a key and such a value, in the order of the dataset, from its first record on. Keys may be missing.
+            description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked for.
+
+        Raises:
+            InvalidArgumentError: no record was given anything, or something that is no array, or a key that is not the next one.
+            ConflictError: the dataset has a field of that name, or another writer is at work in it.
+        """
     def table(self) -> pyarrow.Table:
         """The dataset's index over mapped memory, one row for each record: key, shard, size, frames, fps, user columns, ...
 
@@ -142,7 +176,8 @@ class Dataset:
 
 @final
 class Record:
-    """One clip of a dataset. Frames are numbered from 0 in presentation order."""
+    """One record of a dataset: a clip, or a group of tensors. Frames are numbered from 0 in presentation order. What only a clip has
+    raises InvalidArgumentError where the record is of tensors."""
 
     @property
     def dataset(self) -> Dataset:
@@ -211,7 +246,18 @@ class Record:
     @property
     def reencoded(self) -> str | None:
         """Why the video was re-encoded; None where its packets are the source's."""
+    @property
+    def fields(self) -> list[str]:
+        """Names of the fields that the record has."""
+    def field(self, name: str, /) -> Tensor | None:
+        """A stored tensor, read and checked; None where the record has none of that name.
+
+        Raises:
+            InvalidArgumentError: the dataset has no such field.
+            CorruptError: its bytes fail their checksum.
+        """
     def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
     def frames_at(self, seconds: Iterable[float], /) -> list[int]:
         """The frames on screen at these seconds from the record's first frame."""
     @overload
@@ -290,6 +336,8 @@ class Loader:
             that may not be full.
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
+        engine: how storage is read: `"auto"` decides by kernel and file system; `"mmap"` is fastest for tensors on tmpfs, and ends the
+            process with SIGBUS should a shard be truncated meanwhile; `"uring"`, `"pread"`, `"memory"`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
@@ -326,6 +374,7 @@ class Loader:
         ragged: Ragged = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
+        engine: Engine = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         prefetch_batches: int | None = None,
@@ -392,6 +441,68 @@ class Batches:
         """Samples that `on_error="skip"` left out since the last batch: after the end, those that no batch tells of."""
     def close(self) -> None:
         """Ends the epoch and its threads."""
+
+@final
+class Writer:
+    """Writes a dataset of tensors, record by record, into a folder of its own::
+
+        with framefeed.Writer("latents/", description={"vae": "x-1"}) as writer:
+            writer.add("clip/000", {"latents": latents, "text": embedding}, caption="a cat", columns={"score": 0.5})
+
+    Nothing is published before it is closed: after an exception in the `with` block, or when the process dies, there is no dataset,
+    and the next writer may take the folder. Arrays are stored as they are, never pickled. Any thread may add records.
+
+    Args:
+        path: a folder that is missing or empty.
+        shard_bytes: a shard that has reached this size takes no further record, 1 GiB by default.
+        description: what the fields are, in your words: which model, crop, frames per second. JSON values, compared when asked for.
+
+    Raises:
+        ConflictError: the folder holds something, or another writer is at work in it.
+    """
+
+    def __new__(
+        cls, path: _Path, /, *, shard_bytes: int = ..., description: Mapping[str, Any] | None = None
+    ) -> Self: ...
+    @property
+    def path(self) -> Path:
+        """The dataset's folder."""
+    def __len__(self) -> int:
+        """Records so far."""
+    def add(
+        self,
+        key: str,
+        fields: Mapping[str, _Array],
+        *,
+        caption: str | None = None,
+        columns: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds a record. After an error that is about the record the writer is as before, and takes further ones.
+
+        Args:
+            key: unique; parts with `/` between them, letters, digits, `_ - + = @`, no dot in the last part.
+            fields: arrays in host memory that speak DLPack or the buffer protocol: bool, 8 to 64 bit integers, float16, bfloat16,
+                float32, float64. They are stored in C order, whatever theirs is.
+            caption: what the record shows.
+            columns: JSON values by name.
+
+        Raises:
+            InvalidArgumentError: a key that is not valid or was there before, a name that is not valid, something that is no array.
+            ClosedError: the writer was closed.
+        """
+    def close(self) -> None:
+        """Publishes the dataset. A second call does nothing.
+
+        Raises:
+            InvalidArgumentError: there is no record.
+        """
+    def discard(self) -> None:
+        """Ends without a dataset: what was written is removed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> bool:
+        """Closes the writer, or discards it where there was an exception."""
 
 def convert(
     sources: _Path | Sequence[_Path],

@@ -1,13 +1,15 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
-use framefeed::{ClipReader, Dataset, StorageOptions};
+use framefeed::{ClipReader, ColumnWriter, Dataset, StorageOptions};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::column::{self, Column};
 use crate::errors::raise;
+use crate::json;
 use crate::process::Owned;
 use crate::record::PyRecord;
 
@@ -22,7 +24,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     fn open(path: &Path) -> framefeed::Result<Arc<Self>> {
-        Ok(Arc::new(Self { dataset: Dataset::open(path)?, readers: Mutex::default() }))
+        Dataset::open(path).map(Self::new)
+    }
+
+    fn new(dataset: Dataset) -> Arc<Self> {
+        Arc::new(Self { dataset, readers: Mutex::default() })
     }
 
     /// A reader for one thread.
@@ -101,6 +107,47 @@ impl PyDataset {
     fn manifest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let bytes = self.here()?.dataset.manifest().to_bytes().map_err(raise)?;
         py.import("json")?.call_method1("loads", (bytes,))
+    }
+
+    /// What its records are.
+    #[getter]
+    fn kind(&self) -> PyResult<&'static str> {
+        Ok(self.here()?.dataset.kind().as_str())
+    }
+
+    /// The stored tensors: for each field what it is said to be, and the column that it was added with.
+    #[getter]
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let opened = self.here()?;
+        let (dataset, fields) = (&opened.dataset, PyDict::new(py));
+        for name in dataset.field_names() {
+            let info = PyDict::new(py);
+            let added = dataset.manifest().columns.iter().find(|set| set.fields.contains(&name));
+            info.set_item("description", json::to_python(py, dataset.description(&name).map_err(raise)?)?)?;
+            info.set_item("column", added.map(|set| &set.name))?;
+            fields.set_item(name, info)?;
+        }
+        Ok(fields)
+    }
+
+    /// Writes new tensors beside the dataset and opens it anew.
+    #[pyo3(signature = (name, producer, *, description=None))]
+    fn add_column(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        producer: &Bound<'_, PyAny>,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = slf.py();
+        let description = json::optional_object("description", description)?;
+        let opened = slf.get().here()?;
+        let dataset = &opened.dataset;
+        let writer = py.detach(|| ColumnWriter::create(dataset, name, description)).map_err(raise)?;
+        let mut column = Column { dataset, writer, name };
+        column::fill(slf, &mut column, producer)?;
+        let writer = column.writer;
+        let dataset = py.detach(|| writer.finish()).map_err(raise)?;
+        Ok(Self { path: slf.get().path.clone(), handle: Mutex::new(Owned::new(Opened::new(dataset))) })
     }
 
     fn __len__(&self) -> PyResult<usize> {

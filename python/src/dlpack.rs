@@ -18,57 +18,57 @@ use crate::errors::unsupported;
 use crate::process::Owned;
 
 /// `kDLCPU`.
-const DEVICE_CPU: i32 = 1;
-const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 0 };
+pub(crate) const DEVICE_CPU: i32 = 1;
+pub(crate) const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 0 };
 /// `DLPACK_FLAG_BITMASK_IS_COPIED`.
 const FLAG_IS_COPIED: u64 = 2;
-const NAME: &CStr = c"dltensor";
-const NAME_VERSIONED: &CStr = c"dltensor_versioned";
+pub(crate) const NAME: &CStr = c"dltensor";
+pub(crate) const NAME_VERSIONED: &CStr = c"dltensor_versioned";
 
 #[repr(C)]
-struct DLDevice {
-    device_type: i32,
-    device_id: i32,
+pub(crate) struct DLDevice {
+    pub(crate) device_type: i32,
+    pub(crate) device_id: i32,
 }
 
 #[repr(C)]
-struct DLDataType {
-    code: u8,
-    bits: u8,
-    lanes: u16,
+pub(crate) struct DLDataType {
+    pub(crate) code: u8,
+    pub(crate) bits: u8,
+    pub(crate) lanes: u16,
 }
 
 #[repr(C)]
-struct DLTensor {
-    data: *mut c_void,
-    device: DLDevice,
-    ndim: i32,
-    dtype: DLDataType,
-    shape: *mut i64,
-    strides: *mut i64,
-    byte_offset: u64,
+pub(crate) struct DLTensor {
+    pub(crate) data: *mut c_void,
+    pub(crate) device: DLDevice,
+    pub(crate) ndim: i32,
+    pub(crate) dtype: DLDataType,
+    pub(crate) shape: *mut i64,
+    pub(crate) strides: *mut i64,
+    pub(crate) byte_offset: u64,
 }
 
 #[repr(C)]
-struct DLPackVersion {
-    major: u32,
-    minor: u32,
+pub(crate) struct DLPackVersion {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 #[repr(C)]
-struct DLManagedTensor {
-    dl_tensor: DLTensor,
-    manager_ctx: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut Self)>,
+pub(crate) struct DLManagedTensor {
+    pub(crate) dl_tensor: DLTensor,
+    pub(crate) manager_ctx: *mut c_void,
+    pub(crate) deleter: Option<unsafe extern "C" fn(*mut Self)>,
 }
 
 #[repr(C)]
-struct DLManagedTensorVersioned {
-    version: DLPackVersion,
-    manager_ctx: *mut c_void,
-    deleter: Option<unsafe extern "C" fn(*mut Self)>,
-    flags: u64,
-    dl_tensor: DLTensor,
+pub(crate) struct DLManagedTensorVersioned {
+    pub(crate) version: DLPackVersion,
+    pub(crate) manager_ctx: *mut c_void,
+    pub(crate) deleter: Option<unsafe extern "C" fn(*mut Self)>,
+    pub(crate) flags: u64,
+    pub(crate) dl_tensor: DLTensor,
 }
 
 /// Type of a tensor's elements.
@@ -207,7 +207,7 @@ impl Tensor {
         Self::new(Box::new(buffer), |buffer| &mut buffer[..], shape, element)
     }
 
-    /// Bytes of an element type of one or two bytes.
+    /// Dense elements of that type.
     pub(crate) fn from_bytes(bytes: Vec<u8>, shape: &[usize], element: Element) -> Self {
         Self::new(Box::new(bytes), |bytes| &mut bytes[..], shape, element)
     }

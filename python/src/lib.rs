@@ -1,18 +1,22 @@
 //! The Python module of framefeed, on the crate's public API alone: arguments in, errors and arrays out, the GIL let go while
 //! waiting. `python/framefeed/_framefeed.pyi` documents what Python sees.
 
+mod array;
 mod batch;
+mod column;
 mod convert;
 mod dataset;
 mod decode;
 mod dlpack;
 mod errors;
+mod json;
 mod loader;
 mod options;
 mod process;
 mod record;
 mod wait;
 mod window;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -30,6 +34,8 @@ mod _framefeed {
     use crate::record::PyRecord;
     #[pymodule_export]
     use crate::window::PyWindow;
+    #[pymodule_export]
+    use crate::writer::PyWriter;
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -1,39 +1,66 @@
-//! `framefeed.Record`: one clip, what is known about it, and its frames.
+//! `framefeed.Record`: one clip or group of tensors, what is known about it, its frames and its fields.
 
-use framefeed::{Dataset, Record};
+use framefeed::{Dataset, DatasetKind, Record, StreamInfo, TensorRecord};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::OnceLock;
 
 use crate::dataset::PyDataset;
 use crate::decode::{self, Wanted};
+use crate::dlpack::Tensor;
 use crate::errors::{invalid, raise};
+use crate::json;
 use crate::options::Picture;
 
-/// One clip of a dataset. Everything but its frames is in memory.
+/// What a record is, as its shard has it.
+enum Facts {
+    Video(Box<Record>),
+    Tensors(TensorRecord),
+}
+
+/// One record of a dataset. Everything but its frames and tensors is in memory.
 #[pyclass(frozen, name = "Record", module = "framefeed")]
 pub(crate) struct PyRecord {
     dataset: Py<PyDataset>,
     number: usize,
-    record: Record,
+    facts: Facts,
     pts: OnceLock<Vec<i64>>,
 }
 
 impl PyRecord {
     /// Reads a record's row.
     pub(crate) fn open(owner: &Bound<'_, PyDataset>, dataset: &Dataset, number: usize) -> PyResult<Self> {
-        let record = owner.py().detach(|| dataset.record(number)).map_err(raise)?;
-        Ok(Self { dataset: owner.clone().unbind(), number, record, pts: OnceLock::new() })
+        let read = || match dataset.kind() {
+            DatasetKind::Video => dataset.record(number).map(|record| Facts::Video(Box::new(record))),
+            DatasetKind::Tensor => dataset.tensor_record(number).map(Facts::Tensors),
+        };
+        let facts = owner.py().detach(read).map_err(raise)?;
+        Ok(Self { dataset: owner.clone().unbind(), number, facts, pts: OnceLock::new() })
     }
 
-    fn frame_pts(&self) -> &[i64] {
-        let stream = &self.record.stream;
-        self.pts.get_or_init(|| (0..stream.num_frames()).filter_map(|frame| stream.frame_pts(frame)).collect())
+    /// The record of a clip.
+    fn video(&self) -> PyResult<&Record> {
+        match &self.facts {
+            Facts::Video(record) => Ok(record),
+            Facts::Tensors(record) => Err(raise(
+                framefeed::Error::invalid("the record is of tensors: it has no frames").with_record(&record.key),
+            )),
+        }
+    }
+
+    fn stream(&self) -> PyResult<&StreamInfo> {
+        self.video().map(|record| &record.stream)
+    }
+
+    fn frame_pts(&self) -> PyResult<&[i64]> {
+        let stream = self.stream()?;
+        let read = || (0..stream.num_frames()).filter_map(|frame| stream.frame_pts(frame)).collect();
+        Ok(self.pts.get_or_init(read))
     }
 
     /// Frame numbers, whatever they come in: a list, a range, an array.
     fn numbers(&self, frames: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-        let num_frames = self.num_frames();
+        let num_frames = self.num_frames()?;
         let mut numbers = Vec::new();
         for frame in frames.try_iter()? {
             let frame: i64 = frame?.extract()?;
@@ -41,7 +68,7 @@ impl PyRecord {
             numbers.push(inside.ok_or_else(|| {
                 raise(
                     framefeed::Error::invalid(format!("there is no frame {frame}, the record has {num_frames}"))
-                        .with_record(&self.record.key),
+                        .with_record(self.key()),
                 )
             })?);
         }
@@ -66,92 +93,106 @@ impl PyRecord {
     /// Unique in the dataset.
     #[getter]
     fn key(&self) -> &str {
-        &self.record.key
+        match &self.facts {
+            Facts::Video(record) => &record.key,
+            Facts::Tensors(record) => &record.key,
+        }
     }
 
     /// What the clip shows.
     #[getter]
     fn caption(&self) -> Option<&str> {
-        self.record.caption.as_deref()
+        match &self.facts {
+            Facts::Video(record) => record.caption.as_deref(),
+            Facts::Tensors(record) => record.caption.as_deref(),
+        }
     }
 
     /// The user columns that have a value here.
     #[getter]
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let text = serde_json::to_string(&self.record.columns)
-            .map_err(|error| raise(framefeed::Error::corrupt("columns are not JSON").with_source(error)))?;
-        py.import("json")?.call_method1("loads", (text,))
+        let columns = match &self.facts {
+            Facts::Video(record) => &record.columns,
+            Facts::Tensors(record) => &record.columns,
+        };
+        json::to_python(py, columns)
     }
 
     /// Exact number of frames.
     #[getter]
-    fn num_frames(&self) -> usize {
-        self.record.stream.num_frames()
+    fn num_frames(&self) -> PyResult<usize> {
+        self.stream().map(StreamInfo::num_frames)
     }
 
-    fn __len__(&self) -> usize {
+    fn __len__(&self) -> PyResult<usize> {
         self.num_frames()
+    }
+
+    /// A record is something, whatever its length.
+    #[expect(clippy::unused_self, reason = "a method in Python")]
+    fn __bool__(&self) -> bool {
+        true
     }
 
     /// Timestamp of each frame, in ticks of `time_base`.
     #[getter]
-    fn pts(&self) -> Vec<i64> {
-        self.frame_pts().to_vec()
+    fn pts(&self) -> PyResult<Vec<i64>> {
+        self.frame_pts().map(<[i64]>::to_vec)
     }
 
     /// Seconds per tick, numerator and denominator.
     #[getter]
-    fn time_base(&self) -> (u32, u32) {
-        (self.record.stream.time_base.num(), self.record.stream.time_base.den())
+    fn time_base(&self) -> PyResult<(u32, u32)> {
+        self.stream().map(|stream| (stream.time_base.num(), stream.time_base.den()))
     }
 
     /// Seconds from the first frame to the end of the last.
     #[getter]
-    fn duration(&self) -> f64 {
-        self.record.stream.time_base.seconds(self.record.stream.duration)
+    fn duration(&self) -> PyResult<f64> {
+        self.stream().map(|stream| stream.time_base.seconds(stream.duration))
     }
 
     /// Average frames per second.
     #[getter]
-    fn fps(&self) -> f64 {
-        self.record.stream.average_fps()
+    fn fps(&self) -> PyResult<f64> {
+        self.stream().map(StreamInfo::average_fps)
     }
 
     /// Height and width as displayed: turned, with square pixels.
     #[getter]
-    fn size(&self) -> (u32, u32) {
-        let (width, height) = self.record.stream.display_size();
-        (height, width)
+    fn size(&self) -> PyResult<(u32, u32)> {
+        let (width, height) = self.stream()?.display_size();
+        Ok((height, width))
     }
 
     /// Height and width of the decoded planes.
     #[getter]
-    fn coded_size(&self) -> (u32, u32) {
-        (self.record.stream.height, self.record.stream.width)
+    fn coded_size(&self) -> PyResult<(u32, u32)> {
+        self.stream().map(|stream| (stream.height, stream.width))
     }
 
     /// Clockwise rotation for display, in degrees.
     #[getter]
-    fn rotation(&self) -> u16 {
-        self.record.stream.orientation.degrees()
+    fn rotation(&self) -> PyResult<u16> {
+        self.stream().map(|stream| stream.orientation.degrees())
     }
 
     /// FFmpeg's name of the codec.
     #[getter]
-    fn codec(&self) -> &'static str {
-        self.record.stream.codec.as_str()
+    fn codec(&self) -> PyResult<&'static str> {
+        self.stream().map(|stream| stream.codec.as_str())
     }
 
     /// FFmpeg's name of the format of the decoded planes.
     #[getter]
-    fn pixel_format(&self) -> String {
-        self.record.stream.pixel_format.name()
+    fn pixel_format(&self) -> PyResult<String> {
+        self.stream().map(|stream| stream.pixel_format.name())
     }
 
     /// Colour as decided at conversion: H.273 numbers, range, siting, and whether it was a guess.
     #[getter]
     fn color<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let color = self.record.stream.color;
+        let color = self.stream()?.color;
         let dict = PyDict::new(py);
         dict.set_item("matrix", color.matrix)?;
         dict.set_item("primaries", color.primaries)?;
@@ -164,52 +205,86 @@ impl PyRecord {
 
     /// Number of the first frame of each group of pictures.
     #[getter]
-    fn gops(&self) -> Vec<u32> {
-        self.record.stream.gops.iter().map(|gop| gop.first_frame).collect()
+    fn gops(&self) -> PyResult<Vec<u32>> {
+        self.stream().map(|stream| stream.gops.iter().map(|gop| gop.first_frame).collect())
     }
 
     /// Bytes of the stored video.
     #[getter]
-    fn video_bytes(&self) -> u64 {
-        self.record.video.size
+    fn video_bytes(&self) -> PyResult<u64> {
+        self.video().map(|record| record.video.size)
     }
 
     /// Where the clip came from, as the source list named it.
     #[getter]
-    fn source(&self) -> &str {
-        &self.record.source
+    fn source(&self) -> PyResult<&str> {
+        self.video().map(|record| record.source.as_str())
     }
 
     /// Start of the cut, in seconds from the source's first frame.
     #[getter]
-    fn source_start(&self) -> Option<f64> {
-        self.record.source_start
+    fn source_start(&self) -> PyResult<Option<f64>> {
+        self.video().map(|record| record.source_start)
     }
 
     /// End of the cut, in seconds from the source's first frame.
     #[getter]
-    fn source_end(&self) -> Option<f64> {
-        self.record.source_end
+    fn source_end(&self) -> PyResult<Option<f64>> {
+        self.video().map(|record| record.source_end)
     }
 
     /// Why the video was re-encoded; `None` where the packets are the source's.
     #[getter]
-    fn reencoded(&self) -> Option<&str> {
-        self.record.reencoded.as_deref()
+    fn reencoded(&self) -> PyResult<Option<&str>> {
+        self.video().map(|record| record.reencoded.as_deref())
+    }
+
+    /// Names of the fields that the record has.
+    #[getter]
+    fn fields(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let opened = self.dataset.get().here()?;
+        let (dataset, number) = (&opened.dataset, self.number);
+        let names = || {
+            let mut names = dataset.field_names();
+            let mut failed = Ok(());
+            names.retain(|name| match dataset.field(number, name) {
+                Ok(entry) => entry.is_some(),
+                Err(error) => {
+                    failed = Err(error);
+                    false
+                }
+            });
+            failed.map(|()| names)
+        };
+        py.detach(names).map_err(raise)
+    }
+
+    /// A stored tensor, read and checked; `None` where the record has none of that name.
+    #[pyo3(signature = (name, /))]
+    fn field(&self, py: Python<'_>, name: &str) -> PyResult<Option<Tensor>> {
+        let opened = self.dataset.get().here()?;
+        let (dataset, number) = (&opened.dataset, self.number);
+        let stored = py.detach(|| framefeed::read_field(dataset, number, name)).map_err(raise)?;
+        let tensor = |stored: framefeed::StoredTensor| {
+            let shape: Vec<usize> = stored.shape.iter().map(|&axis| axis as usize).collect();
+            Tensor::from_bytes(stored.data, &shape, stored.dtype.into())
+        };
+        Ok(stored.map(tensor))
     }
 
     /// The frames on screen at these seconds from the record's first frame.
     #[pyo3(signature = (seconds, /))]
     fn frames_at(&self, seconds: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-        let pts = self.frame_pts();
+        let pts = self.frame_pts()?;
         let first = pts.first().copied().unwrap_or_default();
-        let base = self.record.stream.time_base;
+        let (stream, duration) = (self.stream()?, self.duration()?);
+        let base = stream.time_base;
         let mut frames = Vec::new();
         for second in seconds.try_iter()? {
             let second: f64 = second?.extract()?;
-            if !second.is_finite() || second < 0.0 || base.ceil_ticks(second) >= self.record.stream.duration.max(1) {
-                let message = format!("{second} s is not in the record, expected 0 to less than {} s", self.duration());
-                return Err(raise(framefeed::Error::invalid(message).with_record(&self.record.key)));
+            if !second.is_finite() || second < 0.0 || base.ceil_ticks(second) >= stream.duration.max(1) {
+                let message = format!("{second} s is not in the record, expected 0 to less than {duration} s");
+                return Err(raise(framefeed::Error::invalid(message).with_record(self.key())));
             }
             // The last frame whose timestamp is not after the instant: one before the first that is after it.
             let after = pts.partition_point(|&pts| base.seconds(pts - first) <= second + 1e-9);
@@ -245,18 +320,22 @@ impl PyRecord {
             _ => return Err(invalid(format!("format is '{format}', expected one of rgb, yuv"))),
         };
         let opened = self.dataset.get().here()?;
-        decode::decode(py, &opened, self.number, &self.record.stream, &frames, &wanted)
+        decode::decode(py, &opened, self.number, self.stream()?, &frames, &wanted)
     }
 
     fn __repr__(&self) -> String {
-        let (height, width) = self.size();
-        format!(
-            "framefeed.Record('{}', {} frames of {width}x{height}, {:.3} fps, {})",
-            self.record.key,
-            self.num_frames(),
-            self.fps(),
-            self.codec()
-        )
+        match &self.facts {
+            Facts::Video(record) => {
+                let (stream, key) = (&record.stream, &record.key);
+                let ((width, height), frames) = (stream.display_size(), stream.num_frames());
+                let (fps, codec) = (stream.average_fps(), stream.codec.as_str());
+                format!("framefeed.Record('{key}', {frames} frames of {width}x{height}, {fps:.3} fps, {codec})")
+            }
+            Facts::Tensors(record) => {
+                let fields: Vec<_> = record.fields.iter().map(|field| field.name.as_str()).collect();
+                format!("framefeed.Record('{}', fields {})", record.key, fields.join(", "))
+            }
+        }
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

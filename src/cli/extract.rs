@@ -3,21 +3,25 @@
 use super::Ending;
 use super::units::bytes;
 use clap::Args;
-use framefeed::{Dataset, Error, ErrorKind, Result, extract_clip};
+use framefeed::{Dataset, Error, ErrorKind, Result, extract_clip, extract_field};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-/// Write one clip of a dataset as a playable MP4.
+/// Write one clip of a dataset as a playable MP4, or one stored tensor as an NPY file.
 ///
-/// The file holds what is stored: a cut that does not start at a keyframe has its lead-in in it, which players hide where
+/// The MP4 holds what is stored: a cut that does not start at a keyframe has its lead-in in it, which players hide where
 /// they respect edit lists.
 #[derive(Args)]
 pub(super) struct ExtractArgs {
     /// Folder of the dataset.
     dataset: PathBuf,
 
-    /// Key of the clip.
+    /// Key of the clip, or of the tensor's record.
     key: String,
+
+    /// Write this field of the record, as a file for numpy.load, instead of the clip.
+    #[arg(long, value_name = "NAME")]
+    field: Option<String>,
 
     /// File to write; `-` is the standard output.
     #[arg(short, long, value_name = "FILE")]
@@ -31,7 +35,7 @@ pub(super) struct ExtractArgs {
 pub(super) fn run(args: &ExtractArgs) -> Result<Ending> {
     let dataset = Dataset::open(&args.dataset)?;
     if args.output.as_os_str() == "-" {
-        extract_clip(&dataset, &args.key, &mut std::io::stdout().lock())?;
+        extract(&dataset, args, &mut std::io::stdout().lock())?;
         return Ok(Ending::Good);
     }
     if !args.force && args.output.symlink_metadata().is_ok() {
@@ -45,11 +49,18 @@ pub(super) fn run(args: &ExtractArgs) -> Result<Ending> {
     Ok(Ending::Good)
 }
 
+fn extract(dataset: &Dataset, args: &ExtractArgs, output: &mut dyn std::io::Write) -> Result<u64> {
+    match &args.field {
+        Some(field) => extract_field(dataset, &args.key, field, output),
+        None => extract_clip(dataset, &args.key, output),
+    }
+}
+
 fn write(dataset: &Dataset, args: &ExtractArgs, part: &Path) -> Result<u64> {
     let mut options = OpenOptions::new();
     let mut file =
         options.write(true).create(true).truncate(true).open(part).map_err(|e| Error::io("create", part, e))?;
-    let written = extract_clip(dataset, &args.key, &mut file).map_err(|e| e.with_path(&args.output))?;
+    let written = extract(dataset, args, &mut file).map_err(|e| e.with_path(&args.output))?;
     file.sync_all().map_err(|e| Error::io("write", &args.output, e))?;
     if args.force {
         std::fs::rename(part, &args.output).map_err(|e| Error::io("replace", &args.output, e))?;

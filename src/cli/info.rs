@@ -3,7 +3,7 @@
 use super::units::{bytes, count, grouped, hours};
 use super::{Ending, output};
 use clap::Args;
-use framefeed::{Dataset, DatasetInfo, Result, Window};
+use framefeed::{Dataset, DatasetInfo, FieldCount, Result, Window};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -43,26 +43,62 @@ pub(super) fn run(args: &InfoArgs) -> Result<Ending> {
 
 fn table(info: &DatasetInfo, args: &InfoArgs) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<8} {value}");
-    };
-    line("dataset", format!("{} ({}, format {})", info.dataset, info.created_by, info.format_version));
-    line("clips", format!("{} in {}", grouped(info.clips), count(info.shards, "shard")));
-    line("frames", format!("{}, {}", grouped(info.frames), hours(info.hours)));
-    line("bytes", format!("{}, of which video {}", bytes(info.bytes), bytes(info.video_bytes)));
+    line(&mut text, "dataset", &format!("{} ({}, format {})", info.dataset, info.created_by, info.format_version));
+    if info.kind == "video" {
+        videos(&mut text, info);
+    } else {
+        line(&mut text, "records", &format!("{} in {}", grouped(info.clips), count(info.shards, "shard")));
+        line(&mut text, "bytes", &bytes(info.bytes));
+    }
+    if !info.columns.is_empty() {
+        line(&mut text, "columns", &info.columns.join(", "));
+    }
+    for field in &info.fields {
+        line(&mut text, "field", &field_line(field, info.sampled_clips));
+    }
+    if info.column_bytes > 0 {
+        line(&mut text, "added", &format!("{} of tensors beside the shards", bytes(info.column_bytes)));
+    }
+    if info.kind == "video" {
+        cost(&mut text, info, args);
+    }
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<8} {value}");
+}
+
+fn videos(text: &mut String, info: &DatasetInfo) {
+    line(text, "clips", &format!("{} in {}", grouped(info.clips), count(info.shards, "shard")));
+    line(text, "frames", &format!("{}, {}", grouped(info.frames), hours(info.hours)));
+    line(text, "bytes", &format!("{}, of which video {}", bytes(info.bytes), bytes(info.video_bytes)));
     let codecs = info
         .codecs
         .iter()
         .map(|c| format!("{} {} ({}, {})", c.codec, c.pixel_format, count(c.clips, "clip"), hours(c.hours)));
-    line("codecs", list(codecs));
-    line("sizes", list(info.sizes.iter().map(|s| format!("{}x{} ({})", s.width, s.height, grouped(s.clips)))));
-    line("fps", list(info.fps.iter().map(|f| format!("{} ({})", f.fps, grouped(f.clips)))));
-    if !info.columns.is_empty() {
-        line("columns", info.columns.join(", "));
+    line(text, "codecs", &list(codecs));
+    line(text, "sizes", &list(info.sizes.iter().map(|s| format!("{}x{} ({})", s.width, s.height, grouped(s.clips)))));
+    line(text, "fps", &list(info.fps.iter().map(|f| format!("{} ({})", f.fps, grouped(f.clips)))));
+}
+
+/// `latents: float16 [16, 9, 60, 104] (3); in 3 of 3 records, 1.7 MB each; vae=...`.
+fn field_line(field: &FieldCount, sampled: u64) -> String {
+    let shapes = list(field.shapes.iter().map(|s| format!("{} {:?} ({})", s.dtype, s.shape, grouped(s.records))));
+    let each = bytes(field.bytes / field.records.max(1));
+    let mut text = format!("{}: {shapes}; in {} of {}", field.name, grouped(field.records), count(sampled, "record"));
+    let _ = write!(text, ", {each} each");
+    let facts = field.description.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    if !facts.is_empty() {
+        let _ = write!(text, "; {}", facts.join(", "));
     }
+    text
+}
+
+fn cost(text: &mut String, info: &DatasetInfo, args: &InfoArgs) {
     if let Some(gop) = info.gop_frames {
         let sampled = count(info.sampled_clips, "clip");
-        line("GOPs", format!("{} to {} frames, median {} (of {sampled})", gop.min, gop.max, gop.median));
+        line(text, "GOPs", &format!("{} to {} frames, median {} (of {sampled})", gop.min, gop.max, gop.median));
     }
     let name = format!("{} frames, stride {}", args.window, args.stride);
     let cost = match info.window {
@@ -74,8 +110,7 @@ fn table(info: &DatasetInfo, args: &InfoArgs) -> String {
         ),
         None => format!("{name}: no clip is long enough"),
     };
-    line("window", cost);
-    text
+    line(text, "window", &cost);
 }
 
 fn list(entries: impl ExactSizeIterator<Item = String>) -> String {

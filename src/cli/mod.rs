@@ -56,7 +56,7 @@ enum Command {
     Info(info::InfoArgs),
     /// Check a dataset: every checksum, and on request every frame.
     Verify(verify::VerifyArgs),
-    /// Write one clip as a playable MP4.
+    /// Write one clip as a playable MP4, or one stored tensor as an NPY file.
     Extract(extract::ExtractArgs),
 }
 

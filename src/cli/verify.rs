@@ -3,7 +3,7 @@
 use super::units::{bytes, count};
 use super::{Ending, output, signal};
 use clap::Args;
-use framefeed::{Result, VerifyLevel, VerifyOptions, verify_dataset};
+use framefeed::{DatasetCheck, Result, VerifyLevel, VerifyOptions, verify_dataset};
 use std::path::PathBuf;
 
 /// Check a dataset: every checksum, and on request every frame.
@@ -46,16 +46,21 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Ending> {
         for problem in &check.problems {
             output::print(&format!("{}: {}\n", problem.kind, problem.reason))?;
         }
-        let frames = if args.decode { format!(", {}", count(check.frames, "frame")) } else { String::new() };
+        let frames = if check.frames > 0 { format!(", {}", count(check.frames, "frame")) } else { String::new() };
         output::print(&format!(
-            "{}: {} in {}, {}, {}{frames}; {} read\n",
+            "{}: {} in {}{}{frames}; {} read\n",
             if num_problems == 0 { "sound".to_owned() } else { count(num_problems, "problem") },
-            count(check.records, "clip"),
+            count(check.records, if check.packets > 0 { "clip" } else { "record" }),
             count(check.shards, "shard"),
-            count(check.gops, "GOP"),
-            count(check.packets, "packet"),
+            parts(&check),
             bytes(check.bytes),
         ))?;
     }
     Ok(if num_problems == 0 { Ending::Good } else { Ending::Problems })
+}
+
+/// What was found in the shards: packets, tensors, or both.
+fn parts(check: &DatasetCheck) -> String {
+    let parts = [(check.gops, "GOP"), (check.packets, "packet"), (check.tensors, "tensor")];
+    parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {}", count(*number, what))).collect()
 }

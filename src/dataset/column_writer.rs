@@ -110,6 +110,9 @@ impl ColumnWriter {
     pub fn finish(mut self) -> Result<Dataset> {
         self.pass_to(self.dataset.len())?;
         if self.fields.is_empty() {
+            // Kept, the shards would be taken for finished ones by the next run, and nothing could ever be added.
+            let folder = self.dataset.root().join(&self.folder);
+            fs::remove_dir_all(&folder).map_err(|error| Error::io("remove", &folder, error))?;
             return Err(Error::invalid(format!("no record was given a tensor for column '{}'", self.name)));
         }
         let mut manifest = self.manifest.clone();

@@ -56,7 +56,7 @@ impl Fields {
         Self(manifest.columns.iter().map(|set| Shards::new(root, &set.shards)).collect())
     }
 
-    pub(super) fn names(&self, manifest: &Manifest) -> Vec<String> {
+    pub(super) fn names(manifest: &Manifest) -> Vec<String> {
         let added = manifest.columns.iter().flat_map(|set| &set.fields);
         manifest.fields.iter().chain(added).cloned().collect()
     }
@@ -66,20 +66,20 @@ impl Fields {
         match manifest.columns.iter().zip(&self.0).find(|(set, _)| column(set)) {
             Some((_, shards)) => Ok(Home::Column(shards)),
             None if manifest.fields.iter().any(|field| field == name) => Ok(Home::Record),
-            None => Err(self.unknown(manifest, name)),
+            None => Err(Self::unknown(manifest, name)),
         }
     }
 
-    pub(super) fn description<'a>(&self, manifest: &'a Manifest, name: &str) -> Result<&'a Map<String, Value>> {
+    pub(super) fn description<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Map<String, Value>> {
         match manifest.columns.iter().find(|set| set.fields.iter().any(|field| field == name)) {
             Some(set) => Ok(&set.description),
             None if manifest.fields.iter().any(|field| field == name) => Ok(&manifest.description),
-            None => Err(self.unknown(manifest, name)),
+            None => Err(Self::unknown(manifest, name)),
         }
     }
 
-    fn unknown(&self, manifest: &Manifest, name: &str) -> Error {
-        let known = self.names(manifest);
+    fn unknown(manifest: &Manifest, name: &str) -> Error {
+        let known = Self::names(manifest);
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Error::invalid(format!("fields: there is no field '{name}', the dataset has: {known}"))
     }

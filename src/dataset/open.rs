@@ -179,7 +179,7 @@ impl Dataset {
 
     /// Names of the fields: those of the records themselves, then those that were added.
     pub fn field_names(&self) -> Vec<String> {
-        self.0.fields.names(&self.0.manifest)
+        Fields::names(&self.0.manifest)
     }
 
     /// What a field is, in the words of whoever wrote it.
@@ -187,7 +187,7 @@ impl Dataset {
     /// # Errors
     /// `InvalidArgument` that lists the fields, where there is none of that name.
     pub fn description(&self, name: &str) -> Result<&Map<String, Value>> {
-        self.0.fields.description(&self.0.manifest, name)
+        Fields::description(&self.0.manifest, name)
     }
 
     /// Compares what a field is with what it is expected to be: every key of `expected` must be there, with that value.
@@ -208,8 +208,9 @@ impl Dataset {
         let Inner { manifest, fields, records, .. } = &*self.0;
         let (shard, row) = (place.shard as usize, place.row as usize);
         let find = || match (fields.find(manifest, name)?, records) {
-            (Home::Column(shards), _) => tensor_entry(&*shards.get(shard)?, row, place.key, name),
-            (Home::Record, Records::Tensors(shards)) => tensor_entry(&*shards.get(shard)?, row, place.key, name),
+            (Home::Column(shards), _) | (Home::Record, Records::Tensors(shards)) => {
+                tensor_entry(&*shards.get(shard)?, row, place.key, name)
+            }
             (Home::Record, Records::Videos(shards)) => {
                 let shard = shards.get(shard)?;
                 same_key(place.key, shard.key(row)?, shard.path())?;

@@ -272,8 +272,9 @@ fn records_out_of_order_and_fields_that_exist_are_refused() {
     let dataset = writer.finish().unwrap();
     let has: Vec<bool> = (0..4).map(|record| dataset.field(record, "more").unwrap().is_some()).collect();
     assert_eq!(has, [false, false, true, true]);
-    let nothing = ColumnWriter::create(&dataset, "nothing", Map::new()).unwrap();
-    assert_eq!(nothing.finish().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let column = || ColumnWriter::create(&dataset, "nothing", Map::new()).unwrap();
+    assert_eq!(column().finish().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(column().position(), 0, "rows without tensors are not taken over");
     assert_eq!(ColumnWriter::create(&dataset, "a/b", Map::new()).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 

@@ -19,7 +19,6 @@ const PREFIX_BYTES: usize = 10;
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum TensorType {
     /// One byte, 0 or 1.
     Bool,

@@ -43,8 +43,8 @@ pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, FieldBatch, Skipped, VideoBatch};
 pub use batches::{Batches, Next};
 pub use inspect::{
-    CodecCount, DatasetCheck, DatasetInfo, FpsCount, GopLengths, Problem, SizeCount, VerifyLevel, VerifyOptions,
-    WindowCost, extract_clip, verify_dataset,
+    CodecCount, DatasetCheck, DatasetInfo, FieldCount, FpsCount, GopLengths, Problem, ShapeCount, SizeCount,
+    StoredTensor, VerifyLevel, VerifyOptions, WindowCost, extract_clip, extract_field, read_field, verify_dataset,
 };
 pub use loader::Loader;
 pub use options::LoaderBuilder;

@@ -16,6 +16,8 @@ pub struct VerifyReport {
     pub packets: u64,
     /// GOPs whose checksum was computed.
     pub gops: u64,
+    /// Tensors whose checksum was computed.
+    pub tensors: u64,
     /// Bytes read.
     pub bytes: u64,
     /// BLAKE3 of the file as it is; empty where it could not be read to its end.

@@ -127,6 +127,7 @@ impl<'a> Walk<'a> {
     /// The tensors of a record: members, NPY headers, and the elements by themselves.
     pub(super) fn tensors(&mut self, key: &str, fields: &[TensorField], report: &mut VerifyReport) -> Result<()> {
         for field in fields {
+            report.tensors += 1;
             let header_bytes = field.data_offset as usize;
             let mut header = Vec::with_capacity(header_bytes);
             let mut elements = Crc32c::new();

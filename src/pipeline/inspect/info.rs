@@ -1,9 +1,11 @@
-//! What is in a dataset: counts from its index, and from a sample of its packet tables what GOPs are like and what a window
-//! would cost.
+//! What is in a dataset: counts from its index, and from a sample of its records what GOPs are like, what a window would
+//! cost, and what the stored tensors are.
 
+use super::fields::{FieldCount, count_fields};
 use crate::dataset::{Dataset, Placement, Window};
 use crate::decode::DecodePlan;
 use crate::error::Result;
+use crate::format::DatasetKind;
 use crate::media::StreamInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -91,16 +93,20 @@ pub struct DatasetInfo {
     pub created_by: String,
     /// Version of its format.
     pub format_version: u32,
-    /// Clips.
+    /// What its records are: `video` or `tensor`.
+    pub kind: String,
+    /// Records: clips, or groups of tensors.
     pub clips: u64,
     /// Shards.
     pub shards: u64,
-    /// Frames of all clips.
+    /// Frames of all clips; 0 for tensors.
     pub frames: u64,
-    /// Hours of all clips.
+    /// Hours of all clips; 0 for tensors.
     pub hours: f64,
     /// Bytes of all shards.
     pub bytes: u64,
+    /// Bytes of the shards of columns that were added.
+    pub column_bytes: u64,
     /// Bytes of the MP4s in them.
     pub video_bytes: u64,
     /// Codecs, the one with most clips first.
@@ -111,7 +117,9 @@ pub struct DatasetInfo {
     pub fps: Vec<FpsCount>,
     /// Names of the user's columns.
     pub columns: Vec<String>,
-    /// Clips whose packet tables were looked at for the two fields below.
+    /// The stored tensors, field by field.
+    pub fields: Vec<FieldCount>,
+    /// Records that were looked at for the fields above, and clips whose packet tables were for the two below.
     pub sampled_clips: u64,
     /// Frames per GOP.
     pub gop_frames: Option<GopLengths>,
@@ -120,7 +128,8 @@ pub struct DatasetInfo {
 }
 
 impl DatasetInfo {
-    /// Looks at a dataset. The index is read as a whole; of the shards, the indexes of at most a thousand clips spread evenly.
+    /// Looks at a dataset. The index is read as a whole; of the shards, the indexes of at most a thousand records spread evenly.
+    /// `window` means nothing where the records are tensors.
     ///
     /// # Errors
     /// `InvalidArgument` for a window out of range; those of reading index and shards.
@@ -129,24 +138,29 @@ impl DatasetInfo {
         window.check()?;
         let manifest = dataset.manifest();
         let mut counts = Counts::default();
-        for row in 0..dataset.len() {
-            counts.add(dataset, row, &window)?;
-        }
-        let step = dataset.len().div_ceil(SAMPLE_RECORDS).max(1);
         let mut sample = Sample::default();
-        for row in (0..dataset.len()).step_by(step) {
-            sample.add(&dataset.stream(row)?.1, &window, row as u64)?;
+        let step = dataset.len().div_ceil(SAMPLE_RECORDS).max(1);
+        if dataset.kind() == DatasetKind::Video {
+            for row in 0..dataset.len() {
+                counts.add(dataset, row, &window)?;
+            }
+            for row in (0..dataset.len()).step_by(step) {
+                sample.add(&dataset.stream(row)?.1, &window, row as u64)?;
+            }
         }
+        let added = manifest.columns.iter().flat_map(|set| &set.shards);
         Ok(Self {
             dataset: dataset.root().display().to_string(),
             id: manifest.id.clone(),
             created_by: manifest.created_by.clone(),
             format_version: manifest.version,
+            kind: manifest.kind.as_str().to_owned(),
             clips: dataset.len() as u64,
             shards: manifest.shards.len() as u64,
             frames: manifest.frames,
             hours: manifest.seconds / 3600.0,
             bytes: manifest.bytes,
+            column_bytes: added.map(|shard| shard.bytes).fold(0, u64::saturating_add),
             video_bytes: counts.video_bytes,
             codecs: by_count(counts.codecs, |(codec, pixel_format), (clips, hours)| CodecCount {
                 codec,
@@ -157,7 +171,8 @@ impl DatasetInfo {
             sizes: by_count(counts.sizes, |(height, width), (clips, _)| SizeCount { height, width, clips }),
             fps: by_count(counts.fps, |hundredths, (clips, _)| FpsCount { fps: hundredths as f64 / 100.0, clips }),
             columns: dataset.column_names()?,
-            sampled_clips: sample.clips,
+            fields: count_fields(dataset, step)?,
+            sampled_clips: dataset.len().div_ceil(step) as u64,
             gop_frames: sample.gop_lengths(),
             window: sample.cost(&window, counts.long_enough, dataset.len() as u64),
         })
@@ -201,7 +216,6 @@ fn by_count<K, T>(tally: Tally<K>, mut row: impl FnMut(K, (u64, f64)) -> T) -> V
 
 #[derive(Default)]
 struct Sample {
-    clips: u64,
     gop_frames: Vec<u32>,
     windows: u64,
     wanted_frames: u64,
@@ -212,7 +226,6 @@ struct Sample {
 
 impl Sample {
     fn add(&mut self, stream: &StreamInfo, window: &Window, row: u64) -> Result<()> {
-        self.clips += 1;
         self.gop_frames.extend(frames_per_gop(stream).into_iter().filter(|&frames| frames > 0));
         for start in 0..STARTS_PER_RECORD {
             let draw = scatter(row * STARTS_PER_RECORD + start);

@@ -3,13 +3,14 @@
 //! problem: all are listed.
 
 use super::info::frames_per_gop;
+use super::shard_file::{ShardFile, check_mirror};
 use crate::dataset::Dataset;
 use crate::decode::DecodeLimits;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Crc32c, Manifest, ShardEntry};
+use crate::format::{Crc32c, DatasetKind, Manifest, ShardEntry};
 use crate::media::FrameView;
 use crate::pipeline::ClipReader;
-use crate::shard::{Shard, build_index};
+use crate::shard::{Shard, TensorShard, build_index, build_tensor_index};
 use crate::storage::StorageOptions;
 use serde::Serialize;
 use std::path::Path;
@@ -89,14 +90,16 @@ impl From<&Error> for Problem {
 pub struct DatasetCheck {
     /// The dataset's folder.
     pub dataset: String,
-    /// Shards looked at.
+    /// Shards looked at, those of added columns among them.
     pub shards: u64,
-    /// Records looked at.
+    /// Records looked at; rows of added columns are not counted again.
     pub records: u64,
     /// Packets whose checksum was compared.
     pub packets: u64,
     /// GOPs whose checksum was compared.
     pub gops: u64,
+    /// Stored tensors whose checksum was compared.
+    pub tensors: u64,
     /// Frames decoded and compared; each was decoded at least twice.
     pub frames: u64,
     /// Bytes read for checksums.
@@ -119,19 +122,19 @@ pub fn verify_dataset(
 ) -> Result<DatasetCheck> {
     let manifest = Manifest::read(root)?;
     let check = Mutex::new(DatasetCheck { dataset: root.display().to_string(), ..DatasetCheck::default() });
-    let is_deep = options.level == VerifyLevel::Frames;
-    let num_shards = manifest.shards.len();
-    let total = num_shards as u64 + if is_deep { manifest.rows } else { 0 };
+    let is_deep = options.level == VerifyLevel::Frames && manifest.kind == DatasetKind::Video;
+    let tasks = tasks(&manifest);
+    let total = tasks.len() as u64 + if is_deep { manifest.rows } else { 0 };
     let done = AtomicUsize::new(0);
     let step = || progress(done.fetch_add(1, Ordering::Relaxed) as u64 + 1, total);
     in_parallel(
         options.jobs,
-        num_shards,
+        tasks.len(),
         cancel,
         || (),
         |(), number| {
-            if let Some(entry) = manifest.shards.get(number) {
-                check_shard(root, entry, &check);
+            if let Some(task) = tasks.get(number) {
+                check_shard(root, task, &check);
             }
             step();
         },
@@ -200,28 +203,60 @@ fn in_parallel<S>(
     if cancel() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
 }
 
-fn check_shard(root: &Path, entry: &ShardEntry, check: &Mutex<DatasetCheck>) {
-    let path = root.join(&entry.file);
-    let shard = match Shard::open(&path) {
+/// A shard to be looked at.
+struct Task<'a> {
+    entry: &'a ShardEntry,
+    kind: DatasetKind,
+    /// Names that its fields may have.
+    fields: &'a [String],
+    /// For a shard of an added column: the shard that it mirrors, and what that is.
+    beside: Option<(&'a ShardEntry, DatasetKind)>,
+}
+
+/// All shards of the dataset, then those of the columns that were added.
+fn tasks(manifest: &Manifest) -> Vec<Task<'_>> {
+    let Manifest { kind, shards, fields, columns, .. } = manifest;
+    let own = shards.iter().map(|entry| Task { entry, kind: *kind, fields, beside: None });
+    let added = columns.iter().flat_map(|set| {
+        set.shards.iter().zip(shards).map(|(entry, base)| {
+            let beside = Some((base, *kind));
+            Task { entry, kind: DatasetKind::Tensor, fields: &set.fields, beside }
+        })
+    });
+    own.chain(added).collect()
+}
+
+fn check_shard(root: &Path, task: &Task<'_>, check: &Mutex<DatasetCheck>) {
+    let path = root.join(&task.entry.file);
+    let shard = match ShardFile::open(&path, task.kind) {
         Ok(shard) => shard,
         Err(error) => return note(check, &error.with_path(path)),
     };
-    let report = shard.verify(Some(&entry.blake3));
+    let report = shard.verify(&task.entry.blake3);
+    let names = shard.check_fields(task.fields);
+    let found = (shard.len() as u64, shard.file_bytes());
+    let expected = (task.entry.rows, task.entry.bytes);
+    let size = if found == expected {
+        Ok(())
+    } else {
+        let (rows, bytes) = found;
+        let message = format!(
+            "the shard has {rows} records and {bytes} bytes, the manifest says {} and {}",
+            expected.0, expected.1
+        );
+        Err(Error::corrupt(message))
+    };
+    let mirror = task.beside.map_or(Ok(()), |(base, kind)| check_mirror(&shard, &root.join(&base.file), kind));
     let mut check = lock(check);
     check.shards += 1;
-    check.records += report.records;
+    check.records += if task.beside.is_none() { report.records } else { 0 };
     check.packets += report.packets;
     check.gops += report.gops;
+    check.tensors += report.tensors;
     check.bytes += report.bytes;
     check.problems.extend(report.problems.iter().map(Problem::from));
-    let found = (shard.len() as u64, shard.file_bytes());
-    if found != (entry.rows, entry.bytes) {
-        let message = format!(
-            "the shard has {} records and {} bytes, the manifest says {} and {}",
-            found.0, found.1, entry.rows, entry.bytes
-        );
-        check.problems.push(Problem::from(&Error::corrupt(message).with_path(&path)));
-    }
+    let wrong = [names, size, mirror].into_iter().filter_map(Result::err);
+    check.problems.extend(wrong.map(|error| Problem::from(&error.with_path(&path))));
 }
 
 /// The index must be the one that the shards give.
@@ -234,9 +269,13 @@ fn check_index(root: &Path, manifest: &Manifest, check: &Mutex<DatasetCheck>) {
             let message = format!("the index has hash {hash}, the manifest says {}", manifest.index.blake3);
             return Err(Error::corrupt(message));
         }
-        let shards = manifest.shards.iter().map(|entry| Shard::open(&root.join(&entry.file)));
+        let paths = manifest.shards.iter().map(|entry| root.join(&entry.file));
+        let built = match manifest.kind {
+            DatasetKind::Video => build_index(paths.map(|path| Shard::open(&path))),
+            DatasetKind::Tensor => build_tensor_index(paths.map(|path| TensorShard::open(&path))),
+        };
         // A shard that cannot be opened has been listed already.
-        match build_index(shards) {
+        match built {
             Ok(built) if built.bytes != bytes => Err(Error::corrupt("the index says otherwise than the shards")),
             _ => Ok(()),
         }

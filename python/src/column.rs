@@ -1,0 +1,86 @@
+//! `Dataset.add_column`: what a producer gives, record by record, to a writer of columns.
+
+use framefeed::{ColumnWriter, Dataset, NewTensor};
+use pyo3::prelude::*;
+use pyo3::types::PyMapping;
+
+use crate::array::new_tensor;
+use crate::dataset::PyDataset;
+use crate::errors::{invalid, raise};
+use crate::record::PyRecord;
+
+/// Fills a column from a function of a record, or from pairs of keys and arrays.
+pub(crate) fn fill(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bound<'_, PyAny>) -> PyResult<()> {
+    if producer.is_callable() { by_call(owner, column, producer) } else { by_pairs(column, producer) }
+}
+
+/// A column that is being written.
+pub(crate) struct Column<'a> {
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) writer: ColumnWriter,
+    pub(crate) name: &'a str,
+}
+
+impl Column<'_> {
+    /// Stores what the producer gave for a record.
+    fn put(&mut self, record: usize, given: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = given.py();
+        // A producer may be long, and a Ctrl-C meant for it.
+        py.check_signals()?;
+        if given.is_none() {
+            return Ok(());
+        }
+        let key = self.dataset.key(record).map_err(raise)?;
+        let tensors = self.tensors(given).map_err(|error| invalid(format!("record '{key}': {}", error.value(py))))?;
+        let writer = &mut self.writer;
+        py.detach(|| writer.add(record, tensors)).map_err(raise)
+    }
+
+    /// One array under the column's name, or several under their own.
+    fn tensors(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<NewTensor>> {
+        let Ok(mapping) = given.cast::<PyMapping>() else { return Ok(vec![new_tensor(self.name, given)?]) };
+        let mut tensors = Vec::new();
+        for item in mapping.items()? {
+            let (name, array): (String, Bound<'_, PyAny>) = item.extract()?;
+            tensors.push(new_tensor(&name, &array)?);
+        }
+        Ok(tensors)
+    }
+}
+
+fn by_call(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bound<'_, PyAny>) -> PyResult<()> {
+    for number in column.writer.position()..column.dataset.len() {
+        let record = PyRecord::open(owner, column.dataset, number)?;
+        column.put(number, &producer.call1((record,))?)?;
+    }
+    Ok(())
+}
+
+fn by_pairs(column: &mut Column<'_>, pairs: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (mut next, mut last) = (0, None);
+    for pair in pairs.try_iter()? {
+        let (key, given): (String, Bound<'_, PyAny>) = pair?.extract()?;
+        let number = find(column.dataset, &key, next, last.as_deref())?;
+        // An earlier run has stored it.
+        if number >= column.writer.position() {
+            column.put(number, &given)?;
+        }
+        (next, last) = (number + 1, Some(key));
+    }
+    Ok(())
+}
+
+/// The record with that key, which must be one from `next` on.
+fn find(dataset: &Dataset, key: &str, next: usize, last: Option<&str>) -> PyResult<usize> {
+    for number in next..dataset.len() {
+        if dataset.key(number).map_err(raise)? == key {
+            return Ok(number);
+        }
+    }
+    let found = dataset.find(key).map_err(raise)?;
+    let message = match (found, last) {
+        (Some(_), Some(last)) => format!("'{key}' comes after '{last}', in the dataset it does not"),
+        _ => format!("'{key}' is given, the dataset has no such record"),
+    };
+    Err(raise(framefeed::Error::invalid(message).with_record(key).with_path(dataset.root())))
+}
