@@ -31,7 +31,7 @@ pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOpti
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
     ColumnSet, DatasetIndex, DatasetKind, FORMAT_VERSION, IndexEntry, IndexPlace, IndexRow, MANIFEST_FILE, Manifest,
-    Member, Record, ShardEntry, TensorField, TensorRecord, TensorType, publish, sanitize_key, validate_key,
+    Member, Record, ShardEntry, TensorField, TensorRecord, TensorType, crc32c, publish, sanitize_key, validate_key,
 };
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
@@ -41,7 +41,7 @@ pub use pipeline::{
     Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
     ErrorPolicy, FieldBatch, FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder, LoaderState,
     LoaderStats, Next, Problem, Ragged, ShapeCount, Shuffle, SizeCount, Skipped, StoredTensor, VerifyLevel,
-    VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field, verify_dataset,
+    VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field, verify_dataset, window_reads,
 };
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,

@@ -1,7 +1,9 @@
 """TorchCodec as a clip loader, for run.py: reads jobs from a JSON file, decodes them on one thread, prints what it took.
 
 Settings: approximate seek, one FFmpeg thread, frames fetched in one call, resized by torch's antialiased bicubic
-interpolation on one thread (the fastest of its ways that we measured). Needs torch and torchcodec, not framefeed.
+interpolation on one thread (the fastest of its ways that we measured). The pictures that are compared come by exact seek:
+the approximate one takes frame n to be at n over the average rate, which is another frame where the rate varies, and fails
+beyond the last frame that it knows of. Needs torch and torchcodec, not framefeed.
 """
 
 import json
@@ -13,8 +15,8 @@ import torch
 from torchcodec.decoders import VideoDecoder
 
 
-def clip(path: str, frames: list[int], size: list[int]) -> torch.Tensor:
-    decoder = VideoDecoder(path, seek_mode="approximate", num_ffmpeg_threads=1)
+def clip(path: str, frames: list[int], size: list[int], seek_mode: str) -> torch.Tensor:
+    decoder = VideoDecoder(path, seek_mode=seek_mode, num_ffmpeg_threads=1)
     pictures = decoder.get_frames_at(frames).data
     return torch.nn.functional.interpolate(pictures, size=size, mode="bicubic", antialias=True)
 
@@ -22,7 +24,7 @@ def clip(path: str, frames: list[int], size: list[int]) -> torch.Tensor:
 def attempt(job: dict, size: list[int]) -> torch.Tensor | None:
     """The clip, or None where TorchCodec refuses it (its approximate index may promise frames that are not there)."""
     try:
-        return clip(job["path"], job["frames"], size)
+        return clip(job["path"], job["frames"], size, "approximate")
     except (RuntimeError, IndexError) as error:
         print(f"{job['path']}: {error}", file=sys.stderr)
         return None
@@ -31,10 +33,10 @@ def attempt(job: dict, size: list[int]) -> torch.Tensor | None:
 def main() -> None:
     jobs = json.load(open(sys.argv[1]))
     torch.set_num_threads(1)
-    height, width = jobs["size"]
-    sample = [attempt(job, jobs["size"]) for job in jobs["clips"][: jobs["sample"]]]
-    missing = torch.zeros(16, 3, height, width, dtype=torch.uint8)
-    np.save(jobs["sample_file"], np.stack([(missing if one is None else one).numpy() for one in sample]))
+    if jobs["sample"]:
+        sample = [clip(job["path"], job["frames"], jobs["size"], "exact") for job in jobs["clips"][: jobs["sample"]]]
+        np.save(jobs["sample_file"], np.stack([one.numpy() for one in sample]))
+        return
     wall, cpu = time.perf_counter(), time.process_time()
     delivered = failed = 0
     for job in jobs["clips"]:

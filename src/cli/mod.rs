@@ -1,6 +1,7 @@
 //! Arguments, dispatch, exit codes. Data goes to stdout, everything else to stderr. Exit 0: done; 1: failed, or problems
 //! were found; 2: wrong usage; 130: interrupted.
 
+mod bench;
 mod convert;
 mod extract;
 mod info;
@@ -28,6 +29,7 @@ Examples:
   framefeed info data/                               what is in it, and what reading a window costs
   framefeed verify data/ --decode                    every checksum and every frame
   framefeed extract data/ some/key -o clip.mp4       one clip back, as a playable file
+  framefeed bench storage data/                      how fast it can be read, by every engine
 
 Then, in Python: framefeed.Dataset(\"data/\"), framefeed.torch.DataLoader(...).
 `framefeed <command> --help` says more. Messages go to stderr, results to stdout.
@@ -58,6 +60,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Write one clip as a playable MP4, or one stored tensor as an NPY file.
     Extract(extract::ExtractArgs),
+    /// Measure storage.
+    Bench(bench::BenchArgs),
 }
 
 /// How a command ended, besides with an error.
@@ -77,6 +81,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Extract(args) => extract::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(Ending::Good) => ExitCode::SUCCESS,

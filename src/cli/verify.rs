@@ -4,6 +4,7 @@ use super::units::{bytes, count};
 use super::{Ending, output, signal};
 use clap::Args;
 use framefeed::{DatasetCheck, Result, VerifyLevel, VerifyOptions, verify_dataset};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Check a dataset: every checksum, and on request every frame.
@@ -61,6 +62,11 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Ending> {
 
 /// What was found in the shards: packets, tensors, or both.
 fn parts(check: &DatasetCheck) -> String {
-    let parts = [(check.gops, "GOP"), (check.packets, "packet"), (check.tensors, "tensor")];
-    parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {}", count(*number, what))).collect()
+    let mut text = String::new();
+    for (number, what) in [(check.gops, "GOP"), (check.packets, "packet"), (check.tensors, "tensor")] {
+        if number > 0 {
+            let _ = write!(text, ", {}", count(number, what));
+        }
+    }
+    text
 }

@@ -136,8 +136,16 @@ impl ClipDecoder {
 
     fn put(&mut self, configuration: Configuration, decoder: CodecContext) {
         self.cache.push((configuration, decoder));
+        let excess = self.cache.len().saturating_sub(self.options.cached_decoders);
+        self.cache.drain(..excess);
+        self.shrink(self.options.cached_bytes);
+    }
+
+    /// Closes open decoders, the least recently used first, until their pictures take at most `bytes`, as far as that can
+    /// be told.
+    pub fn shrink(&mut self, bytes: u64) {
         let mut held = self.cache.iter().fold(0_u64, |bytes, (entry, _)| bytes.saturating_add(entry.picture_bytes()));
-        while self.cache.len() > self.options.cached_decoders || held > self.options.cached_bytes {
+        while held > bytes {
             let (closed, _) = self.cache.remove(0);
             held = held.saturating_sub(closed.picture_bytes());
         }

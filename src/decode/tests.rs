@@ -171,6 +171,8 @@ fn decoders_whose_pictures_exceed_the_budget_are_closed_after_their_clip() {
         assert_eq!(found, opened, "{bytes} bytes");
         let again = cases[1].check(&mut decoder, &[3]).decoders_opened;
         assert_eq!(again, u64::from(bytes == 1), "{bytes} bytes");
+        decoder.shrink(0);
+        assert_eq!(cases[1].check(&mut decoder, &[3]).decoders_opened, 1, "{bytes} bytes");
     }
 }
 

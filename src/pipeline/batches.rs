@@ -197,6 +197,8 @@ impl Drop for Batches {
             // Its body catches panics, so there is nothing to learn from the result.
             let _ = thread.join();
         }
+        // What is kept for reuse would else come to its limit in some later epoch, whatever the first ones left.
+        self.run.shared.storage.release_idle();
         crate::buf::release_free_memory();
     }
 }

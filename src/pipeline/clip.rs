@@ -1,6 +1,7 @@
 //! One clip on its way: which bytes it needs, and the bytes.
 
 use super::row::Row;
+use crate::buf::ByteRange;
 use crate::buf::Slot;
 use crate::dataset::{Dataset, Window};
 use crate::decode::{DecodeLimits, DecodePlan, PacketSource, check_limits};
@@ -9,6 +10,7 @@ use crate::format::crc32c;
 use crate::media::StreamInfo;
 use crate::shard::Shard;
 use crate::storage::{CoalescedRange, ReadBytes, coalesce};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Unwanted bytes between two wanted ranges up to which one read is better than two: about what a network or NVMe read
@@ -69,6 +71,24 @@ impl ClipPlan {
         }
         Ok(())
     }
+}
+
+/// The shard and the ranges of it that a loader reads for the window of a record, or `None` where the record is too short. The
+/// window's place is drawn by `draw`, as a loader draws it by position.
+///
+/// # Errors
+/// `NotFound` where there is no such record; those of opening the shard.
+pub fn window_reads(
+    dataset: &Dataset,
+    record: usize,
+    window: &Window,
+    draw: u64,
+) -> Result<Option<(PathBuf, Vec<ByteRange>)>> {
+    if !window.fits(dataset.extent(record)?) {
+        return Ok(None);
+    }
+    let clip = ClipPlan::of_window(dataset, record, window, draw)?;
+    Ok(Some((clip.shard.path().to_owned(), clip.reads.iter().map(|read| read.range).collect())))
 }
 
 /// A clip whose bytes are there.

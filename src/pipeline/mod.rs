@@ -42,6 +42,7 @@ mod worker;
 pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, FieldBatch, Skipped, VideoBatch};
 pub use batches::{Batches, Next};
+pub use clip::window_reads;
 pub use inspect::{
     CodecCount, DatasetCheck, DatasetInfo, FieldCount, FpsCount, GopLengths, Problem, ShapeCount, SizeCount,
     StoredTensor, VerifyLevel, VerifyOptions, WindowCost, extract_clip, extract_field, read_field, verify_dataset,

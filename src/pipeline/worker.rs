@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Transforms that a worker keeps.
 const MAX_TRANSFORMS: usize = 16;
+/// Most memory of the decoders that a worker leaves open for the next iteration: one or two of 720 lines.
+const PARKED_DECODER_BYTES: u64 = 32 << 20;
 
 /// All of a stream that a transform depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +162,8 @@ pub(super) fn work(run: &Run) {
             run.row_settled(settled);
         }
     }
+    // Between iterations nobody decodes, and the memory may be wanted elsewhere.
+    tools.decoder.shrink(PARKED_DECODER_BYTES);
     shared.park_tools(tools);
 }
 

@@ -81,7 +81,7 @@ impl fmt::Debug for Completion {
 /// **Blocking.** `submit` may block for as long as the kernel takes to accept reads, never for their completion. `wait` blocks
 /// until there is a completion or the timeout is over (no timeout: for as long as it takes) and gives `None` then, and at
 /// once when nothing is in flight. Engines without threads (`mmap`, `memory`, `pread` with none) perform one read in each
-/// `wait`, whatever the timeout.
+/// `wait`, whatever the timeout; so does `uring` with files of FUSE, which a ring does not read correctly.
 ///
 /// **Threads.** One engine belongs to one thread at a time. It may be moved to another while nothing is in flight.
 /// Make one per reader thread; they share nothing but the pool of buffers.

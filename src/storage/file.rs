@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 /// `STATX_DIO_READ_ALIGN` (Linux 6.14), which `StatxFlags` has no name for.
 const READ_ALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2_0000);
 
+/// `f_type` of `statfs(2)` where a process serves the file system, also by way of virtio.
+const FUSE_MAGIC: u64 = 0x6573_5546;
+
 /// Where the bytes of a file are.
 pub(super) enum Source {
     /// Behind a descriptor.
@@ -46,6 +49,7 @@ struct Inner {
     path: PathBuf,
     len: u64,
     source: Source,
+    is_fuse: bool,
     life: Life,
 }
 
@@ -55,7 +59,11 @@ pub struct StorageFile(Arc<Inner>);
 
 impl StorageFile {
     pub(super) fn new(path: &Path, len: u64, source: Source) -> Self {
-        Self(Arc::new(Inner { path: path.to_owned(), len, source, life: Life::new() }))
+        let is_fuse = match &source {
+            Source::Disk(disk) => is_fuse(&disk.buffered),
+            Source::Mapped(_) | Source::Resident(_) => false,
+        };
+        Self(Arc::new(Inner { path: path.to_owned(), len, source, is_fuse, life: Life::new() }))
     }
 
     /// As it was opened.
@@ -82,6 +90,14 @@ impl StorageFile {
         &self.0.source
     }
 
+    /// True for a descriptor of a FUSE file system, which a ring must not read. Where the file system keeps no pages
+    /// (`FOPEN_DIRECT_IO`) and has not asked for asynchronous direct I/O, a read does not advance the position that io_uring
+    /// goes on from: after a short answer it reads the beginning once more and calls it the rest. It also reads such files in
+    /// the thread that submits, because they claim to be ready at all times. Seen on Linux 6.18.
+    pub(super) fn is_fuse(&self) -> bool {
+        self.0.is_fuse
+    }
+
     /// The open file as something that can be told from others after it was closed.
     pub(super) fn identity(&self) -> Identity {
         self.0.life.identity()
@@ -92,6 +108,11 @@ impl fmt::Debug for StorageFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StorageFile").field("path", &self.path()).field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+fn is_fuse(file: &File) -> bool {
+    // The type of `f_type` differs between architectures; its 32 bits do not.
+    rustix::fs::fstatfs(file).is_ok_and(|facts| facts.f_type as u64 & 0xFFFF_FFFF == FUSE_MAGIC)
 }
 
 /// Opens a regular file and gives its length.

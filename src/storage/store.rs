@@ -169,6 +169,11 @@ impl Storage {
         self.inner.context.pool.stats()
     }
 
+    /// Gives the memory that is kept for the next reads back to the allocator.
+    pub fn release_idle(&self) {
+        self.inner.context.pool.trim();
+    }
+
     /// What reads how, why, and what was refused, in one line.
     pub fn describe(&self) -> String {
         let mut text = self.inner.choice.describe(&self.inner.options);

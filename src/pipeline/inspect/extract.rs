@@ -122,7 +122,7 @@ impl<'a> Place<'a> {
 
     /// Hands out the bytes piece by piece; the last piece only if the checksum is right.
     fn read(&self, what: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let storage = Storage::for_path(&StorageOptions::default().engine(EngineKind::Pread), self.path)?;
+        let storage = Storage::new(&StorageOptions::default().engine(EngineKind::Pread))?;
         let file = storage.open(self.path)?;
         let mut crc = Crc32c::new();
         let mut done = 0;

@@ -14,6 +14,8 @@
 //! 4. An engine that is dropped waits until no part is in the kernel. Where that fails, memory and files are leaked, and it
 //!    is said.
 //!
+//! Files of FUSE are not read by the ring (see `StorageFile::is_fuse`): `wait` performs their reads in the caller's thread.
+//!
 //! A ring is bound to the thread that uses it first (single issuer, deferred task running, where the kernel has them), and
 //! made anew when an idle engine is moved to another.
 #![expect(unsafe_code, reason = "the kernel writes to buffers by address")]
@@ -100,6 +102,8 @@ pub(super) struct UringEngine {
     delayed: Vec<(Instant, usize)>,
     /// Parts that wait for a ring that is not polled, because their file cannot be.
     stalled: Vec<usize>,
+    /// Requests that the ring must not perform.
+    aside: VecDeque<ReadRequest>,
     /// Entries in the submission queue that the kernel was not told of.
     unsubmitted: usize,
     ready: VecDeque<Completion>,
@@ -122,6 +126,7 @@ impl UringEngine {
             bytes_in_flight: 0,
             delayed: Vec::new(),
             stalled: Vec::new(),
+            aside: VecDeque::new(),
             unsubmitted: 0,
             ready: VecDeque::new(),
             ready_bytes: 0,
@@ -159,6 +164,10 @@ impl UringEngine {
     fn accept(&mut self, request: ReadRequest) -> Result<Option<Completion>> {
         let ReadRequest { tag, file, offset, target } = request;
         check_range(&file, offset, target.len(), self.context.max_read_bytes)?;
+        if file.is_fuse() {
+            self.aside.push_back(ReadRequest { tag, file, offset, target });
+            return Ok(None);
+        }
         let Source::Disk(disk) = file.source() else {
             return read_to(&self.context, &file, offset, target)
                 .map(|outcome| Some(Completion { tag, result: Ok(outcome) }));
@@ -366,6 +375,17 @@ impl UringEngine {
         Ok(())
     }
 
+    /// Performs one of the reads that the ring must not, after the kernel was told of all others.
+    fn read_aside(&mut self) -> Result<()> {
+        let Some(ReadRequest { tag, file, offset, target }) = self.aside.pop_front() else { return Ok(()) };
+        if self.unsubmitted > 0 {
+            self.enter(0, Some(Duration::ZERO))?;
+        }
+        let result = read_to(&self.context, &file, offset, target);
+        self.ready.push_back(Completion { tag, result });
+        Ok(())
+    }
+
     /// Waits until the kernel writes to no memory any more.
     fn drain(&mut self) -> Result<()> {
         if self.num_in_kernel() > 0 && self.ring.is_of_another_thread() {
@@ -458,7 +478,7 @@ impl ReadEngine for UringEngine {
     }
 
     fn in_flight(&self) -> usize {
-        self.reads.len() + self.ready.len()
+        self.reads.len() + self.aside.len() + self.ready.len()
     }
 
     fn submit(&mut self, request: ReadRequest) -> Result<()> {
@@ -490,6 +510,9 @@ impl ReadEngine for UringEngine {
         self.bind_to_thread()?;
         self.reap(false);
         self.begin();
+        if self.ready.is_empty() {
+            self.read_aside()?;
+        }
         let mut entered = false;
         loop {
             if self.unsubmitted == 0 || entered {
