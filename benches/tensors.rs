@@ -137,12 +137,13 @@ fn measure(loader: &Loader, at_least: Duration) -> Result<Figure, Failure> {
         }
     }
     let (gb, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
-    Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: (cpu()? - cpu_before).as_secs_f64() / gb })
+    Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: cpu()?.saturating_sub(cpu_before).as_secs_f64() / gb })
 }
 
 /// The same file by fio: each job a part of it of its own; once through where the cache is cold.
 fn fio(file: &Path, engine: &str, block: &str, options: &Options) -> Result<Figure, Failure> {
-    let part = std::fs::metadata(file)?.len() / options.threads as u64 >> 20 << 20;
+    let part = std::fs::metadata(file)?.len() / options.threads as u64;
+    let part = part - part % (1 << 20);
     let mut command = Command::new("fio");
     command.args(["--name=a", "--rw=read", "--thread", "--group_reporting", "--output-format=json", "--readonly"]);
     command.arg(format!("--filename={}", file.display())).arg(format!("--ioengine={engine}"));

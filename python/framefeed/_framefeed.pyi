@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import Checksum, DType, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
 
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
@@ -336,6 +336,8 @@ class Loader:
             that may not be full.
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
+        engine: how storage is read: `"auto"` decides by kernel and file system; `"mmap"` is fastest for tensors on tmpfs, and ends the
+            process with SIGBUS should a shard be truncated meanwhile; `"uring"`, `"pread"`, `"memory"`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
@@ -372,6 +374,7 @@ class Loader:
         ragged: Ragged = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
+        engine: Engine = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         prefetch_batches: int | None = None,

@@ -14,7 +14,7 @@ from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
-from framefeed._options import Checksum, DType, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -67,6 +67,7 @@ class DataLoader:
             every batch of one shape.
         checksum: whether stored tensors are checked, ``"on"`` or ``"off"``.
         field_descriptions: what the fields' descriptions must say, ``{"latents": {"vae": "..."}}``.
+        engine: how storage is read; see :class:`framefeed.Loader`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the training step runs.
@@ -103,6 +104,7 @@ class DataLoader:
         ragged: Ragged = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
+        engine: Engine = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         prefetch_batches: int | None = None,
@@ -140,6 +142,7 @@ class DataLoader:
             ragged=ragged,
             checksum=checksum,
             field_descriptions=None if field_descriptions is None else dict(field_descriptions),
+            engine=engine,
             decode_workers=decode_workers,
             tensor_readers=tensor_readers,
             prefetch_batches=prefetch_batches,

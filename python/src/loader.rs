@@ -1,6 +1,8 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
-use framefeed::{Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle};
+use framefeed::{
+    Batches, Checksum, EngineKind, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, StorageOptions,
+};
 use pyo3::exceptions::{PyKeyError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -10,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::batch::{batch_to_dict, lost};
 use crate::dataset::PyDataset;
 use crate::errors::{invalid, raise};
+use crate::json::object;
 use crate::options::{Picture, count};
 use crate::process::Owned;
 use crate::wait::poll;
@@ -39,7 +42,7 @@ impl PyLoader {
     #[pyo3(signature = (
         dataset, *, batch_size=1, window=None, fields=Vec::new(), size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
         scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
-        checksum="on", field_descriptions=None, decode_workers=None, tensor_readers=None, prefetch_batches=None,
+        checksum="on", field_descriptions=None, engine="auto", decode_workers=None, tensor_readers=None, prefetch_batches=None,
         prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -62,6 +65,7 @@ impl PyLoader {
         ragged: &str,
         checksum: &str,
         field_descriptions: Option<&Bound<'_, PyDict>>,
+        engine: &str,
         decode_workers: Option<i64>,
         tensor_readers: Option<i64>,
         prefetch_batches: Option<i64>,
@@ -79,6 +83,7 @@ impl PyLoader {
             .fields(fields)
             .ragged(Ragged::parse(ragged).map_err(raise)?)
             .checksum(Checksum::parse(checksum).map_err(raise)?)
+            .storage(StorageOptions::new().engine(engine.parse::<EngineKind>().map_err(raise)?))
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
             .seed(seed)
@@ -243,12 +248,9 @@ impl PyLoader {
 /// What each field's description must say: a dictionary of dictionaries, of what JSON has.
 fn descriptions(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
     let Some(given) = given else { return Ok(Vec::new()) };
-    let dumps = given.py().import("json")?.getattr("dumps")?;
     let one = |(field, expected): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
         let field: String = field.extract()?;
-        let text: String = dumps.call1((expected,))?.extract()?;
-        let fault = |error| invalid(format!("field_descriptions: '{field}' is no dictionary: {error}"));
-        let expected = serde_json::from_str(&text).map_err(fault)?;
+        let expected = object(&format!("field_descriptions: '{field}'"), &expected)?;
         Ok((field, expected))
     };
     given.iter().map(one).collect()
