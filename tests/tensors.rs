@@ -4,13 +4,14 @@
 
 mod support;
 
+use framefeed::{ClipReader, DatasetKind, DecodeLimits, Layout, StorageOptions, TransformOptions};
 use framefeed::{ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, Manifest, NewTensor, NewTensorRecord};
 use framefeed::{TensorType, VerifyOptions, read_field, verify_dataset};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
-use support::{Videos, convert, on, testing};
+use support::{Videos, convert, framefeed, on, published, testing};
 
 const RECORDS: u64 = 24;
 
@@ -159,6 +160,80 @@ fn a_column_beside_videos_stays_when_the_same_conversion_runs_again() {
     assert!(sound.starts_with("sound: 2 clips in 2 shards,") && sound.contains("1 tensor,"), "{sound}");
     assert_eq!(on("extract", &videos.out(), &["a", "-o", "-"]).stdout, before);
     assert!(on("info", &videos.out(), &[]).stdout.contains("text: uint32 [1, 1000] (1); in 1 of 2 records"));
+}
+
+#[test]
+fn the_raw_profile_stores_the_frames_that_decoding_gives() {
+    let videos = Videos::new();
+    videos.add("x/a.mp4", &testing::H264);
+    videos.add("x/b.mp4", &testing::HEVC_OPEN_GOP);
+    videos.add("c.avi", &testing::MPEG4);
+    videos.write("x/a.json", r#"{"caption": "a cat", "score": 2, "fps": 7}"#);
+    convert(&videos.source(), &videos.out(), &[]).json();
+    let clips = Dataset::open(videos.out()).unwrap();
+    let mut reader = ClipReader::new(&clips, &StorageOptions::default()).unwrap();
+    for (name, args, size) in [
+        ("whole", &["--profile", "raw"][..], None),
+        ("small", &["--profile", "raw", "--size", "32x48"], Some((32, 48))),
+    ] {
+        let out = videos.dir.path().join(name);
+        let args = [args, &["--shard-size", "1MB"]].concat();
+        let report = convert(&videos.source(), &out, &args).json();
+        assert_eq!((&report["clips"], &report["failed"]), (&json!(3), &json!([])));
+        let raw = Dataset::open(&out).unwrap();
+        assert_eq!((raw.kind(), raw.field_names()), (DatasetKind::Tensor, vec!["frames".to_owned()]));
+        assert_eq!(raw.description("frames").unwrap()["size"], size.map_or(Value::Null, |(h, w)| json!([h, w])));
+        for record in 0..raw.len() {
+            let found = read_field(&raw, record, "frames").unwrap().unwrap();
+            let metadata = raw.metadata(record).unwrap();
+            let clip = clips.find(&metadata.key).unwrap().unwrap();
+            let row = clips.row(clip).unwrap();
+            let mut options = TransformOptions::new().layout(Layout::Thwc);
+            if let Some((height, width)) = size {
+                options = options.size(height, width);
+            }
+            let frames: Vec<u32> = (0..row.frames).collect();
+            let expected = reader.tensor(clip, &frames, &options, &DecodeLimits::default()).unwrap();
+            assert_eq!(found.shape, expected.shape.map(|axis| axis as u64), "{}", metadata.key);
+            assert!(found.data == expected.data, "{}", metadata.key);
+            let fps = if metadata.key == "x/a" { json!(7) } else { json!(row.fps) };
+            assert_eq!(metadata.columns["fps"].as_f64(), fps.as_f64());
+            assert!(metadata.columns["source"].as_str().unwrap().starts_with(videos.source().to_str().unwrap()));
+        }
+        let cat = raw.metadata(raw.find("x/a").unwrap().unwrap()).unwrap();
+        assert_eq!((cat.caption.as_deref(), &cat.columns["score"]), (Some("a cat"), &json!(2)));
+        assert!(on("verify", &out, &[]).stdout.starts_with("sound: 3 records in"));
+        assert_eq!(convert(&videos.source(), &out, &args).json()["up_to_date"], json!(true));
+        let other = convert(&videos.source(), &out, &["--profile", "raw", "--size", "8x8"]);
+        other.fails(1, &["other sources or options"]);
+    }
+    let out = videos.dir.path().join("none");
+    convert(&videos.source(), &out, &["--size", "32x48"]).fails(1, &["size is of the frames of the profile raw"]);
+    convert(&videos.source(), &out, &["--profile", "raw", "--size", "0x48"]).fails(1, &["size: height is 0"]);
+    assert_eq!(convert(&videos.source(), &out, &["--profile", "raw", "--size", "32"]).code, Some(2));
+}
+
+#[test]
+fn a_raw_conversion_that_is_killed_is_finished_by_the_same_command_with_the_same_bytes() {
+    let videos = Videos::several();
+    let args = ["--profile", "raw", "--size", "64x64", "--shard-size", "1MB", "--jobs", "2"];
+    let undisturbed = videos.dir.path().join("undisturbed");
+    let started = Instant::now();
+    convert(&videos.source(), &undisturbed, &args).json();
+    let whole = started.elapsed();
+    for round in 0..num_kills().min(3) {
+        let out = videos.dir.path().join(format!("killed-{round}"));
+        let mut command = framefeed(["convert"]);
+        command.arg(videos.source()).arg("--out").arg(&out).args(args).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(((round + 1) as f64 * 0.618_034).fract()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        convert(&videos.source(), &out, &args).json();
+        assert_eq!(published(&out), published(&undisturbed), "round {round}");
+        assert_eq!(std::fs::read_dir(out.join(".framefeed/tmp")).unwrap().count(), 0, "round {round}");
+    }
+    assert!(Dataset::open(&undisturbed).unwrap().manifest().shards.len() > 1);
 }
 
 /// Names the dataset for the process that [`child_adds_a_column`] is run in.

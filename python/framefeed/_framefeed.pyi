@@ -508,7 +508,8 @@ def convert(
     sources: _Path | Sequence[_Path],
     out: _Path,
     *,
-    profile: Literal["copy"] = "copy",
+    profile: Literal["copy", "raw"] = "copy",
+    size: tuple[int, int] | None = None,
     split_seconds: float | None = None,
     shard_bytes: int = ...,
     jobs: int = 0,
@@ -521,7 +522,9 @@ def convert(
     Args:
         sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
         out: folder of the dataset.
-        profile: `"copy"`: the packets as they are.
+        profile: `"copy"`: the packets as they are. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
+            uint8 RGB [T, H, W, 3] as displayed; about 200 times as many bytes.
+        size: height and width of raw frames, cropped to fit; each clip's display size where it is not given.
         split_seconds: cuts long videos into pieces of this length.
         shard_bytes: bytes after which a shard is full, 1 GiB by default.
         jobs: clips converted at a time; 0 is one for each core.

@@ -17,13 +17,14 @@ pub(crate) enum Sources {
 
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
+#[pyo3(signature = (sources, out, *, profile="copy", size=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
     sources: Sources,
     out: PathBuf,
     profile: &str,
+    size: Option<(u32, u32)>,
     split_seconds: Option<f64>,
     shard_bytes: u64,
     jobs: usize,
@@ -36,7 +37,8 @@ pub(crate) fn convert<'py>(
         Sources::Many(paths) => paths,
     };
     let options = ConvertOptions::new(sources, out)
-        .profile(choose("profile", profile, &[("copy", Profile::Copy)])?)
+        .profile(choose("profile", profile, &[("copy", Profile::Copy), ("raw", Profile::Raw)])?)
+        .raw_size(size)
         .split_seconds(split_seconds)
         .shard_bytes(shard_bytes)
         .jobs(jobs)

@@ -32,9 +32,13 @@ pub(super) struct ConvertArgs {
     #[arg(short, long, value_name = "DATASET")]
     out: PathBuf,
 
-    /// How videos get into the shards. `copy` stores their packets as they are.
+    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors of 8-bit RGB, about 200 times as many bytes.
     #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
     profile: ProfileArg,
+
+    /// Height and width of raw frames, cropped to fit: 256x256. Default: each clip's display size.
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    size: Option<(u32, u32)>,
 
     /// Cut every video (or cut) into pieces of this many seconds. Default: not at all.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
@@ -69,6 +73,7 @@ pub(super) struct ConvertArgs {
 #[derive(Clone, Copy, ValueEnum)]
 enum ProfileArg {
     Copy,
+    Raw,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,6 +88,14 @@ enum OnErrorArg {
     Fail,
 }
 
+fn parse_size(text: &str) -> std::result::Result<(u32, u32), String> {
+    let sides = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
+    match sides {
+        Some((Ok(height), Ok(width))) => Ok((height, width)),
+        _ => Err("expected a height and a width, such as 256x256".to_owned()),
+    }
+}
+
 fn parse_seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.01 => Ok(seconds),
@@ -95,7 +108,9 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
     let options = ConvertOptions::new(args.sources.iter().cloned(), &args.out)
         .profile(match args.profile {
             ProfileArg::Copy => Profile::Copy,
+            ProfileArg::Raw => Profile::Raw,
         })
+        .raw_size(args.size)
         .split_seconds(args.split_seconds)
         .shard_bytes(args.shard_size)
         .jobs(usize::from(args.jobs))

@@ -1,11 +1,13 @@
 //! From finished units to a dataset: the index over all shards, the list of failures, and last of all the manifest.
 
+use super::Profile;
 use super::out::OutFolder;
 use super::plan::Plan;
+use super::raw;
 use super::report::{ConvertReport, Failure};
 use super::unit::UnitReport;
 use crate::format::{DatasetKind, IndexEntry, Manifest, ShardEntry, publish};
-use crate::shard::build_index;
+use crate::shard::{build_index, build_tensor_index};
 use crate::{Error, ErrorKind, Result};
 
 const INDEX_FILE: &str = "index.arrow";
@@ -47,11 +49,22 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
         );
         return Err(first);
     }
-    let built = build_index(units.iter().filter(|unit| unit.rows > 0).map(|unit| unit.open_shard(out)))?;
+    let stored = units.iter().filter(|unit| unit.rows > 0);
+    let built = match plan.profile {
+        Profile::Copy => build_index(stored.map(|unit| unit.open_shard(out)))?,
+        Profile::Raw => build_tensor_index(stored.map(|unit| unit.open_tensors(out)))?,
+    };
     write_failures(out, plan, units)?;
     publish(&out.root().join(INDEX_FILE), &built.bytes)?;
     let index = IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry };
-    let manifest = Manifest::new(DatasetKind::Video, "copy", index, shards);
+    let manifest = match plan.profile {
+        Profile::Copy => Manifest::new(DatasetKind::Video, "copy", index, shards),
+        Profile::Raw => Manifest {
+            fields: vec![raw::FIELD.to_owned()],
+            description: raw::description(plan.raw_size),
+            ..Manifest::new(DatasetKind::Tensor, "raw", index, shards)
+        },
+    };
     Manifest { frames: built.frames, seconds: built.seconds, ..manifest }.write(out.root())
 }
 

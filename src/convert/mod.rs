@@ -22,11 +22,13 @@ mod mux;
 mod options;
 mod out;
 mod plan;
+mod raw;
 mod reading;
 mod reencode;
 mod report;
 mod run;
 mod saved;
+mod shard_writer;
 mod sidecar;
 mod source;
 mod sources;
@@ -84,7 +86,7 @@ pub fn convert(
     }
     let mut done: HashMap<&str, UnitReport> = HashMap::new();
     for unit in &plan.units {
-        if let Some(report) = UnitReport::load_done(&out, unit, &plan.fingerprint) {
+        if let Some(report) = UnitReport::load_done(&out, unit, &plan.fingerprint, plan.profile) {
             done.insert(&unit.id, report);
         }
     }

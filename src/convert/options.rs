@@ -2,6 +2,7 @@
 //! `on_error` are not.
 
 use super::CheckLevel;
+use crate::transform::TransformOptions;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -13,6 +14,9 @@ pub enum Profile {
     /// The source's packets as they are. A codec that MP4 cannot hold is encoded anew, and reported.
     #[default]
     Copy,
+    /// A dataset of tensors: the field `frames` of each record has all frames of the clip, `[T, H, W, 3]`, 8-bit RGB as
+    /// displayed. Without compression: about 200 times what the video takes.
+    Raw,
 }
 
 /// What to do with a source or list row that cannot be converted.
@@ -36,6 +40,8 @@ pub struct ConvertOptions {
     pub out: PathBuf,
     /// How the packets get into the shards. Default: [`Profile::Copy`].
     pub profile: Profile,
+    /// Height and width of the frames of [`Profile::Raw`], cropped to fit. Default: each clip's display size.
+    pub raw_size: Option<(u32, u32)>,
     /// Cuts every source (or cut of a list) into pieces of this many seconds. Default: none.
     pub split_seconds: Option<f64>,
     /// Bytes after which a shard is full, by estimate. A shard holds at least one clip. Default: 1 GiB.
@@ -57,6 +63,7 @@ impl ConvertOptions {
             sources: sources.into_iter().map(Into::into).collect(),
             out: out.into(),
             profile: Profile::Copy,
+            raw_size: None,
             split_seconds: None,
             shard_bytes: 1 << 30,
             jobs: 0,
@@ -70,6 +77,13 @@ impl ConvertOptions {
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self
+    }
+
+    /// Sets [`Self::raw_size`].
+    #[must_use]
+    pub fn raw_size(mut self, size: Option<(u32, u32)>) -> Self {
+        self.raw_size = size;
         self
     }
 
@@ -127,6 +141,12 @@ impl ConvertOptions {
             && (!seconds.is_finite() || seconds < 0.01)
         {
             return Err(Error::invalid(format!("split_seconds is {seconds}, expected 0.01 or more")));
+        }
+        if let Some((height, width)) = self.raw_size {
+            if self.profile != Profile::Raw {
+                return Err(Error::invalid("size is of the frames of the profile raw, which is not asked for"));
+            }
+            TransformOptions::new().size(height, width).check()?;
         }
         if self.shard_bytes == 0 {
             return Err(Error::invalid("shard_bytes is 0, expected 1 or more"));

@@ -32,8 +32,11 @@ pub(super) struct PlanClip {
     pub(super) start: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) end: Option<f64>,
-    /// Estimated size.
+    /// Estimated size of its part of the source.
     pub(super) bytes: u64,
+    /// Estimated size of its frames, with the raw profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw_bytes: Option<u64>,
     /// True for a piece that `split_seconds` made: its times were guessed from a stated duration, so it may hold no frame.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_piece: bool,
@@ -59,6 +62,8 @@ pub(super) struct Plan {
     /// BLAKE3 of everything that went in.
     pub(super) fingerprint: String,
     pub(super) profile: Profile,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw_size: Option<(u32, u32)>,
     pub(super) check: CheckLevel,
     /// Different files.
     pub(super) sources: u64,
@@ -81,6 +86,7 @@ pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result
     let inputs = (
         PLAN_VERSION,
         options.profile,
+        options.raw_size,
         options.split_seconds,
         options.shard_bytes,
         options.seed,
@@ -100,8 +106,9 @@ pub(super) fn make_plan(
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<Plan> {
     let Listing { candidates, mut failed, mut warnings, .. } = listing;
-    let durations = durations(options, &candidates, cancel)?;
-    let duration = |candidate: &Candidate| durations.get(candidate.path.as_str()).copied().flatten();
+    let probes = probes(options, &candidates, cancel)?;
+    let probe = |candidate: &Candidate| probes.get(candidate.path.as_str()).copied().unwrap_or_default();
+    let duration = |candidate: &Candidate| probe(candidate).seconds;
     let pieces: Vec<Option<Vec<Cut>>> = candidates
         .iter()
         .map(|candidate| options.split_seconds.map(|seconds| split(candidate, seconds, duration(candidate))))
@@ -145,6 +152,8 @@ pub(super) fn make_plan(
                 start: cut.start,
                 end: cut.end,
                 bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
+                raw_bytes: (options.profile == Profile::Raw)
+                    .then(|| cut.raw_bytes(options.raw_size, candidate.bytes, probe(candidate))),
                 is_piece: cuts.len() > 1,
                 caption: candidate.caption.clone(),
                 columns: candidate.columns.clone(),
@@ -156,6 +165,7 @@ pub(super) fn make_plan(
     Ok(Plan {
         version: PLAN_VERSION,
         profile: options.profile,
+        raw_size: options.raw_size,
         check: options.check,
         sources: paths.len() as u64,
         source_bytes,
@@ -187,6 +197,23 @@ impl Cut {
     }
 }
 
+/// What the headers of a source say, as far as they do.
+#[derive(Debug, Clone, Copy, Default)]
+struct Probe {
+    seconds: Option<f64>,
+    pixels: u64,
+}
+
+impl Cut {
+    /// Bytes of the frames, at 30 a second: headers do not say how many there are.
+    fn raw_bytes(self, size: Option<(u32, u32)>, file_bytes: u64, probe: Probe) -> u64 {
+        let pixels = size.map_or(probe.pixels, |(height, width)| u64::from(height) * u64::from(width));
+        let end = self.end.or(probe.seconds).unwrap_or(0.0).min(probe.seconds.unwrap_or(f64::MAX));
+        let bytes = (end - self.start.unwrap_or(0.0)).max(0.0) * 30.0 * 3.0 * pixels as f64;
+        if bytes > 0.0 { bytes as u64 } else { file_bytes.saturating_mul(100) }
+    }
+}
+
 /// The pieces of `seconds` that an entry is split into. One piece where its length is unknown.
 fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut> {
     let start = candidate.start.unwrap_or(0.0);
@@ -206,15 +233,19 @@ fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut>
         .collect()
 }
 
-/// How long each file is that is cut. A file that cannot be opened is left out: its conversion will say why.
-fn durations<'a>(
+/// Looks at each file that is cut, and at all with the raw profile. A file that cannot be opened is left out: its
+/// conversion will say why.
+fn probes<'a>(
     options: &ConvertOptions,
     candidates: &'a [Candidate],
     cancel: &(dyn Fn() -> bool + Sync),
-) -> Result<HashMap<&'a str, Option<f64>>> {
+) -> Result<HashMap<&'a str, Probe>> {
     let mut paths: Vec<&str> = candidates
         .iter()
-        .filter(|c| options.split_seconds.is_some() || c.start.is_some() || c.end.is_some())
+        .filter(|c| {
+            let is_cut = options.split_seconds.is_some() || c.start.is_some() || c.end.is_some();
+            is_cut || options.profile == Profile::Raw
+        })
         .map(|c| c.path.as_str())
         .collect();
     paths.sort_unstable();
@@ -228,10 +259,10 @@ fn durations<'a>(
                     if cancel() {
                         break;
                     }
-                    let seconds =
-                        probe(path.as_ref()).ok().and_then(|SourceInfo { duration_seconds, .. }| duration_seconds);
-                    let seconds = seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path, seconds);
+                    let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path.as_ref()) else { continue };
+                    let seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+                    let found_here = Probe { seconds, pixels: u64::from(width) * u64::from(height) };
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path, found_here);
                 }
             });
         }
@@ -256,13 +287,14 @@ fn cut_into_units(clips: Vec<PlanClip>, shard_bytes: u64, fingerprint: &str) -> 
     let mut units: Vec<PlanUnit> = Vec::new();
     let mut room = 0_u64;
     for clip in clips {
+        let bytes = clip.raw_bytes.unwrap_or(clip.bytes);
         match units.last_mut() {
-            Some(unit) if clip.bytes <= room => {
-                room -= clip.bytes;
+            Some(unit) if bytes <= room => {
+                room -= bytes;
                 unit.clips.push(clip);
             }
             _ => {
-                room = shard_bytes.saturating_sub(clip.bytes);
+                room = shard_bytes.saturating_sub(bytes);
                 let id = format!("{:05}-{}", units.len(), fingerprint.get(..8).unwrap_or_default());
                 units.push(PlanUnit { id, clips: vec![clip] });
             }
@@ -420,6 +452,7 @@ mod tests {
                 start: None,
                 end: None,
                 bytes: 1,
+                raw_bytes: None,
                 is_piece: false,
                 caption: None,
                 columns: columns.as_object().unwrap().clone(),

@@ -6,11 +6,12 @@
 
 use super::out::OutFolder;
 use super::plan::{Plan, PlanClip, PlanUnit};
+use super::raw::RawFrames;
 use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
 use super::saved::{load_clip, save_clip};
+use super::shard_writer::{Made, UnitShard};
 use super::unit::UnitReport;
-use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, convert_clip};
-use crate::shard::{NewRecord, ShardWriter};
+use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, convert_clip};
 use crate::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +27,7 @@ struct Task<'a> {
 }
 
 enum Outcome {
-    Clip(Box<ClipOutput>),
+    Clip(Box<Made>),
     Failed(Failure),
     /// A piece that holds no frame: the source is shorter than it says.
     Empty,
@@ -35,7 +36,7 @@ enum Outcome {
 impl Outcome {
     fn bytes(&self) -> u64 {
         match self {
-            Self::Clip(clip) => clip.bytes,
+            Self::Clip(made) => made.bytes(),
             _ => 0,
         }
     }
@@ -140,7 +141,7 @@ impl Run<'_> {
     fn work(&self) {
         while let Some((number, task)) = self.take() {
             match self.make(task) {
-                Ok(clip) => self.hand_in(number, task, Outcome::Clip(Box::new(clip))),
+                Ok(made) => self.hand_in(number, task, Outcome::Clip(Box::new(made))),
                 Err(error) if task.clip.is_piece && error.kind() == ErrorKind::InvalidArgument => {
                     self.hand_in(number, task, Outcome::Empty);
                 }
@@ -184,7 +185,20 @@ impl Run<'_> {
         self.changed.wait_timeout(board, pause).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn make(&self, task: &Task<'_>) -> Result<ClipOutput> {
+    fn make(&self, task: &Task<'_>) -> Result<Made> {
+        let clip = self.convert(task)?;
+        let raw = match self.plan.profile {
+            Profile::Copy => None,
+            Profile::Raw => {
+                let (size, path, cancel) = (self.plan.raw_size, task.mp4.with_extension("raw"), || self.should_stop());
+                let write = || RawFrames::write(&clip, &task.mp4, size, &path, &cancel);
+                Some(catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))?)
+            }
+        };
+        Ok(Made { clip, raw })
+    }
+
+    fn convert(&self, task: &Task<'_>) -> Result<ClipOutput> {
         if let Some(clip) = load_clip(&task.mp4, &task.tables) {
             return Ok(clip);
         }
@@ -232,13 +246,13 @@ impl Run<'_> {
             for _ in &unit.clips {
                 let Some(task) = self.tasks.get(number) else { break };
                 match self.outcome(number)? {
-                    Outcome::Clip(clip) => {
+                    Outcome::Clip(made) => {
                         let writer = match &mut writer {
                             Some(writer) => writer,
-                            none => none.insert(ShardWriter::create(&self.out.shard(&unit.id))?),
+                            none => none.insert(UnitShard::create(self.plan.profile, &self.out.shard(&unit.id))?),
                         };
-                        let bytes = clip.bytes;
-                        add_clip(writer, &mut report, task, *clip)?;
+                        let bytes = made.bytes();
+                        add_clip(writer, &mut report, task, *made)?;
                         self.board().waiting_bytes -= bytes;
                     }
                     Outcome::Failed(failure) => report.failed.push(failure),
@@ -279,26 +293,16 @@ impl Run<'_> {
     }
 }
 
-fn add_clip(writer: &mut ShardWriter, report: &mut UnitReport, task: &Task<'_>, clip: ClipOutput) -> Result<()> {
-    let PlanClip { key, source, start, end, caption, columns, .. } = task.clip;
+fn add_clip(writer: &mut UnitShard, report: &mut UnitReport, task: &Task<'_>, made: Made) -> Result<()> {
+    let PlanClip { key, source, .. } = task.clip;
+    let clip = &made.clip;
     report.frames += clip.stream.num_frames() as u64;
     report.seconds += clip.stream.time_base.seconds(clip.stream.duration);
     if let Some(reason) = &clip.reencoded {
         report.reencoded.push(Reencoded { key: key.clone(), reason: reason.clone() });
     }
     report.warnings.extend(clip.warnings.iter().map(|warning| format!("{source}: {warning}")));
-    writer.add(NewRecord {
-        key: key.clone(),
-        stream: clip.stream,
-        caption: caption.clone(),
-        columns: columns.clone(),
-        source: source.clone(),
-        source_start: *start,
-        source_end: *end,
-        reencoded: clip.reencoded,
-        fields: Vec::new(),
-        video_path: task.mp4.clone(),
-    })
+    writer.add(task.clip, made, task.mp4.clone())
 }
 
 /// True where the machine or the output folder is to blame, so that going on with the next clip would only fail again, or

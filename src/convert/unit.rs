@@ -1,10 +1,11 @@
 //! One unit: which clips it has, what it did, and whether it still stands.
 
+use super::Profile;
 use super::out::OutFolder;
 use super::plan::PlanUnit;
 use super::report::{Failure, Reencoded};
 use crate::format::publish;
-use crate::shard::Shard;
+use crate::shard::{Shard, TensorShard};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl UnitReport {
 
     /// The report of a unit that is done: its shard is there, whole, and as long as it says. Its hash was taken when it
     /// was written, and `verify` compares it; reading terabytes again to go on would cost more than it tells.
-    pub(super) fn load_done(out: &OutFolder, unit: &PlanUnit, fingerprint: &str) -> Option<Self> {
+    pub(super) fn load_done(out: &OutFolder, unit: &PlanUnit, fingerprint: &str, profile: Profile) -> Option<Self> {
         let bytes = std::fs::read(out.unit_report(&unit.id)).ok()?;
         let report: Self = serde_json::from_slice(&bytes).ok()?;
         if report.id != unit.id || report.fingerprint != fingerprint {
@@ -60,12 +61,21 @@ impl UnitReport {
             let accounted = report.failed.len() as u64 + report.empty;
             return (accounted == unit.clips.len() as u64).then_some(report);
         }
-        let shard = report.open_shard(out).ok()?;
-        (shard.len() as u64 == report.rows && shard.file_bytes() == report.bytes).then_some(report)
+        let (rows, bytes) = match profile {
+            Profile::Copy => report.open_shard(out).map(|shard| (shard.len(), shard.file_bytes())),
+            Profile::Raw => report.open_tensors(out).map(|shard| (shard.len(), shard.file_bytes())),
+        }
+        .ok()?;
+        (rows as u64 == report.rows && bytes == report.bytes).then_some(report)
     }
 
     pub(super) fn open_shard(&self, out: &OutFolder) -> Result<Arc<Shard>> {
         Shard::open(&out.shard(&self.id))
+    }
+
+    /// As [`open_shard`](Self::open_shard), with the raw profile.
+    pub(super) fn open_tensors(&self, out: &OutFolder) -> Result<Arc<TensorShard>> {
+        TensorShard::open(&out.shard(&self.id))
     }
 
     /// Publishes the report, and with it the unit.

@@ -93,7 +93,7 @@ pub struct Manifest {
     /// What its records are; a manifest without it is of videos.
     #[serde(default)]
     pub kind: DatasetKind,
-    /// How the records were stored: `copy`, or `tensor` where they are tensors alone.
+    /// How the records were stored: `copy`; `tensor` or `raw` where they are tensors alone.
     pub profile: String,
     /// Records of all shards.
     pub rows: u64,
