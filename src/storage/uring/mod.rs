@@ -355,8 +355,7 @@ impl UringEngine {
                 self.waiting.retain(|&other| other != number);
             }
             let completion = Completion { tag: read.tag, result: read.finish() };
-            self.ready_bytes += num_bytes(&completion);
-            self.ready.push_back(completion);
+            self.answer(completion);
         }
     }
 
@@ -382,7 +381,7 @@ impl UringEngine {
             self.enter(0, Some(Duration::ZERO))?;
         }
         let result = read_to(&self.context, &file, offset, target);
-        self.ready.push_back(Completion { tag, result });
+        self.answer(Completion { tag, result });
         Ok(())
     }
 
@@ -397,6 +396,12 @@ impl UringEngine {
             self.reap(true);
         }
         Ok(())
+    }
+
+    /// Has a completion wait for whoever takes it.
+    fn answer(&mut self, completion: Completion) {
+        self.ready_bytes += num_bytes(&completion);
+        self.ready.push_back(completion);
     }
 
     /// One look at what goes on, with a wait for something to happen where nothing is ready.
@@ -489,11 +494,8 @@ impl ReadEngine for UringEngine {
         let tag = request.tag;
         match self.accept(request) {
             Ok(None) => self.begin(),
-            Ok(Some(completion)) => {
-                self.ready_bytes += num_bytes(&completion);
-                self.ready.push_back(completion);
-            }
-            Err(error) => self.ready.push_back(Completion { tag, result: Err(error) }),
+            Ok(Some(completion)) => self.answer(completion),
+            Err(error) => self.answer(Completion { tag, result: Err(error) }),
         }
         if self.unsubmitted >= SUBMIT_BATCH {
             // Whatever goes wrong with the ring shows at the next wait, too: the request was taken.
