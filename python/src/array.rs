@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "DLPack is a C interface of raw pointers")]
 
 use framefeed::{NewTensor, TensorType};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 use std::ffi::CStr;
@@ -23,13 +23,20 @@ pub(crate) fn new_tensor(name: &str, array: &Bound<'_, PyAny>) -> PyResult<NewTe
     let refusal = match by_dlpack(array) {
         Ok(Some(tensor)) => return Ok(named_tensor(name, tensor)),
         Ok(None) => None,
-        Err(error) => Some(error),
+        Err(error) if is_refusal(array.py(), &error) => Some(error),
+        Err(error) => return Err(error),
     };
     // Read-only arrays and bfloat16 of `ml_dtypes` are refused by some versions of NumPy's DLPack, and come this way.
     match by_buffer(array) {
         Ok(tensor) => Ok(named_tensor(name, tensor)),
-        Err(error) => Err(named(refusal.unwrap_or(error))),
+        Err(error) if is_refusal(array.py(), &error) => Err(named(refusal.unwrap_or(error))),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether an error is about the array; else it is a Ctrl-C, the end of the program or of memory, and goes on as it is.
+pub(crate) fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyMemoryError>(py)
 }
 
 fn named_tensor(name: &str, (dtype, shape, data): Elements) -> NewTensor {

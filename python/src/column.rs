@@ -4,7 +4,7 @@ use framefeed::{ColumnWriter, Dataset, NewTensor};
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 
-use crate::array::new_tensor;
+use crate::array::{is_refusal, new_tensor};
 use crate::dataset::PyDataset;
 use crate::errors::{invalid, raise};
 use crate::record::PyRecord;
@@ -31,7 +31,9 @@ impl Column<'_> {
             return Ok(());
         }
         let key = self.dataset.key(record).map_err(raise)?;
-        let tensors = self.tensors(given).map_err(|error| invalid(format!("record '{key}': {}", error.value(py))))?;
+        let tensors = self.tensors(given).map_err(|error| {
+            if is_refusal(py, &error) { invalid(format!("record '{key}': {}", error.value(py))) } else { error }
+        })?;
         let writer = &mut self.writer;
         py.detach(|| writer.add(record, tensors)).map_err(raise)
     }

@@ -423,3 +423,16 @@ def test_damage_to_a_tensor_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(framefeed.CorruptError, match="field 'latents' has checksum") as caught:
         framefeed.Dataset(tmp_path / "bad")[0].field("latents")
     assert (caught.value.record, Path(caught.value.path)) == ("r/0", shard)
+
+
+def test_an_interruption_while_an_array_is_exported_is_no_refusal_of_the_array(tmp_path: Path) -> None:
+    class Interrupted:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (1, 0)
+
+        def __dlpack__(self, **_: object) -> object:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), framefeed.Writer(tmp_path / "set") as writer:
+        writer.add("a", fields={"x": Interrupted()})
+    assert not (tmp_path / "set" / "manifest.json").exists()

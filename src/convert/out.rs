@@ -10,7 +10,7 @@
 //! ```
 
 use crate::format::MANIFEST_FILE;
-use crate::shard::{FolderLock, STATE_FOLDER};
+use crate::shard::{FolderLock, PLAN_FILE, STATE_FOLDER, WRITER_MARK};
 use crate::{Error, ErrorKind, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,10 @@ impl OutFolder {
             Err(e) => return Err(Error::io("open", root, e)),
         }
         let lock = FolderLock::take(root)?;
+        if state.join(WRITER_MARK).exists() {
+            let message = "the output folder is that of a writer of tensors which has not finished";
+            return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
+        }
         let out = Self { root: root.to_owned(), _lock: lock };
         for folder in [out.root.join("shards"), state.join("units"), state.join("tmp")] {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
@@ -56,7 +60,7 @@ impl OutFolder {
     }
 
     pub(super) fn plan(&self) -> PathBuf {
-        self.root.join(STATE_FOLDER).join("plan.json")
+        self.root.join(STATE_FOLDER).join(PLAN_FILE)
     }
 
     pub(super) fn failures(&self) -> PathBuf {

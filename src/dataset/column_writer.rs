@@ -6,7 +6,7 @@
 
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{ColumnSet, Manifest, ShardEntry, check_field_name};
+use crate::format::{ColumnSet, Manifest, ShardEntry, check_field_name, sync_folder};
 use crate::shard::{FolderLock, Metadata, NewTensor, NewTensorRecord, TensorShard, TensorShardWriter};
 use serde_json::{Map, Value};
 use std::fs;
@@ -52,6 +52,9 @@ impl ColumnWriter {
         let folder = folder_name(&manifest, name, &description);
         let path = root.join(&folder);
         fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))?;
+        // The names of both folders that may be new must last as the manifest does.
+        sync_folder(&path)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
         let mut writer = Self {
             dataset: dataset.clone(),
             manifest,

@@ -138,9 +138,18 @@ fn a_writer_that_is_dropped_publishes_nothing_and_the_next_one_takes_over() {
     assert_eq!(second.kind(), ErrorKind::Conflict);
     drop(writer);
     assert!(!root.join("shards").exists() && !root.join("manifest.json").exists());
+    assert!(!root.join(".framefeed/writer").exists());
     // As a process that was killed leaves it.
     fs::create_dir_all(root.join("shards")).unwrap();
     fs::write(root.join("shards/00007.tar"), b"half").unwrap();
+    let unmarked = DatasetWriter::create(&root, DatasetWriterOptions::default()).unwrap_err();
+    assert_eq!(unmarked.kind(), ErrorKind::Conflict, "shards that no writer of tensors left");
+    fs::write(root.join(".framefeed/writer"), b"").unwrap();
+    fs::write(root.join(".framefeed/plan.json"), b"{}").unwrap();
+    let converted = DatasetWriter::create(&root, DatasetWriterOptions::default()).unwrap_err();
+    assert_eq!(converted.kind(), ErrorKind::Conflict, "a conversion that has not finished");
+    assert!(root.join("shards/00007.tar").exists());
+    fs::remove_file(root.join(".framefeed/plan.json")).unwrap();
     written(&root, 3);
     assert!(!root.join("shards/00007.tar").exists());
     let again = DatasetWriter::create(&root, DatasetWriterOptions::default()).unwrap_err();
@@ -159,6 +168,21 @@ fn problems(path: &Path, bytes: &[u8], blake3: &str) -> Vec<Error> {
         Err(error) => vec![error],
         Ok(shard) => shard.verify(Some(blake3)).problems,
     }
+}
+
+#[test]
+fn a_shard_that_cannot_be_finished_ends_the_writer_and_nothing_is_published_without_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("set");
+    let mut writer = DatasetWriter::create(&root, DatasetWriterOptions::default().shard_bytes(4000)).unwrap();
+    writer.add(new_record(0)).unwrap();
+    // The name that the shard is to be published under is taken by a folder.
+    fs::create_dir_all(root.join("shards/00000.tar/x")).unwrap();
+    let error = (1..9).find_map(|number| writer.add(new_record(number)).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert_eq!(writer.add(new_record(9)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(writer.finish().unwrap_err().kind(), ErrorKind::Closed);
+    assert!(!root.join("manifest.json").exists());
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{DatasetKind, MANIFEST_FILE, Manifest, ShardEntry, publish};
-use crate::shard::{FolderLock, NewTensorRecord, STATE_FOLDER, TensorShard, TensorShardWriter, build_tensor_index};
+use crate::format::{DatasetKind, MANIFEST_FILE, Manifest, ShardEntry, publish, sync_folder};
+use crate::shard::{
+    FolderLock, NewTensorRecord, PLAN_FILE, STATE_FOLDER, TensorShard, TensorShardWriter, WRITER_MARK,
+    build_tensor_index,
+};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fs;
@@ -11,8 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// Folder of the shards in a dataset.
 const SHARDS_FOLDER: &str = "shards";
-/// In the state folder of a dataset that a writer began.
-const MARK_FILE: &str = "writer";
 
 /// Options of a [`DatasetWriter`].
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,8 @@ pub struct DatasetWriter {
     keys: HashSet<String>,
     /// In the order in which they were first seen.
     fields: Vec<String>,
+    /// A shard could not be finished, and its records are lost.
+    is_broken: bool,
     is_finished: bool,
     _lock: FolderLock,
 }
@@ -78,7 +81,7 @@ impl DatasetWriter {
         if options.shard_bytes == 0 {
             return Err(Error::invalid("shard_bytes is 0, expected at least 1"));
         }
-        let mark = root.join(STATE_FOLDER).join(MARK_FILE);
+        let mark = root.join(STATE_FOLDER).join(WRITER_MARK);
         check_free(&root, &mark)?;
         let lock = FolderLock::take(&root)?;
         // Another writer may have finished while this one waited for nothing.
@@ -91,12 +94,14 @@ impl DatasetWriter {
             shards: Vec::new(),
             keys: HashSet::new(),
             fields: Vec::new(),
+            is_broken: false,
             is_finished: false,
             _lock: lock,
         };
         writer.clear()?;
         let shards = writer.root.join(SHARDS_FOLDER);
         fs::create_dir_all(&shards).map_err(|error| Error::io("create", &shards, error))?;
+        sync_folder(&shards)?;
         Ok(writer)
     }
 
@@ -114,8 +119,10 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// `InvalidArgument` that names the record: a key that is not valid or was there before, a field or column name that is not
-    /// valid, elements that do not fit shape and type; `Io`.
+    /// valid, elements that do not fit shape and type; `Io`. After a shard could not be finished, `Closed`: its records are lost,
+    /// and nothing can be published any more.
     pub fn add(&mut self, record: NewTensorRecord) -> Result<()> {
+        self.check_whole()?;
         if self.keys.contains(&record.key) {
             return Err(Error::invalid("a record with this key was written already").with_record(record.key));
         }
@@ -134,16 +141,25 @@ impl DatasetWriter {
 
     fn end_shard(&mut self) -> Result<()> {
         let Some((ShardName { id, file }, writer)) = self.current.take() else { return Ok(()) };
-        let summary = writer.finish()?;
+        let summary = writer.finish().inspect_err(|_| self.is_broken = true)?;
         self.shards.push(ShardEntry { id, file, rows: summary.rows, bytes: summary.bytes, blake3: summary.blake3 });
+        Ok(())
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        if self.is_broken {
+            let message = "a shard could not be finished, and its records are lost";
+            return Err(Error::new(ErrorKind::Closed, message).with_path(&self.root));
+        }
         Ok(())
     }
 
     /// Publishes the dataset and opens it.
     ///
     /// # Errors
-    /// `InvalidArgument` where there is no record; `Io`.
+    /// `InvalidArgument` where there is no record; `Closed` where records were lost; `Io`.
     pub fn finish(mut self) -> Result<Dataset> {
+        self.check_whole()?;
         if self.current.as_ref().is_some_and(|(_, writer)| writer.is_empty()) {
             self.current = None;
         }
@@ -156,9 +172,11 @@ impl DatasetWriter {
         publish(&self.root.join(&built.entry.file), &built.bytes)?;
         let (fields, description) = (self.fields.clone(), self.options.description.clone());
         let manifest = Manifest::new(DatasetKind::Tensor, "tensor", built.entry, self.shards.clone());
-        Manifest { fields, description, ..manifest }.write(&self.root)?;
+        // Before the manifest is written: where that fails after its rename, the shards must stay. If it fails before, the mark
+        // lets the next writer take the folder over.
         self.is_finished = true;
-        let mark = self.root.join(STATE_FOLDER).join(MARK_FILE);
+        Manifest { fields, description, ..manifest }.write(&self.root)?;
+        let mark = self.root.join(STATE_FOLDER).join(WRITER_MARK);
         fs::remove_file(&mark).map_err(|error| Error::io("remove", &mark, error))?;
         Dataset::open(&self.root)
     }
@@ -177,7 +195,12 @@ impl Drop for DatasetWriter {
     fn drop(&mut self) {
         if !self.is_finished {
             self.current = None;
-            if let Err(error) = self.clear() {
+            let mark = self.root.join(STATE_FOLDER).join(WRITER_MARK);
+            let cleared = self.clear().and_then(|()| {
+                // Nothing is left that a later writer would have to take over, or take for its own.
+                fs::remove_file(&mark).map_err(|error| Error::io("remove", &mark, error))
+            });
+            if let Err(error) = cleared {
                 tracing::warn!("{}", error.report());
             }
         }
@@ -195,6 +218,9 @@ fn check_free(root: &Path, mark: &Path) -> Result<()> {
     let conflict = |message: &str| Err(Error::new(ErrorKind::Conflict, message).with_path(root));
     if root.join(MANIFEST_FILE).exists() {
         return conflict("the folder is a dataset already");
+    }
+    if root.join(STATE_FOLDER).join(PLAN_FILE).exists() {
+        return conflict("the folder is that of a conversion which has not finished");
     }
     match fs::read_dir(root) {
         Ok(entries) if !mark.exists() => {

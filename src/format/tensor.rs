@@ -122,11 +122,12 @@ impl TensorType {
     /// Bytes of a tensor of that shape.
     ///
     /// # Errors
-    /// `InvalidArgument` for more than 32 axes or 2^63 bytes.
+    /// `InvalidArgument` for more than 32 axes or 2^63 bytes, also where an axis of no length hides the others.
     pub fn num_bytes(self, shape: &[u64]) -> Result<u64> {
-        let bytes = shape.iter().try_fold(self.size_bytes() as u64, |bytes, &axis| bytes.checked_mul(axis));
-        match bytes.filter(|&bytes| i64::try_from(bytes).is_ok()) {
-            Some(bytes) if shape.len() <= MAX_AXES => Ok(bytes),
+        // Strides and sides are products of some of the axes: they must fit whatever the others are.
+        let extent = shape.iter().try_fold(self.size_bytes() as u64, |bytes, &axis| bytes.checked_mul(axis.max(1)));
+        match extent.filter(|&bytes| i64::try_from(bytes).is_ok()) {
+            Some(bytes) if shape.len() <= MAX_AXES => Ok(if shape.contains(&0) { 0 } else { bytes }),
             _ => Err(Error::invalid(format!("a tensor of shape {shape:?} and type {} is too large", self.name()))),
         }
     }
@@ -213,7 +214,8 @@ mod tests {
     fn shapes_beyond_reason_are_refused_and_those_of_no_elements_are_not() {
         assert_eq!(TensorType::Float64.num_bytes(&[]).unwrap(), 8);
         assert_eq!(TensorType::Float64.num_bytes(&[3, 0]).unwrap(), 0);
-        for shape in [vec![u64::MAX], vec![1 << 32, 1 << 32], vec![1; 33]] {
+        for shape in [vec![u64::MAX], vec![1 << 32, 1 << 32], vec![1; 33], vec![0, 1 << 63], vec![1 << 40, 0, 1 << 40]]
+        {
             assert_eq!(TensorType::Float64.num_bytes(&shape).unwrap_err().kind(), ErrorKind::InvalidArgument);
         }
     }

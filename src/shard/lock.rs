@@ -8,10 +8,28 @@ use std::path::Path;
 /// Folder, in a dataset's, of the writers' own files.
 pub(crate) const STATE_FOLDER: &str = ".framefeed";
 
-/// The lock of a dataset's folder. It goes with this object, and with the process.
+/// In the state folder while a writer of tensors is at work, or has died: what is in the folder is its own.
+pub(crate) const WRITER_MARK: &str = "writer";
+/// In the state folder of a conversion: its plan.
+pub(crate) const PLAN_FILE: &str = "plan.json";
+
+/// The lock of a dataset's folder. It goes with this object, and with the process; children that were forked meanwhile do not
+/// keep it.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
-    _file: File,
+    file: File,
+    process: u32,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file would not do while a child has it open too. The child's own drop must leave the lock alone.
+        if std::process::id() == self.process
+            && let Err(error) = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock)
+        {
+            tracing::warn!("cannot unlock a dataset's folder: {error}");
+        }
+    }
 }
 
 impl FolderLock {
@@ -39,11 +57,11 @@ impl FolderLock {
             }
             Err(error) => return Err(Error::io("lock", &path, error.into())),
         }
-        let pid = std::process::id().to_string();
+        let process = std::process::id();
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(pid.as_bytes()))
+            .and_then(|()| file.write_all(process.to_string().as_bytes()))
             .map_err(|error| Error::io("write", &path, error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file, process })
     }
 }

@@ -20,7 +20,7 @@ mod walk;
 mod writer;
 
 pub use index::{BuiltIndex, build_index, build_tensor_index};
-pub(crate) use lock::{FolderLock, STATE_FOLDER};
+pub(crate) use lock::{FolderLock, PLAN_FILE, STATE_FOLDER, WRITER_MARK};
 pub use reader::Shard;
 pub use sink::{NewTensor, ShardSummary};
 pub use tensor_reader::TensorShard;
