@@ -8,6 +8,7 @@ mod foreign_tests;
 mod index;
 mod lock;
 mod reader;
+mod row_sink;
 mod sink;
 mod tensor_reader;
 mod tensor_writer;

@@ -3,12 +3,12 @@
 //! The bytes depend on the records alone. A record that is refused leaves no trace, so that the next one can follow.
 
 use super::check::StreamChecker;
+use super::row_sink::RowSink;
 use super::sink::{NewTensor, ShardSummary, Sink};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::{self, Member, ParsedRecord, Record, tar};
 use crate::media::{GopEntry, PacketTable, StreamInfo};
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -45,31 +45,19 @@ pub struct NewRecord {
 /// [`finish`](Self::finish), it removes the temporary file.
 #[derive(Debug)]
 pub struct ShardWriter {
-    path: PathBuf,
-    sink: Sink,
-    rows: Vec<Record>,
-    keys: HashSet<String>,
+    rows: RowSink<Record>,
     chunk: Vec<u8>,
-    is_broken: bool,
 }
 
 impl ShardWriter {
     /// Starts the shard that will be `path`. Its folder must exist.
     pub fn create(path: &Path) -> Result<Self> {
-        let sink = Sink::create(format::temporary_name(path)?)?;
-        Ok(Self {
-            path: path.to_owned(),
-            sink,
-            rows: Vec::new(),
-            keys: HashSet::new(),
-            chunk: vec![0; CHUNK_BYTES],
-            is_broken: false,
-        })
+        Ok(Self { rows: RowSink::create(path)?, chunk: vec![0; CHUNK_BYTES] })
     }
 
     /// Bytes written so far, without the index.
     pub fn bytes(&self) -> u64 {
-        self.sink.position
+        self.rows.bytes()
     }
 
     /// Number of records so far.
@@ -79,109 +67,80 @@ impl ShardWriter {
 
     /// True before the first record.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Appends a clip. The stream is validated, and every checksum of its tables is compared with the MP4's bytes. After
     /// an error other than of the shard file itself the writer is as before, and takes further records.
     pub fn add(&mut self, record: NewRecord) -> Result<()> {
-        self.check_whole()?;
-        let key = record.key.clone();
-        let mark = self.sink.mark();
-        let added = self.append(record).and_then(|record| {
-            // What is published must be readable.
-            ParsedRecord(record).validate(self.sink.position)
-        });
-        match added {
-            Ok(record) => {
-                self.keys.insert(key);
-                self.rows.push(record);
-                Ok(())
-            }
-            Err(error) => {
-                // A file that cannot be cut back cannot be finished either; the first error says why.
-                self.is_broken = self.sink.rewind(mark).is_err();
-                Err(error.with_record(key))
-            }
-        }
-    }
-
-    fn check_whole(&self) -> Result<()> {
-        if self.is_broken {
-            return Err(Error::new(ErrorKind::Io, "shard could not be cut back after an error").with_path(&self.path));
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, record: NewRecord) -> Result<Record> {
-        format::validate_key(&record.key)?;
-        if self.keys.contains(&record.key) {
-            return Err(Error::invalid("a record with this key is in the shard already"));
-        }
-        format::check_column_names(&record.columns)?;
-        let json = metadata_json(&record);
-        let (video, stream) = self.append_video(&record)?;
-        let json = self.sink.append_member(&format!("{}.json", record.key), json.as_bytes())?;
-        let mut fields = Vec::new();
-        for tensor in &record.fields {
-            fields.push(self.sink.append_tensor(&record.key, tensor)?);
-        }
-        let mut columns = record.columns;
-        columns.retain(|_, value| !value.is_null());
-        Ok(Record {
-            key: record.key,
-            stream,
-            video,
-            json: Some(json),
-            caption: record.caption,
-            columns,
-            source: record.source,
-            source_start: record.source_start,
-            source_end: record.source_end,
-            reencoded: record.reencoded,
-            fields,
-        })
-    }
-
-    fn append_video(&mut self, record: &NewRecord) -> Result<(Member, StreamInfo)> {
-        let path = &record.video_path;
-        let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        let size = file.metadata().map_err(|error| Error::io("open", path, error))?.len();
-        let relative = Member { offset: 0, size, crc32c: 0 };
-        format::validate_stream(&record.stream, &relative).map_err(|error| error.with_path(path))?;
-        let mut checker = StreamChecker::new(&record.stream, relative);
-        self.sink.write(&tar::header(&format!("{}.mp4", record.key), size))?;
-        let offset = self.sink.position;
-        let mut left = size;
-        while left > 0 {
-            let want = left.min(self.chunk.len() as u64) as usize;
-            let chunk = self.chunk.get_mut(..want).unwrap_or_default();
-            let count = match file.read(chunk) {
-                Ok(0) => return Err(Error::corrupt("MP4 became shorter while it was copied").with_path(path)),
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("read", path, error)),
-            };
-            let bytes = chunk.get(..count).unwrap_or_default();
-            checker.update(bytes);
-            self.sink.write(bytes)?;
-            left -= count as u64;
-        }
-        self.sink.pad()?;
-        let check = checker.finish();
-        if let Some(problem) = check.problems.into_iter().next() {
-            return Err(problem.with_path(path));
-        }
-        let video = Member { offset, size, crc32c: check.crc32c };
-        Ok((video, moved(&record.stream, offset)))
+        let Self { rows, chunk } = self;
+        rows.add(record.key.clone(), |sink| append(sink, record, chunk))
     }
 
     /// Writes the index, publishes the file (fsync, rename, fsync of the folder) and says what it is.
     pub fn finish(self) -> Result<ShardSummary> {
-        self.check_whole()?;
-        let index = format::encode_index(&self.rows)?;
-        self.sink.finish(&index, self.rows.len() as u64, &self.path)
+        self.rows.finish(format::encode_index)
     }
+}
+
+/// Appends the members of a record.
+fn append(sink: &mut Sink, record: NewRecord, chunk: &mut [u8]) -> Result<Record> {
+    format::check_column_names(&record.columns)?;
+    let json = metadata_json(&record);
+    let (video, stream) = append_video(sink, &record, chunk)?;
+    let json = sink.append_member(&format!("{}.json", record.key), json.as_bytes())?;
+    let fields =
+        record.fields.iter().map(|tensor| sink.append_tensor(&record.key, tensor)).collect::<Result<Vec<_>>>()?;
+    let mut columns = record.columns;
+    columns.retain(|_, value| !value.is_null());
+    let record = Record {
+        key: record.key,
+        stream,
+        video,
+        json: Some(json),
+        caption: record.caption,
+        columns,
+        source: record.source,
+        source_start: record.source_start,
+        source_end: record.source_end,
+        reencoded: record.reencoded,
+        fields,
+    };
+    // What is published must be readable.
+    ParsedRecord(record).validate(sink.position)
+}
+
+fn append_video(sink: &mut Sink, record: &NewRecord, chunk: &mut [u8]) -> Result<(Member, StreamInfo)> {
+    let path = &record.video_path;
+    let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let size = file.metadata().map_err(|error| Error::io("open", path, error))?.len();
+    let relative = Member { offset: 0, size, crc32c: 0 };
+    format::validate_stream(&record.stream, &relative).map_err(|error| error.with_path(path))?;
+    let mut checker = StreamChecker::new(&record.stream, relative);
+    sink.write(&tar::header(&format!("{}.mp4", record.key), size))?;
+    let offset = sink.position;
+    let mut left = size;
+    while left > 0 {
+        let want = left.min(chunk.len() as u64) as usize;
+        let part = chunk.get_mut(..want).unwrap_or_default();
+        let count = match file.read(part) {
+            Ok(0) => return Err(Error::corrupt("MP4 became shorter while it was copied").with_path(path)),
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("read", path, error)),
+        };
+        let bytes = part.get(..count).unwrap_or_default();
+        checker.update(bytes);
+        sink.write(bytes)?;
+        left -= count as u64;
+    }
+    sink.pad()?;
+    let check = checker.finish();
+    if let Some(problem) = check.problems.into_iter().next() {
+        return Err(problem.with_path(path));
+    }
+    let video = Member { offset, size, crc32c: check.crc32c };
+    Ok((video, moved(&record.stream, offset)))
 }
 
 /// The content of `<key>.json`: for people and for readers that do not know the index.

@@ -45,8 +45,9 @@ impl Choice {
             reasons: Vec::new(),
         };
         match (options.engine, place) {
-            (EngineKind::Auto, Place::Memory(name)) => choice.take_pread(name, "is in memory"),
-            (EngineKind::Auto, Place::Network(name)) => choice.take_pread(name, "is not of this machine"),
+            // A read is a copy there: from a mapping it is one for which the kernel is not entered.
+            (EngineKind::Auto, Place::Memory(name)) => choice.take(EngineKind::Mmap, name, "is in memory"),
+            (EngineKind::Auto, Place::Network(name)) => choice.take(EngineKind::Pread, name, "is not of this machine"),
             (EngineKind::Auto, Place::Local) => match choice.probe(options, refusals) {
                 Ok(()) => choice.kind = EngineKind::Uring,
                 Err(reason) => {
@@ -64,10 +65,10 @@ impl Choice {
         Ok(choice)
     }
 
-    fn take_pread(&mut self, name: &str, why: &str) {
-        self.kind = EngineKind::Pread;
-        self.reasons.push(format!("pread because {name} {why}"));
-        tracing::info!("reading with pread: {name} {why}");
+    fn take(&mut self, kind: EngineKind, name: &str, why: &str) {
+        self.kind = kind;
+        self.reasons.push(format!("{} because {name} {why}", kind.as_str()));
+        tracing::info!("reading with {}: {name} {why}", kind.as_str());
     }
 
     /// Finds out what rings are to be had.
@@ -150,11 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn files_in_memory_and_on_networks_are_read_with_pread_and_it_is_said_why() {
+    fn files_in_memory_are_mapped_those_on_networks_read_with_pread_and_it_is_said_why() {
         let options = StorageOptions::new().data_bytes(u64::MAX);
         let memory = choice(&options, Place::Memory("tmpfs"));
-        assert_eq!((memory.kind, memory.pread_threads, memory.is_direct), (EngineKind::Pread, 0, false));
-        assert!(memory.describe(&options).contains("pread because tmpfs is in memory"));
+        assert_eq!((memory.kind, memory.is_direct), (EngineKind::Mmap, false));
+        assert!(memory.describe(&options).contains("mmap because tmpfs is in memory"));
+        let pread = options.clone().engine(EngineKind::Pread);
+        assert_eq!(choice(&pread, Place::Memory("tmpfs")).pread_threads, 0, "nothing is gained by other threads");
         let network = choice(&options, Place::Network("nfs"));
         assert_eq!((network.kind, network.is_direct), (EngineKind::Pread, false));
         assert!(network.pread_threads > 1 && network.describe(&options).contains("nfs"));
@@ -163,7 +166,9 @@ mod tests {
     #[test]
     fn options_are_stronger_than_places() {
         let options = StorageOptions::new().engine(EngineKind::Mmap);
-        assert_eq!(choice(&options, Place::Memory("tmpfs")).kind, EngineKind::Mmap);
+        assert_eq!(choice(&options, Place::Local).kind, EngineKind::Mmap);
+        let options = StorageOptions::new().engine(EngineKind::Pread);
+        assert_eq!(choice(&options, Place::Memory("tmpfs")).kind, EngineKind::Pread);
         let options = StorageOptions::new().direct_io(DirectIo::On).pread_threads(3);
         let network = choice(&options, Place::Network("nfs"));
         assert_eq!((network.pread_threads, network.is_direct), (3, true));

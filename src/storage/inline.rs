@@ -1,7 +1,7 @@
 //! The engine that has no threads and no queue in the kernel: `wait` performs the next read in the caller's thread.
 //!
-//! It serves files in memory (`mmap`, `memory`), and `pread` without threads: on tmpfs, or wherever the page cache is warm,
-//! a read is one copy, and the bytes are in the cache of the very core that looks at them next.
+//! It serves files in memory (`mmap`, `memory`), and `pread` without threads: wherever the page cache is warm, a read is one
+//! copy, and the bytes are in the cache of the very core that looks at them next.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! The hazard: the mapping of a file that is cut short faults (SIGBUS) where it is touched behind the new end, and so does a
 //! device that fails to deliver a page. Every read looks at the file's length first, so that a file cut *before* the
 //! read is an error; one cut while its bytes are in use is outside of what this engine can stand. It is for files that
-//! nobody changes, which shards are, and never chosen by itself.
+//! nobody changes, which shards are, and chosen by itself only in memory (tmpfs).
 #![expect(unsafe_code, reason = "mapping a file")]
 
 use std::fs::File;

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `uring` | an io_uring ring of its own | for devices of this machine, where the kernel allows it |
 //! | `pread`, with threads | positional reads on a few threads | where io_uring is refused; on network file systems (nfs, lustre, gpfs, fuse, ceph, cifs ...) |
-//! | `pread`, without | positional reads by whoever waits | on tmpfs and ramfs |
-//! | `mmap` | mapping the file; the page cache is the buffer | never |
+//! | `pread`, without | positional reads by whoever waits | never |
+//! | `mmap` | mapping the file; the page cache is the buffer | on tmpfs and ramfs |
 //! | `memory` | bytes held in memory | never; tests, small datasets |
 //!
 //! [`Storage::for_path`] looks at the file system once, [`Storage::new`] at the kernel alone; what was decided and why is in
@@ -16,8 +16,9 @@
 //!
 //! Files are taken for immutable while they are open, as shards are. A file that was cut short since is an error of the
 //! read that comes after, on every engine. One that is cut short while bytes of its mapping are in use (`mmap` alone)
-//! ends the process with SIGBUS, as does a device error under a mapping: that is why `mmap` is never chosen by itself,
-//! and why [`Storage::read_at`], with which shards are verified, never reads through a mapping that it was not asked for.
+//! ends the process with SIGBUS, as does a device error under a mapping. So `mmap` is chosen by itself only in memory, where no device
+//! can fail and it reads 1.5 times as fast as `pread`; shards are never edited in place by framefeed, and whoever lets other programs
+//! truncate them under a running loader asks for `pread`.
 //!
 //! # Defaults, and what they were measured by
 //!

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// [`Uring`](Self::Uring) for files on devices of this machine where the kernel allows it, else [`Pread`](Self::Pread): with
-    /// threads on network file systems, without on tmpfs. Which one it became is said once in the log and always by
+    /// [`Mmap`](Self::Mmap) on tmpfs, [`Pread`](Self::Pread) on network file systems, elsewhere [`Uring`](Self::Uring) where the
+    /// kernel allows it, else `Pread`. Which one it became is said once in the log and always by
     /// [`Storage::describe`](super::Storage::describe).
     #[default]
     Auto,

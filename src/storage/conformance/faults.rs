@@ -141,7 +141,7 @@ fn buffers_are_registered_or_it_is_said_why_not() {
 }
 
 #[test]
-fn files_in_memory_are_read_by_whoever_waits_and_it_is_said() {
+fn files_in_memory_are_mapped_and_it_is_said() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
         eprintln!("SKIPPED: no tmpfs at /dev/shm");
         return;
@@ -149,10 +149,13 @@ fn files_in_memory_are_read_by_whoever_waits_and_it_is_said() {
     let path = dir.path().join("a");
     std::fs::write(&path, [4; 9000]).unwrap();
     let storage = Storage::for_path(&StorageOptions::new(), dir.path()).unwrap();
-    assert_eq!(storage.kind(), EngineKind::Pread, "{}", storage.describe());
+    assert_eq!(storage.kind(), EngineKind::Mmap, "{}", storage.describe());
     assert!(storage.describe().contains("tmpfs"), "{}", storage.describe());
     let mut engine = storage.engine().unwrap();
     assert!(engine.is_inline());
     let file = storage.open(&path).unwrap();
     assert!(*read_all(&mut *engine, &file, &[(1, 8999)]).pop().unwrap().unwrap() == [4; 8999]);
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(5000).unwrap();
+    let error = read_all(&mut *engine, &file, &[(1, 8999)]).pop().unwrap().unwrap_err();
+    assert!(error.to_string().contains("unexpected end of file"), "{error}");
 }
