@@ -9,6 +9,7 @@ use super::shared::{Column, LoaderShared, Sizes, VideoSpec, open_storage};
 use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::memory_bytes;
 use crate::transform::ClipShape;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -76,12 +77,19 @@ fn video(dataset: &Dataset, options: &Options, window: Window, samples: &Samples
     let shape = ClipShape { frames: window.frames as usize, height: height as usize, width: width as usize };
     let clip_bytes = shape.num_bytes(options.transform.dtype)?;
     let rows = options.batch_size.min(usize::try_from(samples.len()).unwrap_or(usize::MAX));
-    let batch_bytes = clip_bytes.checked_mul(rows).filter(|&bytes| isize::try_from(bytes).is_ok());
-    if batch_bytes.is_none() {
-        let message = format!("a batch of {rows} clips of {clip_bytes} bytes is too large");
-        return Err(Error::new(ErrorKind::LimitExceeded, message));
-    }
+    check_memory(rows, "clips", clip_bytes)?;
     Ok(VideoSpec { window, shape, clip_bytes })
+}
+
+/// Refuses batches that the memory of the machine, or of the process's control group, cannot hold: the system would grant it, and end
+/// the process when it is written to.
+pub(super) fn check_memory(rows: usize, what: &str, row_bytes: usize) -> Result<()> {
+    let memory = memory_bytes().map_or(isize::MAX as usize, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if row_bytes.checked_mul(rows).is_some_and(|bytes| bytes <= memory) {
+        return Ok(());
+    }
+    let message = format!("a batch of {rows} {what} of {row_bytes} bytes does not fit in {memory} bytes of memory");
+    Err(Error::new(ErrorKind::LimitExceeded, message))
 }
 
 impl Options {

@@ -1,6 +1,7 @@
 //! Tensor fields as a loader delivers them: which records have them, of which shapes, and where the bytes of one are.
 //! Everything is decided from indexes; no tensor is read.
 
+use super::build::check_memory;
 use super::policies::Ragged;
 use super::row::Row;
 use crate::batch::BatchAssembly;
@@ -128,7 +129,7 @@ struct Found {
 ///
 /// # Errors
 /// `InvalidArgument` for an unknown field; where no sample has all of them; where a field has several types, or several shapes
-/// and `ragged` does not allow it. `LimitExceeded` where a batch of the largest tensors overflows. Those of opening shards.
+/// and `ragged` does not allow it. `LimitExceeded` where a batch of the largest tensors does not fit in memory. Those of opening shards.
 pub(super) fn survey(
     dataset: &Dataset,
     names: &[String],
@@ -174,9 +175,10 @@ pub(super) fn survey(
         let message = format!("fields: no sample has all of {}", names.join(", "));
         return Err(Error::invalid(message).with_path(dataset.root()));
     }
+    let num_rows = batch_size.min(buckets.iter().map(Vec::len).max().unwrap_or(0));
     let mut specs = Vec::with_capacity(names.len());
     for (name, found) in names.iter().zip(found.into_iter().flatten()) {
-        specs.push(found.into_spec(name, ragged, batch_size)?);
+        specs.push(found.into_spec(name, ragged, num_rows)?);
     }
     let bucket_lens = match ragged {
         Ragged::Bucket => buckets.iter().map(|bucket| bucket.len() as u64).collect(),
@@ -184,6 +186,10 @@ pub(super) fn survey(
     };
     let samples = if num_incomplete == 0 && buckets.len() == 1 { samples } else { samples.narrowed(buckets.concat()) };
     Ok(Survey { specs, samples, bucket_lens, num_incomplete })
+}
+
+fn num_elements(shape: &[u64]) -> u64 {
+    shape.iter().fold(1, |count, &side| count.saturating_mul(side))
 }
 
 impl Found {
@@ -208,8 +214,10 @@ impl Found {
         } else if entry.shape.len() != self.shape.len() && ragged == Ragged::Pad {
             "can't be padded, it has several numbers of axes"
         } else {
-            if entry.shape.len() == self.largest.len() {
-                self.largest.iter_mut().zip(&entry.shape).for_each(|(large, &side)| *large = side.max(*large));
+            if ragged == Ragged::Pad {
+                widen(&mut self.largest, &entry.shape);
+            } else if num_elements(&entry.shape) > num_elements(&self.largest) {
+                self.largest.clone_from(&entry.shape);
             }
             return Ok(());
         };
@@ -220,7 +228,7 @@ impl Found {
         )))
     }
 
-    fn into_spec(self, name: &str, ragged: Ragged, batch_size: usize) -> Result<FieldSpec> {
+    fn into_spec(self, name: &str, ragged: Ragged, num_rows: usize) -> Result<FieldSpec> {
         let spec = FieldSpec {
             name: name.to_owned(),
             dtype: self.dtype,
@@ -228,8 +236,7 @@ impl Found {
             shape: (!self.is_ragged).then_some(self.shape),
             has_lengths: self.is_ragged && ragged == Ragged::Pad,
         };
-        let batch: Vec<u64> = std::iter::once(batch_size as u64).chain(self.largest).collect();
-        spec.row_bytes(&batch)?;
+        check_memory(num_rows, &format!("tensors of field '{name}'"), spec.row_bytes(&self.largest)?)?;
         Ok(spec)
     }
 }

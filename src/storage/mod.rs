@@ -73,5 +73,6 @@ pub use coalesce::{CoalescedRange, Part, coalesce};
 pub use engine::{Completion, ReadEngine, ReadRequest};
 pub use file::StorageFile;
 pub use options::{DirectIo, EngineKind, RegisterBuffers, RingMode, StorageOptions};
+pub(crate) use place::memory_bytes;
 pub use store::Storage;
 pub use target::{ReadOutcome, ReadTarget};

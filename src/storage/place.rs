@@ -46,7 +46,7 @@ fn place_of_magic(magic: u64) -> Place {
 
 /// Bytes of memory that this process may fill, the page cache of its files included: the machine's, or its control group's if that
 /// has less. `None` where neither is known.
-pub(super) fn memory_bytes() -> Option<u64> {
+pub(crate) fn memory_bytes() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of_meminfo(&text));
     let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| limit_of_group(&text));
     machine.into_iter().chain(group).min()

@@ -1,6 +1,7 @@
 //! Damaged data: every policy, and errors that no policy may hide.
 
 use super::{TestSet, content, video};
+use crate::dataset::{ShortPolicy, Window};
 use crate::decode::DecodeLimits;
 use crate::media::Ratio;
 use crate::pipeline::{Batch, ClipReader, ErrorPolicy, Loader};
@@ -172,6 +173,17 @@ fn a_tensor_beyond_memory_is_an_error_and_does_not_end_the_process() {
     let options = TransformOptions { size: Some((16_384, 16_384)), ..options };
     let error = reader.tensor(0, &vec![0; 1 << 17], &options, &limits).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+}
+
+#[test]
+fn a_batch_of_clips_beyond_memory_is_refused() {
+    let set = TestSet::new();
+    let options =
+        TransformOptions { size: Some((16_384, 16_384)), dtype: DType::Float32, ..TransformOptions::default() };
+    let window = Window::strided(10_000, 1).short(ShortPolicy::Loop);
+    let error = set.builder().window(window).transform(options).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.to_string().contains("memory"), "{error}");
 }
 
 #[test]

@@ -199,6 +199,22 @@ fn padded_rows_have_zeros_and_their_lengths() {
 }
 
 #[test]
+fn a_padded_batch_beyond_memory_is_refused_before_it_is_made() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = DatasetWriter::create(folder.path().join("set"), DatasetWriterOptions::default()).unwrap();
+    for (key, shape) in [("tall", [1 << 22, 1]), ("wide", [1, 1 << 22])] {
+        let fields = vec![tensor("map", TensorType::UInt8, &shape, vec![1; 1 << 22])];
+        writer.add(NewTensorRecord { key: key.to_owned(), fields, ..NewTensorRecord::default() }).unwrap();
+    }
+    let builder = || Loader::builder(Dataset::open(folder.path().join("set")).unwrap()).fields(["map"]).batch_size(2);
+    writer.finish().unwrap();
+    let error = builder().ragged(Ragged::Pad).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.to_string().contains("field 'map'") && error.to_string().contains("memory"), "{error}");
+    assert_eq!(batches(&builder().ragged(Ragged::Bucket).build().unwrap()).len(), 2, "each of its own shape");
+}
+
+#[test]
 fn buckets_have_one_shape_a_batch_and_every_sample_once() {
     let set = Tensors::new();
     for last_batch in [LastBatch::Keep, LastBatch::Drop] {
