@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::testing::{self, make};
-use support::{Said, Videos, convert, framefeed, on, published};
+use support::{Said, Videos, convert, on, published};
 
 const YUV420: [&str; 4] = ["--profile", "raw", "--format", "yuv420"];
 const SOURCE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=2"];
@@ -326,8 +326,7 @@ fn the_independent_reader_agrees() {
     assert_eq!((&row["key"], &row["columns"]), (&json!("a"), &columns));
     assert_eq!((&row["tensors"]["frames"][0], &row["tensors"]["frames"][1]), (&json!("uint8"), &json!(shape)));
     let npy = videos.dir.path().join("a.npy");
-    let extract = ["a", "--field", "frames", "-o", npy.to_str().unwrap()];
-    assert_eq!(framefeed(["extract"]).arg(videos.out()).args(extract).status().unwrap().code(), Some(0));
+    assert_eq!(on("extract", &videos.out(), &["a", "--field", "frames", "-o", npy.to_str().unwrap()]).code, Some(0));
     let bytes = std::fs::read(npy).unwrap();
     assert!(bytes.ends_with(&testing::shown_planes(&videos.source().join("a.mp4"), "yuv420p")));
 }

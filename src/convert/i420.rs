@@ -242,6 +242,31 @@ mod tests {
     }
 
     #[test]
+    fn matrices_have_the_names_that_ffmpeg_gives_them() {
+        use ffmpeg_next::color::Space;
+        let known = [
+            (0, Space::RGB),
+            (1, Space::BT709),
+            (4, Space::FCC),
+            (5, Space::BT470BG),
+            (6, Space::SMPTE170M),
+            (7, Space::SMPTE240M),
+            (8, Space::YCGCO),
+            (9, Space::BT2020NCL),
+            (10, Space::BT2020CL),
+            (11, Space::SMPTE2085),
+            (12, Space::ChromaDerivedNCL),
+            (13, Space::ChromaDerivedCL),
+            (14, Space::ICTCP),
+        ];
+        for matrix in 0..=255 {
+            let name = ColorSpec { matrix, ..ColorSpec::guess(720) }.matrix_name();
+            let expected = known.iter().find(|(code, _)| *code == matrix).map(|(_, space)| space.name().unwrap());
+            assert_eq!(name, expected, "{matrix}");
+        }
+    }
+
+    #[test]
     fn what_is_said_beside_the_frames_is_of_the_turned_picture() {
         use crate::media::{Codec, ColorRange, PacketTable, Ratio, TimeBase};
         let mut stream = StreamInfo {

@@ -425,6 +425,28 @@ mod tests {
     }
 
     #[test]
+    fn the_format_of_raw_frames_is_an_input_and_its_default_the_same_as_none() {
+        let raw = |format| ConvertOptions::new(["x"], "out").profile(Profile::Raw).raw_format(format);
+        let plan = |format| plan(&raw(format), vec![candidate("a.mp4", 5000)]);
+        let (none, rgb, yuv420) = (plan(None), plan(Some(RawFormat::Rgb)), plan(Some(RawFormat::Yuv420)));
+        assert_eq!(none, rgb);
+        assert_ne!(none.fingerprint, yuv420.fingerprint);
+        let written = |plan: &Plan| serde_json::to_value(plan).unwrap()["raw_format"].clone();
+        assert_eq!((written(&none), written(&yuv420)), (Value::Null, json!("yuv420")));
+        let back = |plan: &Plan| serde_json::from_value::<Plan>(serde_json::to_value(plan).unwrap()).unwrap();
+        assert_eq!((back(&none), back(&yuv420)), (none, yuv420));
+    }
+
+    #[test]
+    fn frames_are_weighed_by_their_format() {
+        let bytes = |format| {
+            let probe = Probe { seconds: Some(10.0), pixels: 1000 };
+            Cut { start: Some(1.0), end: Some(3.0) }.raw_bytes(format, None, 1, probe)
+        };
+        assert_eq!((bytes(RawFormat::Rgb), bytes(RawFormat::Yuv420)), (180_000, 90_000));
+    }
+
+    #[test]
     fn clips_of_one_source_are_spread_over_the_shards() {
         let plan = plan(&ConvertOptions::new(["x"], "out").shard_bytes(400_000), many());
         assert_eq!(plan.num_clips(), 400);
