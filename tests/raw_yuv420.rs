@@ -28,7 +28,7 @@ fn frames(dataset: &Dataset, key: &str) -> (Vec<u64>, Vec<u8>, Value) {
     let record = dataset.find(key).unwrap().unwrap_or_else(|| panic!("no record {key}"));
     let tensor = read_field(dataset, record, "frames").unwrap().unwrap();
     assert_eq!(tensor.dtype, TensorType::UInt8);
-    (tensor.shape, tensor.data.to_vec(), Value::Object(dataset.metadata(record).unwrap().columns))
+    (tensor.shape, tensor.data, Value::Object(dataset.metadata(record).unwrap().columns))
 }
 
 /// Asserts that the record has exactly these frames of `height` by `width`.

@@ -38,7 +38,8 @@ pub(super) fn check_picture(format: &str, width: u32, height: u32) -> Result<()>
             "its pictures are {format}, expected 8-bit 4:2:0 (yuv420p, nv12): frames of the format yuv420 are never converted"
         )));
     }
-    if width % 2 != 0 || height % 2 != 0 || width == 0 || height == 0 {
+    let is_even = width.is_multiple_of(2) && height.is_multiple_of(2);
+    if !is_even || width == 0 || height == 0 {
         return Err(Error::unsupported(format!(
             "its pictures are {width}x{height}, expected an even width and height for frames of the format yuv420"
         )));
@@ -143,7 +144,7 @@ impl<'a> Picture<'a> {
         let (y, chroma) = out.split_at_mut(luma);
         let (u, v) = chroma.split_at_mut(chroma.len() / 2);
         let chroma = (width / 2, height / 2);
-        let is_even = width % 2 == 0 && height % 2 == 0;
+        let is_even = width.is_multiple_of(2) && height.is_multiple_of(2);
         let [whole, first, second] = self.planes;
         if is_even
             && whole.turn((width, height), orientation, y)
