@@ -1,5 +1,8 @@
 //! One page-aligned allocation of initialised bytes.
 //!
+//! Large ones are mappings of their own, which go back to the operating system the moment they are freed, and come zeroed from it;
+//! the C library would keep them in the arenas of threads that may never ask for their like again.
+//!
 //! Buffers of [`HUGE_PAGE`] bytes or more begin at a multiple of it, and the kernel is asked for huge pages: fewer page faults when
 //! the memory is fresh, fewer pieces for the device, fewer misses of the address cache.
 //!
@@ -7,7 +10,8 @@
 //! allocation on, so that every view of them is sound whatever was or was not read into them.
 #![expect(unsafe_code, reason = "allocation with an alignment that Vec cannot give")]
 
-use std::alloc::{Layout, alloc, dealloc};
+use memmap2::MmapMut;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -25,6 +29,9 @@ pub(crate) const PADDING: usize = 64;
 /// Size of a huge page, in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
+/// Allocations of so many bytes are mappings of their own.
+const MAPPED_BYTES: usize = 1 << 20;
+
 /// A whole allocation, as whoever registers memory with the kernel or a device needs it.
 pub(crate) struct Region {
     /// Tells it from another allocation at the same address.
@@ -36,8 +43,27 @@ pub(crate) struct Region {
 /// Initialised bytes that one buffer or several lie in. It gives access to none of them: buffers do.
 struct Allocation {
     address: NonNull<u8>,
-    layout: Layout,
+    size: usize,
+    /// Keeps the bytes alive.
+    _memory: Memory,
     life: Life,
+}
+
+/// Where the bytes of an allocation come from.
+enum Memory {
+    Heap {
+        _block: Heap,
+    },
+    /// At least as large as the allocation, which begins at a multiple of its alignment.
+    Mapped {
+        _map: MmapMut,
+    },
+}
+
+/// A block of the process's allocator.
+struct Heap {
+    address: NonNull<u8>,
+    layout: Layout,
 }
 
 // SAFETY: the allocation can be freed by any thread, and nothing is reached through it.
@@ -48,22 +74,38 @@ unsafe impl Sync for Allocation {}
 impl Allocation {
     /// `size` zeroed bytes, not none. `None` where they are not to be had.
     fn zeroed(size: usize) -> Option<Self> {
-        let align = if size >= HUGE_PAGE { HUGE_PAGE } else { BUFFER_ALIGN };
-        let layout = Layout::from_size_align(size, align).ok().filter(|layout| layout.size() > 0)?;
-        // SAFETY: the layout's size is not zero.
-        let address = NonNull::new(unsafe { alloc(layout) })?;
-        if size >= HUGE_PAGE {
-            prefer_huge_pages(address, size);
-        }
-        // SAFETY: the allocation has `size` bytes, and nobody else knows of it yet.
-        unsafe { address.as_ptr().write_bytes(0, size) };
-        Some(Self { address, layout, life: Life::new() })
+        let (address, memory) = if size >= MAPPED_BYTES { mapped(size)? } else { from_heap(size)? };
+        Some(Self { address, size, _memory: memory, life: Life::new() })
     }
 }
 
-impl Drop for Allocation {
+/// Zeroed bytes at a page boundary.
+fn from_heap(size: usize) -> Option<(NonNull<u8>, Memory)> {
+    let layout = Layout::from_size_align(size, BUFFER_ALIGN).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout's size is not zero.
+    let address = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    Some((address, Memory::Heap { _block: Heap { address, layout } }))
+}
+
+/// Zeroed bytes from the operating system; from [`HUGE_PAGE`] bytes on at a multiple of it, where the kernel may use huge pages.
+fn mapped(size: usize) -> Option<(NonNull<u8>, Memory)> {
+    // No slice may be longer.
+    isize::try_from(size).ok()?;
+    // Mappings begin at any page: what lies before the first multiple is never touched, and takes no memory.
+    let slack = if size >= HUGE_PAGE { HUGE_PAGE - BUFFER_ALIGN } else { 0 };
+    let mut map = MmapMut::map_anon(size.checked_add(slack)?).ok()?;
+    let skipped = if slack > 0 { map.as_ptr().align_offset(HUGE_PAGE) } else { 0 };
+    let bytes = map.get_mut(skipped..)?.get_mut(..size)?;
+    let address = NonNull::from(bytes).cast();
+    if slack > 0 {
+        prefer_huge_pages(address, size);
+    }
+    Some((address, Memory::Mapped { _map: map }))
+}
+
+impl Drop for Heap {
     fn drop(&mut self) {
-        // SAFETY: `address` came from `alloc` with this very layout, and is freed once, here, after all buffers in it are gone.
+        // SAFETY: `address` came from `alloc_zeroed` with this very layout, and is freed once, here, after all buffers in it are gone.
         unsafe { dealloc(self.address.as_ptr(), self.layout) }
     }
 }
@@ -130,14 +172,14 @@ impl AlignedBuffer {
 
     /// The whole allocation that the bytes are in.
     pub(crate) fn region(&self) -> Region {
-        let Allocation { address, layout, life } = &*self.allocation;
-        Region { identity: life.identity(), address: address.as_ptr(), len: layout.size() }
+        let Allocation { address, size, life, .. } = &*self.allocation;
+        Region { identity: life.identity(), address: address.as_ptr(), len: *size }
     }
 
     /// The bytes and all that follows them and is this buffer's, at least [`PADDING`].
     pub(crate) fn padded(&self) -> &[u8] {
         // SAFETY: `size` bytes from `address` are within the allocation and this buffer's alone, all initialised when it was
-        // made (`isize::MAX` is the limit that `Layout` enforces), and no `&mut` to them can live while `self` is borrowed.
+        // made (at most `isize::MAX` of them), and no `&mut` to them can live while `self` is borrowed.
         unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.size) }
     }
 
@@ -184,7 +226,7 @@ mod tests {
 
     #[test]
     fn every_buffer_is_aligned_zeroed_and_padded() {
-        for len in [0, 1, 63, 64, 4031, 4032, 4033, 4096, 1 << 20, (2 << 20) - PADDING, 5 << 20] {
+        for len in [0, 1, 63, 64, 4031, 4032, 4033, 4096, (1 << 20) - 5000, 1 << 20, (2 << 20) - PADDING, 5 << 20] {
             let buffer = AlignedBuffer::zeroed(len).unwrap();
             let align = if buffer.capacity() >= HUGE_PAGE { HUGE_PAGE } else { BUFFER_ALIGN };
             assert_eq!(buffer.as_ptr() as usize % align, 0);

@@ -90,14 +90,19 @@ pub(super) fn find_decoder(id: ffi::AVCodecID) -> Option<NonNull<ffi::AVCodec>> 
     NonNull::new(decoder.cast_mut())
 }
 
-/// FFmpeg's name of a pixel format, if the number is one.
-pub(super) fn pixel_format_name(format: c_int) -> Option<&'static str> {
+/// The pixel format of a number, if it is one.
+pub(super) fn pixel_format(format: c_int) -> Option<ffi::AVPixelFormat> {
     if format < 0 || format >= ffi::AVPixelFormat::AV_PIX_FMT_NB as c_int {
         return None;
     }
     // SAFETY: the enum is an `i32` with all values of the libavutil headers that this build links, and the number is
     // below their end and not negative.
-    let format = unsafe { std::mem::transmute::<c_int, ffi::AVPixelFormat>(format) };
+    Some(unsafe { std::mem::transmute::<c_int, ffi::AVPixelFormat>(format) })
+}
+
+/// FFmpeg's name of a pixel format, if the number is one.
+pub(super) fn pixel_format_name(format: c_int) -> Option<&'static str> {
+    let format = pixel_format(format)?;
     // SAFETY: any format is allowed; what comes out is null or a static string.
     let name = unsafe { ffi::av_get_pix_fmt_name(format) };
     if name.is_null() {

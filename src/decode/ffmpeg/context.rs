@@ -4,11 +4,13 @@
 use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, init_logging, padded_copy};
 use super::frame::{DecodedFrame, Frame};
 use super::packet::Packet;
+use super::pictures::Pictures;
 use crate::media::{Codec, StreamInfo};
 use crate::{Error, Result};
 use ffmpeg_next::ffi;
 use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// How to open a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct CodecContext {
     frame: Frame,
     /// Configuration to hand over with the next packet.
     pending_extradata: Option<Vec<u8>>,
+    /// Where the context takes its pictures from; there is none until the context knows of it.
+    pictures: Option<Arc<Pictures>>,
 }
 
 // SAFETY: a codec context may move between threads as long as one uses it at a time, which `&mut self` ensures; with
@@ -114,9 +118,10 @@ impl CodecContext {
         let frame = Frame::new().map_err(failed)?;
         // SAFETY: the decoder is an entry of a static table; null is checked.
         let pointer = check_alloc(unsafe { ffi::avcodec_alloc_context3(decoder.as_ptr()) }).map_err(failed)?;
-        let mut this = Self { pointer, packet, frame, pending_extradata: None };
+        let mut this = Self { pointer, packet, frame, pending_extradata: None, pictures: None };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
+        this.pictures = Some(Pictures::serve(this.fields_mut()));
         let fields = this.fields_mut();
         fields.thread_count = 1;
         fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);

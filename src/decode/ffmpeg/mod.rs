@@ -8,6 +8,7 @@ mod calls;
 mod context;
 mod frame;
 mod packet;
+mod pictures;
 
 pub(crate) use calls::AvError;
 pub(crate) use context::{CodecContext, OpenOptions, Received};
