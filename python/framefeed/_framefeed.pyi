@@ -524,7 +524,7 @@ def convert(
         sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
         out: folder of the dataset.
         profile: `"copy"`: the packets as they are. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
-            uint8, turned for display; about 200 times as many bytes.
+            uint8, turned for display; 100 to 200 times as many bytes.
         format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
             [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
             or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited") and `frames_sample_aspect`

@@ -33,7 +33,7 @@ pub(super) struct ConvertArgs {
     #[arg(short, long, value_name = "DATASET")]
     out: PathBuf,
 
-    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors, about 200 times as many bytes.
+    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors, 100 to 200 times as many bytes.
     #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
     profile: ProfileArg,
 

@@ -15,7 +15,7 @@ pub enum Profile {
     #[default]
     Copy,
     /// A dataset of tensors: the field `frames` of each record has all frames of the clip, 8-bit, as displayed, in a
-    /// [`RawFormat`]. Without compression: about 200 times what the video takes.
+    /// [`RawFormat`]. Without compression: 100 to 200 times what the video takes.
     Raw,
 }
 
