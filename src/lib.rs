@@ -20,8 +20,8 @@ mod transform;
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
 pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, Slot, WakeOnCancel};
 pub use convert::{
-    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, Reencoded,
-    convert,
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, RawFormat,
+    Reencoded, convert,
 };
 pub use dataset::{
     ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, Extent, FieldEntry, Placement, RecordMetadata,

@@ -280,25 +280,22 @@ pub(crate) fn ffmpeg_version() -> String {
 /// The oracle: all frames of stream `index` of a file as the `ffmpeg` command decodes them, unturned, each the bytes of
 /// its planes without padding, in the decoder's own pixel format. `frame_bytes` cuts the output into frames.
 pub(crate) fn raw_planes(path: &Path, index: usize, frame_bytes: usize) -> Vec<Vec<u8>> {
-    let (map, path) = (format!("0:{index}"), path.to_str().expect("a path in UTF-8"));
-    let run = |mode: &str| {
-        try_ffmpeg(&[
-            "-noautorotate",
-            "-i",
-            path,
-            "-map",
-            &map,
-            mode,
-            "passthrough",
-            "-f",
-            "rawvideo",
-            "-c:v",
-            "rawvideo",
-            "-",
-        ])
-    };
-    // Its name up to FFmpeg 5.0.
-    let bytes = run("-fps_mode").or_else(|_| run("-vsync")).unwrap_or_else(|message| panic!("{message}"));
+    let path = path.to_str().expect("a path in UTF-8");
+    let bytes = all_frames(&["-noautorotate", "-i", path, "-map", &format!("0:{index}")]);
     assert_eq!(bytes.len() % frame_bytes, 0, "{path}: frames of {frame_bytes} bytes do not add up to the output");
     bytes.chunks_exact(frame_bytes).map(<[u8]>::to_vec).collect()
+}
+
+/// The oracle of pictures as they are shown: all frames of a file as the `ffmpeg` command decodes and turns them, one after
+/// another, each the bytes of its planes in that pixel format.
+pub(crate) fn shown_planes(path: &Path, pixel_format: &str) -> Vec<u8> {
+    all_frames(&["-i", path.to_str().expect("a path in UTF-8"), "-pix_fmt", pixel_format])
+}
+
+/// The frames that `ffmpeg ARGS` gives, none repeated and none left out.
+fn all_frames(args: &[&str]) -> Vec<u8> {
+    let run =
+        |mode: &str| try_ffmpeg(&[args, &[mode, "passthrough", "-f", "rawvideo", "-c:v", "rawvideo", "-"]].concat());
+    // Its name up to FFmpeg 5.0.
+    run("-fps_mode").or_else(|_| run("-vsync")).unwrap_or_else(|message| panic!("{message}"))
 }

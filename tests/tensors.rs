@@ -216,22 +216,31 @@ fn the_raw_profile_stores_the_frames_that_decoding_gives() {
 #[test]
 fn a_raw_conversion_that_is_killed_is_finished_by_the_same_command_with_the_same_bytes() {
     let videos = Videos::several();
-    let args = ["--profile", "raw", "--size", "64x64", "--shard-size", "1MB", "--jobs", "2"];
-    let undisturbed = videos.dir.path().join("undisturbed");
+    let both = ["--profile", "raw", "--shard-size", "1MB", "--jobs", "2"];
+    check_killed(&videos, "rgb", &[&both[..], &["--size", "64x64"]].concat());
+    // Encoded anew for the MP4, but stored from the source.
+    let vp8 = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2", "-c:v", "libvpx", "-b:v", "500k"];
+    videos.copy("d.webm", &testing::make("vp8.webm", &vp8));
+    check_killed(&videos, "yuv420", &[&both[..], &["--format", "yuv420"]].concat());
+}
+
+/// Kills a conversion of `videos` a few times, and lets it go on.
+fn check_killed(videos: &Videos, name: &str, args: &[&str]) {
+    let undisturbed = videos.dir.path().join(name);
     let started = Instant::now();
-    convert(&videos.source(), &undisturbed, &args).json();
+    convert(&videos.source(), &undisturbed, args).json();
     let whole = started.elapsed();
     for round in 0..num_kills().min(3) {
-        let out = videos.dir.path().join(format!("killed-{round}"));
+        let out = videos.dir.path().join(format!("{name}-killed-{round}"));
         let mut command = framefeed(["convert"]);
         command.arg(videos.source()).arg("--out").arg(&out).args(args).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(whole.mul_f64(((round + 1) as f64 * 0.618_034).fract()));
         child.kill().unwrap();
         child.wait().unwrap();
-        convert(&videos.source(), &out, &args).json();
-        assert_eq!(published(&out), published(&undisturbed), "round {round}");
-        assert_eq!(std::fs::read_dir(out.join(".framefeed/tmp")).unwrap().count(), 0, "round {round}");
+        convert(&videos.source(), &out, args).json();
+        assert_eq!(published(&out), published(&undisturbed), "{name}, round {round}");
+        assert_eq!(std::fs::read_dir(out.join(".framefeed/tmp")).unwrap().count(), 0, "{name}, round {round}");
     }
     assert!(Dataset::open(&undisturbed).unwrap().manifest().shards.len() > 1);
 }

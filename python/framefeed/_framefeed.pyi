@@ -509,6 +509,7 @@ def convert(
     out: _Path,
     *,
     profile: Literal["copy", "raw"] = "copy",
+    format: Literal["rgb", "yuv420"] | None = None,
     size: tuple[int, int] | None = None,
     split_seconds: float | None = None,
     shard_bytes: int = ...,
@@ -523,8 +524,12 @@ def convert(
         sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
         out: folder of the dataset.
         profile: `"copy"`: the packets as they are. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
-            uint8 RGB [T, H, W, 3] as displayed; about 200 times as many bytes.
-        size: height and width of raw frames, cropped to fit; each clip's display size where it is not given.
+            uint8, turned for display; 100 to 200 times as many bytes.
+        format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
+            [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
+            or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited") and `frames_sample_aspect`
+            ("1:1") say how to make RGB of them.
+        size: height and width of raw RGB frames, cropped to fit; each clip's display size where it is not given.
         split_seconds: cuts long videos into pieces of this length.
         shard_bytes: bytes after which a shard is full, 1 GiB by default.
         jobs: clips converted at a time; 0 is one for each core.

@@ -1,6 +1,6 @@
 //! `framefeed.convert`.
 
-use framefeed::{CheckLevel, ConvertEvent, ConvertOptions, OnError, Profile};
+use framefeed::{CheckLevel, ConvertEvent, ConvertOptions, OnError, Profile, RawFormat};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -17,13 +17,14 @@ pub(crate) enum Sources {
 
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", size=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
+#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
     sources: Sources,
     out: PathBuf,
     profile: &str,
+    format: Option<&str>,
     size: Option<(u32, u32)>,
     split_seconds: Option<f64>,
     shard_bytes: u64,
@@ -36,8 +37,12 @@ pub(crate) fn convert<'py>(
         Sources::One(path) => vec![path],
         Sources::Many(paths) => paths,
     };
+    let format = format
+        .map(|name| choose("format", name, &[("rgb", RawFormat::Rgb), ("yuv420", RawFormat::Yuv420)]))
+        .transpose()?;
     let options = ConvertOptions::new(sources, out)
         .profile(choose("profile", profile, &[("copy", Profile::Copy), ("raw", Profile::Raw)])?)
+        .raw_format(format)
         .raw_size(size)
         .split_seconds(split_seconds)
         .shard_bytes(shard_bytes)

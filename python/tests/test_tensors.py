@@ -255,6 +255,27 @@ def test_the_independent_reader_agrees_on_tensors_and_columns(tmp_path: Path, co
     assert subprocess.run([sys.executable, READER, copied], capture_output=True).returncode != 0
 
 
+def test_raw_frames_of_420_are_what_ffmpeg_decodes(tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    encode = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "3", source]
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1", *encode], check=True)
+    report = framefeed.convert(source, tmp_path / "raw", profile="raw", format="yuv420")
+    assert (report["clips"], report["failed"]) == (1, [])
+    dataset = framefeed.Dataset(tmp_path / "raw")
+    assert dataset.fields["frames"]["description"] == {"axes": "THW", "color": "YUV420", "layout": "I420", "size": None}
+    [batch] = framefeed.Loader(dataset, batch_size=1, fields=["frames"])
+    command = ["ffmpeg", "-v", "error", "-i", source, "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+    planes = subprocess.run(command, capture_output=True, check=True).stdout
+    expected = np.frombuffer(planes, "uint8").reshape(1, 25, 96, 96)
+    assert np.array_equal(batch["frames"].numpy(), expected)
+    said = subprocess.run([sys.executable, READER, tmp_path / "raw"], check=True, capture_output=True, text=True).stdout
+    columns = json.loads(said)["columns"]
+    assert [columns[f"frames_{name}"] for name in ("matrix", "range", "sample_aspect")] == ["smpte170m", "limited", "1:1"]
+    for options in ({"profile": "raw", "format": "nv12"}, {"format": "rgb"}, {"profile": "raw", "format": "yuv420", "size": (8, 8)}):
+        with pytest.raises(framefeed.InvalidArgumentError, match="format"):
+            framefeed.convert(source, tmp_path / "other", **options)
+
+
 # --------------------------------------------------------------------------------------------------------------- columns
 
 

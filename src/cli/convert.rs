@@ -4,7 +4,8 @@ use super::units::{bytes, count, grouped, hours, parse_bytes};
 use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
-    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnError, Profile, Result, convert,
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnError, Profile, RawFormat, Result,
+    convert,
 };
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -32,11 +33,19 @@ pub(super) struct ConvertArgs {
     #[arg(short, long, value_name = "DATASET")]
     out: PathBuf,
 
-    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors of 8-bit RGB, about 200 times as many bytes.
+    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors, 100 to 200 times as many bytes.
     #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
     profile: ProfileArg,
 
-    /// Height and width of raw frames, cropped to fit: 256x256. Default: each clip's display size.
+    /// What raw frames are: `rgb` 8-bit RGB [T, H, W, 3]; `yuv420` the decoder's own 8-bit 4:2:0 as I420 [T, H * 3/2, W]. Default: rgb.
+    ///
+    /// Frames of either format are turned for display. Those of yuv420 are never converted or resized: clips of more bits,
+    /// other chroma, or an odd width or height are left out. Each record's columns frames_matrix, frames_range and
+    /// frames_sample_aspect say how to make RGB of them.
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
+
+    /// Height and width of raw RGB frames, cropped to fit: 256x256. Default: each clip's display size.
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<(u32, u32)>,
 
@@ -77,6 +86,12 @@ enum ProfileArg {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Rgb,
+    Yuv420,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum CheckArg {
     Full,
     Fast,
@@ -110,6 +125,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
             ProfileArg::Copy => Profile::Copy,
             ProfileArg::Raw => Profile::Raw,
         })
+        .raw_format(args.format.map(|format| match format {
+            FormatArg::Rgb => RawFormat::Rgb,
+            FormatArg::Yuv420 => RawFormat::Yuv420,
+        }))
         .raw_size(args.size)
         .split_seconds(args.split_seconds)
         .shard_bytes(args.shard_size)

@@ -3,6 +3,7 @@
 //! No raw pointer leaves this file.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
+use super::i420::{Chroma, Picture, Samples};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -381,6 +382,25 @@ pub(super) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
         *view = plane(frame, index, samples as usize * format.bytes_per_sample(), rows as usize)?;
     }
     Some(FrameView { format, width, height, planes })
+}
+
+/// The frame as a picture of 8-bit 4:2:0; `None` where its format is another one, or the picture is stored upside down.
+pub(super) fn picture_420(frame: &av::frame::Video) -> Option<Picture<'_>> {
+    let chroma = Chroma::of(pixel_name(frame))?;
+    let (width, height) = (frame.width(), frame.height());
+    let (samples, rows) = (width.div_ceil(2) as usize, height.div_ceil(2) as usize);
+    let (u, v) = match chroma {
+        Chroma::Planes => {
+            (Samples::dense(plane(frame, 1, samples, rows)?), Samples::dense(plane(frame, 2, samples, rows)?))
+        }
+        Chroma::PairsUv => Samples::pairs(plane(frame, 1, 2 * samples, rows)?),
+        Chroma::PairsVu => {
+            let (v, u) = Samples::pairs(plane(frame, 1, 2 * samples, rows)?);
+            (u, v)
+        }
+    };
+    let luma = Samples::dense(plane(frame, 0, width as usize, height as usize)?);
+    Some(Picture { width, height, planes: [luma, u, v] })
 }
 
 /// A plane of the frame's format with `rows` rows of `row_bytes`; `None` where it is empty or its rows run upwards.

@@ -1,5 +1,7 @@
 //! One clip of one source, stored as a playable MP4 with its tables: the media side of conversion.
 
+use super::av::FrameFacts;
+use super::ingest::{self, FrameSink, Range};
 use super::reading::{Reading, named};
 use super::source::Source;
 use crate::media::StreamInfo;
@@ -118,6 +120,27 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
         warnings,
         stream_index: source.index,
     })
+}
+
+/// Decodes the frames of `request` from its source, as [`convert_clip`] did to store them beside `mp4_path`, and hands each
+/// one to `sink` with its number among them.
+pub(super) fn source_frames(
+    request: &ClipRequest,
+    mp4_path: &Path,
+    cancel: &dyn Fn() -> bool,
+    sink: &mut FrameSink<'_>,
+) -> Result<()> {
+    let path = &request.source;
+    let mut source = Source::open(path)?;
+    let reading = Reading::of(&mut source, request, mp4_path, cancel)?;
+    reading.frames(path, cancel, sink).map_err(|error| error.with_path(path))
+}
+
+/// What the first picture of `path` says of itself; `None` where there is none.
+pub(super) fn first_picture(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<FrameFacts>> {
+    let mut source = Source::open(path)?;
+    let range = Range { first_frame_only: true, ..Range::default() };
+    Ok(ingest::read(&mut source, range, None, cancel, &mut |_, _| Ok(()))?.and_then(|ingest| ingest.first))
 }
 
 fn check_times(request: &ClipRequest) -> Result<()> {

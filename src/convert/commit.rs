@@ -61,7 +61,7 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
         Profile::Copy => Manifest::new(DatasetKind::Video, "copy", index, shards),
         Profile::Raw => Manifest {
             fields: vec![raw::FIELD.to_owned()],
-            description: raw::description(plan.raw_size),
+            description: raw::description(plan.raw_format, plan.raw_size),
             ..Manifest::new(DatasetKind::Tensor, "raw", index, shards)
         },
     };

@@ -14,6 +14,7 @@ mod cut;
 mod draft;
 mod facts;
 mod gops;
+mod i420;
 mod ingest;
 mod keys;
 mod list;
@@ -44,7 +45,7 @@ mod source_tests;
 
 pub use clip::CheckLevel;
 pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
-pub use options::{ConvertOptions, OnError, Profile};
+pub use options::{ConvertOptions, OnError, Profile, RawFormat};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
 
 use crate::format::{MANIFEST_FILE, publish};

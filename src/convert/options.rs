@@ -14,9 +14,24 @@ pub enum Profile {
     /// The source's packets as they are. A codec that MP4 cannot hold is encoded anew, and reported.
     #[default]
     Copy,
-    /// A dataset of tensors: the field `frames` of each record has all frames of the clip, `[T, H, W, 3]`, 8-bit RGB as
-    /// displayed. Without compression: about 200 times what the video takes.
+    /// A dataset of tensors: the field `frames` of each record has all frames of the clip, 8-bit, as displayed, in a
+    /// [`RawFormat`]. Without compression: 100 to 200 times what the video takes.
     Raw,
+}
+
+/// What the frames of [`Profile::Raw`] are stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RawFormat {
+    /// 8-bit RGB, `[T, H, W, 3]`, by the clip's own matrix and range, in square pixels.
+    #[default]
+    Rgb,
+    /// The decoder's own samples as I420, `[T, H * 3 / 2, W]`: H rows of Y, then U and V of H / 2 by W / 2 samples each, dense.
+    /// Turned for display, but neither resized nor converted: clips that are not 8-bit 4:2:0 with an even width and height
+    /// are refused. Each record has the user columns `frames_matrix` (FFmpeg's name: `bt709`), `frames_range` (`limited` or
+    /// `full`) and `frames_sample_aspect` (`1:1`).
+    Yuv420,
 }
 
 /// What to do with a source or list row that cannot be converted.
@@ -40,7 +55,9 @@ pub struct ConvertOptions {
     pub out: PathBuf,
     /// How the packets get into the shards. Default: [`Profile::Copy`].
     pub profile: Profile,
-    /// Height and width of the frames of [`Profile::Raw`], cropped to fit. Default: each clip's display size.
+    /// What the frames of [`Profile::Raw`] are stored as. Default: [`RawFormat::Rgb`].
+    pub raw_format: Option<RawFormat>,
+    /// Height and width of the frames of [`RawFormat::Rgb`], cropped to fit. Default: each clip's display size.
     pub raw_size: Option<(u32, u32)>,
     /// Cuts every source (or cut of a list) into pieces of this many seconds. Default: none.
     pub split_seconds: Option<f64>,
@@ -63,6 +80,7 @@ impl ConvertOptions {
             sources: sources.into_iter().map(Into::into).collect(),
             out: out.into(),
             profile: Profile::Copy,
+            raw_format: None,
             raw_size: None,
             split_seconds: None,
             shard_bytes: 1 << 30,
@@ -77,6 +95,13 @@ impl ConvertOptions {
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self
+    }
+
+    /// Sets [`Self::raw_format`].
+    #[must_use]
+    pub fn raw_format(mut self, format: Option<RawFormat>) -> Self {
+        self.raw_format = format;
         self
     }
 
@@ -142,9 +167,15 @@ impl ConvertOptions {
         {
             return Err(Error::invalid(format!("split_seconds is {seconds}, expected 0.01 or more")));
         }
+        if self.raw_format.is_some() && self.profile != Profile::Raw {
+            return Err(Error::invalid("format is of the frames of the profile raw, which is not asked for"));
+        }
         if let Some((height, width)) = self.raw_size {
             if self.profile != Profile::Raw {
                 return Err(Error::invalid("size is of the frames of the profile raw, which is not asked for"));
+            }
+            if self.raw_format == Some(RawFormat::Yuv420) {
+                return Err(Error::invalid("size is of frames of the format rgb: those of yuv420 are never resized"));
             }
             TransformOptions::new().size(height, width).check()?;
         }

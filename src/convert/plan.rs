@@ -8,7 +8,7 @@
 use super::keys::{KeySource, make_keys};
 use super::report::Failure;
 use super::sources::{Candidate, Listing};
-use super::{CheckLevel, ConvertOptions, Profile, SourceInfo, probe};
+use super::{CheckLevel, ConvertOptions, Profile, RawFormat, SourceInfo, i420, probe};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -62,6 +62,8 @@ pub(super) struct Plan {
     /// BLAKE3 of everything that went in.
     pub(super) fingerprint: String,
     pub(super) profile: Profile,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) raw_format: RawFormat,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw_size: Option<(u32, u32)>,
     pub(super) check: CheckLevel,
@@ -73,6 +75,10 @@ pub(super) struct Plan {
     /// What the user named and did not become a clip.
     pub(super) failed: Vec<Failure>,
     pub(super) warnings: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Plan {
@@ -93,8 +99,12 @@ pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result
         options.check,
         listing,
     );
-    let bytes =
-        serde_json::to_vec(&inputs).map_err(|e| Error::invalid("the sources cannot be written down").with_source(e))?;
+    let write = |error| Error::invalid("the sources cannot be written down").with_source(error);
+    let mut bytes = serde_json::to_vec(&inputs).map_err(write)?;
+    // The default leaves no trace: conversions that were begun before there was a choice are gone on with.
+    if let Some(format) = options.raw_format.filter(|format| !is_default(format)) {
+        serde_json::to_writer(&mut bytes, &format).map_err(write)?;
+    }
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
@@ -128,6 +138,7 @@ pub(super) fn make_plan(
         })
         .collect();
     let keys = make_keys(&entries);
+    let raw_format = options.raw_format.unwrap_or_default();
     let mut paths: HashSet<&str> = HashSet::new();
     let mut source_bytes = 0_u64;
     let mut clips = Vec::new();
@@ -135,7 +146,7 @@ pub(super) fn make_plan(
         if paths.insert(&candidate.path) {
             source_bytes = source_bytes.saturating_add(candidate.bytes);
         }
-        let keys = match keys {
+        let keys = match keys.and_then(|keys| check_columns(raw_format, &candidate.columns).map(|()| keys)) {
             Ok(keys) => keys,
             Err(error) => {
                 let place = candidate.place.as_deref().unwrap_or(&candidate.path);
@@ -153,7 +164,7 @@ pub(super) fn make_plan(
                 end: cut.end,
                 bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
                 raw_bytes: (options.profile == Profile::Raw)
-                    .then(|| cut.raw_bytes(options.raw_size, candidate.bytes, probe(candidate))),
+                    .then(|| cut.raw_bytes(raw_format, options.raw_size, candidate.bytes, probe(candidate))),
                 is_piece: cuts.len() > 1,
                 caption: candidate.caption.clone(),
                 columns: candidate.columns.clone(),
@@ -165,6 +176,7 @@ pub(super) fn make_plan(
     Ok(Plan {
         version: PLAN_VERSION,
         profile: options.profile,
+        raw_format,
         raw_size: options.raw_size,
         check: options.check,
         sources: paths.len() as u64,
@@ -174,6 +186,17 @@ pub(super) fn make_plan(
         failed,
         warnings,
     })
+}
+
+/// Refuses columns of a source that the conversion writes itself.
+fn check_columns(format: RawFormat, columns: &Map<String, Value>) -> Result<()> {
+    let taken = i420::COLUMNS.into_iter().find(|&name| format == RawFormat::Yuv420 && columns.contains_key(name));
+    match taken {
+        Some(name) => {
+            Err(Error::invalid(format!("column '{name}' is one that frames of the format yuv420 bring themselves")))
+        }
+        None => Ok(()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -206,10 +229,14 @@ struct Probe {
 
 impl Cut {
     /// Bytes of the frames, at 30 a second: headers do not say how many there are.
-    fn raw_bytes(self, size: Option<(u32, u32)>, file_bytes: u64, probe: Probe) -> u64 {
+    fn raw_bytes(self, format: RawFormat, size: Option<(u32, u32)>, file_bytes: u64, probe: Probe) -> u64 {
+        let pixel_bytes = match format {
+            RawFormat::Rgb => 3.0,
+            RawFormat::Yuv420 => 1.5,
+        };
         let pixels = size.map_or(probe.pixels, |(height, width)| u64::from(height) * u64::from(width));
         let end = self.end.or(probe.seconds).unwrap_or(0.0).min(probe.seconds.unwrap_or(f64::MAX));
-        let bytes = (end - self.start.unwrap_or(0.0)).max(0.0) * 30.0 * 3.0 * pixels as f64;
+        let bytes = (end - self.start.unwrap_or(0.0)).max(0.0) * 30.0 * pixel_bytes * pixels as f64;
         if bytes > 0.0 { bytes as u64 } else { file_bytes.saturating_mul(100) }
     }
 }
@@ -395,6 +422,28 @@ mod tests {
         assert_eq!(print(&options.clone().on_error(super::super::OnError::Fail), many()), first.fingerprint);
         let back: Plan = serde_json::from_slice(&serde_json::to_vec(&first).unwrap()).unwrap();
         assert_eq!(back, first);
+    }
+
+    #[test]
+    fn the_format_of_raw_frames_is_an_input_and_its_default_the_same_as_none() {
+        let raw = |format| ConvertOptions::new(["x"], "out").profile(Profile::Raw).raw_format(format);
+        let plan = |format| plan(&raw(format), vec![candidate("a.mp4", 5000)]);
+        let (none, rgb, yuv420) = (plan(None), plan(Some(RawFormat::Rgb)), plan(Some(RawFormat::Yuv420)));
+        assert_eq!(none, rgb);
+        assert_ne!(none.fingerprint, yuv420.fingerprint);
+        let written = |plan: &Plan| serde_json::to_value(plan).unwrap()["raw_format"].clone();
+        assert_eq!((written(&none), written(&yuv420)), (Value::Null, json!("yuv420")));
+        let back = |plan: &Plan| serde_json::from_value::<Plan>(serde_json::to_value(plan).unwrap()).unwrap();
+        assert_eq!((back(&none), back(&yuv420)), (none, yuv420));
+    }
+
+    #[test]
+    fn frames_are_weighed_by_their_format() {
+        let bytes = |format| {
+            let probe = Probe { seconds: Some(10.0), pixels: 1000 };
+            Cut { start: Some(1.0), end: Some(3.0) }.raw_bytes(format, None, 1, probe)
+        };
+        assert_eq!((bytes(RawFormat::Rgb), bytes(RawFormat::Yuv420)), (180_000, 90_000));
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! The raw profile: the frames of a proved clip as one tensor of 8-bit RGB, as displayed, in a file that waits for its shard.
+//! The raw profile: the frames of a proved clip as one tensor, RGB as displayed or I420 as decoded and turned, in a file that
+//! waits for its shard.
 
-use super::ClipOutput;
+use super::clip::{first_picture, source_frames};
+use super::i420::{self, Picture};
+use super::{ClipOutput, ClipRequest, RawFormat, av};
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
 use crate::format::{crc32c, map, open_regular};
 use crate::media::{FrameView, StreamInfo};
@@ -17,11 +20,25 @@ use std::path::{Path, PathBuf};
 /// Name of the field.
 pub(super) const FIELD: &str = "frames";
 
+/// Refuses a source whose first picture cannot be stored in `format`, before anything is made of it. A source that gives no
+/// picture at all is none of this: converting it says what is wrong with it.
+pub(super) fn check_source(format: RawFormat, source: &Path, cancel: &dyn Fn() -> bool) -> Result<()> {
+    match format {
+        RawFormat::Rgb => Ok(()),
+        RawFormat::Yuv420 => match first_picture(source, cancel) {
+            Ok(Some(first)) => i420::check_picture(&first.format, first.width, first.height),
+            Ok(None) | Err(_) => Ok(()),
+        },
+    }
+}
+
 /// Frames that wait for their shard, dense in a file.
 pub(super) struct RawFrames {
     path: PathBuf,
-    /// `[T, H, W, 3]`.
+    /// `[T, H, W, 3]`, or `[T, H * 3 / 2, W]`.
     shape: Vec<u64>,
+    /// What the record says beside its frames.
+    columns: Map<String, Value>,
 }
 
 impl RawFrames {
@@ -30,9 +47,9 @@ impl RawFrames {
         self.shape.iter().fold(1, |bytes, &axis| bytes.saturating_mul(axis))
     }
 
-    /// Decodes every frame of the clip whose MP4 is at `mp4` into the file `path`, resized to `size` (height, width) where it is
-    /// given. One frame is in memory at a time.
-    pub(super) fn write(
+    /// Decodes every frame of the clip whose MP4 is at `mp4` into the file `path` as RGB, resized to `size` (height, width)
+    /// where it is given. One frame is in memory at a time.
+    pub(super) fn rgb(
         clip: &ClipOutput,
         mp4: &Path,
         size: Option<(u32, u32)>,
@@ -45,31 +62,50 @@ impl RawFrames {
             options = options.size(height, width);
         }
         let mut transform = Transform::new(&options, stream)?;
-        let num_frames = stream.num_frames();
-        let mut one = vec![0; transform.clip_shape(1).num_bytes(transform.dtype())?];
-        let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
-        let mut written = 0;
-        let mut sink = |positions: &[u32], frame: &FrameView<'_>| -> Result<()> {
-            transform.apply(frame, &mut one, 1, 0)?;
-            for &position in positions {
-                let place = u64::from(position) * one.len() as u64;
-                file.write_all_at(&one, place).map_err(|error| Error::io("write", path, error))?;
-            }
-            written += positions.len();
-            Ok(())
-        };
-        let all: Vec<u32> = (0..num_frames as u32).collect();
-        let plan = DecodePlan::new(stream, &all)?;
-        let limits = DecodeLimits::default().max_packets(u64::MAX).max_bytes(u64::MAX);
-        let limits = limits.max_decoded_frames(u64::MAX).timeout(None);
-        let packets = Packets::open(mp4, stream)?;
-        ClipDecoder::new(DecoderOptions::default()).decode(stream, &plan, &packets, &limits, cancel, &mut sink)?;
-        if written != num_frames {
-            return Err(Error::decode(format!("{written} of {num_frames} frames came out of the decoder")));
-        }
+        let mut frames = FrameFile::create(path, transform.clip_shape(1).num_bytes(transform.dtype())?)?;
+        decode(stream, mp4, cancel, &mut |positions, frame| {
+            transform.apply(frame, &mut frames.one, 1, 0)?;
+            positions.iter().try_for_each(|&position| frames.put(position as usize))
+        })?;
+        let num_frames = frames.finish(stream)?;
         let (height, width) = transform.output_size();
-        let shape = vec![num_frames as u64, u64::from(height), u64::from(width), 3];
-        Ok(Self { path: path.to_owned(), shape })
+        let shape = vec![num_frames, u64::from(height), u64::from(width), 3];
+        Ok(Self { path: path.to_owned(), shape, columns: Map::new() })
+    }
+
+    /// Decodes every frame of the clip that `request` asked for into the file `path` as I420: from its MP4 at `mp4`, or, where
+    /// that one had to be encoded anew and holds other pictures, from the source. One frame is in memory at a time.
+    pub(super) fn yuv420(
+        clip: &ClipOutput,
+        request: &ClipRequest,
+        mp4: &Path,
+        path: &Path,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<Self> {
+        let stream = &clip.stream;
+        let columns = i420::columns(stream)?;
+        let (width, height) = stream.orientation.display_size(stream.width, stream.height);
+        let rows = u64::from(height) / 2 * 3;
+        let mut frames = FrameFile::create(path, rows as usize * width as usize)?;
+        if clip.reencoded.is_none() {
+            i420::check_picture(&stream.pixel_format.name(), width, height)?;
+            decode(stream, mp4, cancel, &mut |positions, view| {
+                let picture =
+                    Picture::of(view).ok_or_else(|| Error::decode("a picture is not of the clip's format"))?;
+                picture.write(stream.orientation, &mut frames.one)?;
+                positions.iter().try_for_each(|&position| frames.put(position as usize))
+            })?;
+        } else {
+            source_frames(request, mp4, cancel, &mut |number, frame| {
+                i420::check_picture(av::pixel_name(frame), frame.width(), frame.height())?;
+                let upside_down = || Error::unsupported("its pictures are stored from the bottom row up");
+                let picture = av::picture_420(frame).ok_or_else(upside_down)?;
+                picture.write(stream.orientation, &mut frames.one)?;
+                frames.put(number)
+            })?;
+        }
+        let shape = vec![frames.finish(stream)?, rows, u64::from(width)];
+        Ok(Self { path: path.to_owned(), shape, columns })
     }
 
     /// The record to be stored. Its file is mapped, and may be removed.
@@ -77,8 +113,9 @@ impl RawFrames {
         self,
         key: String,
         caption: Option<String>,
-        columns: Map<String, Value>,
+        mut columns: Map<String, Value>,
     ) -> Result<NewTensorRecord> {
+        columns.extend(self.columns);
         let (file, bytes) = open_regular(&self.path)?;
         let data = Bytes::from_owner(map(&file, &self.path, 0, bytes)?);
         std::fs::remove_file(&self.path).map_err(|error| Error::io("remove", &self.path, error))?;
@@ -88,12 +125,64 @@ impl RawFrames {
 }
 
 /// What a dataset says of the field.
-pub(super) fn description(size: Option<(u32, u32)>) -> Map<String, Value> {
+pub(super) fn description(format: RawFormat, size: Option<(u32, u32)>) -> Map<String, Value> {
     let size = size.map_or(Value::Null, |(height, width)| json!([height, width]));
-    [("axes", json!("THWC")), ("color", json!("RGB")), ("size", size)]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let words = match format {
+        RawFormat::Rgb => vec![("axes", json!("THWC")), ("color", json!("RGB")), ("size", size)],
+        RawFormat::Yuv420 => {
+            vec![("axes", json!("THW")), ("color", json!("YUV420")), ("layout", json!("I420")), ("size", size)]
+        }
+    };
+    words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The file of frames while it is written.
+struct FrameFile<'a> {
+    path: &'a Path,
+    file: File,
+    /// The frame that is written next.
+    one: Vec<u8>,
+    written: usize,
+}
+
+impl<'a> FrameFile<'a> {
+    fn create(path: &'a Path, frame_bytes: usize) -> Result<Self> {
+        let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
+        Ok(Self { path, file, one: vec![0; frame_bytes], written: 0 })
+    }
+
+    /// Writes `one` as frame `number`.
+    fn put(&mut self, number: usize) -> Result<()> {
+        let place = number as u64 * self.one.len() as u64;
+        self.file.write_all_at(&self.one, place).map_err(|error| Error::io("write", self.path, error))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// The number of frames, which is the clip's.
+    fn finish(self, stream: &StreamInfo) -> Result<u64> {
+        let (written, num_frames) = (self.written, stream.num_frames());
+        if written != num_frames {
+            return Err(Error::decode(format!("{written} of {num_frames} frames came out of the decoder")));
+        }
+        Ok(num_frames as u64)
+    }
+}
+
+/// Decodes every frame of the clip whose MP4 is at `mp4`.
+fn decode(
+    stream: &StreamInfo,
+    mp4: &Path,
+    cancel: &dyn Fn() -> bool,
+    sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
+) -> Result<()> {
+    let all: Vec<u32> = (0..stream.num_frames() as u32).collect();
+    let plan = DecodePlan::new(stream, &all)?;
+    let limits = DecodeLimits::default().max_packets(u64::MAX).max_bytes(u64::MAX);
+    let limits = limits.max_decoded_frames(u64::MAX).timeout(None);
+    let packets = Packets::open(mp4, stream)?;
+    ClipDecoder::new(DecoderOptions::default()).decode(stream, &plan, &packets, &limits, cancel, sink)?;
+    Ok(())
 }
 
 /// The packets of an MP4 that was written a moment ago, mapped.

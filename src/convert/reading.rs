@@ -4,7 +4,7 @@
 use super::av::{FrameFacts, StreamFacts, TrackFacts};
 use super::clip::ClipRequest;
 use super::draft::{Draft, DraftPacket, Finished};
-use super::ingest::{self, Ingest, Range, Seek};
+use super::ingest::{self, FrameSink, Ingest, Range, Seek};
 use super::mux::Presentation;
 use super::reencode;
 use super::source::Source;
@@ -13,6 +13,7 @@ use super::timestamps::{self, SourceTime, Times};
 use super::{cut, facts, gops};
 use crate::media::{Codec, ColorSpec, Orientation, PixelFormat, TimeBase};
 use crate::{Error, Result};
+use ffmpeg_next as ff;
 use std::ops;
 use std::path::Path;
 
@@ -345,6 +346,18 @@ impl Reading {
             orientation: self.orientation().unwrap_or_default(),
             color: self.color(codec, pixel_format),
         })
+    }
+
+    /// Decodes the wanted frames once more: each one goes to `sink` with its number among them.
+    pub(super) fn frames(&self, path: &Path, cancel: &dyn Fn() -> bool, sink: &mut FrameSink<'_>) -> Result<()> {
+        let mut source = Source::open(path)?;
+        let mut sink = |number: usize, frame: &ff::frame::Video| match number.checked_sub(self.wanted.start) {
+            Some(number) if number < self.wanted.len() => sink(number, frame),
+            _ => Ok(()),
+        };
+        ingest::read(&mut source, self.range, None, cancel, &mut sink)?
+            .ok_or_else(|| Error::decode("the source reads differently the second time"))?;
+        Ok(())
     }
 
     /// Stores the frames encoded anew.

@@ -6,12 +6,12 @@
 
 use super::out::OutFolder;
 use super::plan::{Plan, PlanClip, PlanUnit};
-use super::raw::RawFrames;
+use super::raw::{self, RawFrames};
 use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
 use super::saved::{load_clip, save_clip};
 use super::shard_writer::{Made, UnitShard};
 use super::unit::UnitReport;
-use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, convert_clip};
+use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, RawFormat, convert_clip};
 use crate::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -186,31 +186,36 @@ impl Run<'_> {
     }
 
     fn make(&self, task: &Task<'_>) -> Result<Made> {
-        let clip = self.convert(task)?;
-        let raw = match self.plan.profile {
-            Profile::Copy => None,
-            Profile::Raw => {
-                let (size, path, cancel) = (self.plan.raw_size, task.mp4.with_extension("raw"), || self.should_stop());
-                let write = || RawFrames::write(&clip, &task.mp4, size, &path, &cancel);
-                Some(catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))?)
-            }
-        };
-        Ok(Made { clip, raw })
-    }
-
-    fn convert(&self, task: &Task<'_>) -> Result<ClipOutput> {
-        if let Some(clip) = load_clip(&task.mp4, &task.tables) {
-            return Ok(clip);
-        }
         let request = ClipRequest {
             source: PathBuf::from(&task.clip.source),
             start: task.clip.start,
             end: task.clip.end,
             check: self.plan.check,
         };
-        // A panic in one clip must not leave the others waiting for it.
-        let clip = catch_unwind(AssertUnwindSafe(|| convert_clip(&request, &task.mp4, &|| self.should_stop())))
-            .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+        let mut clip = self.convert(task, &request)?;
+        let (path, cancel) = (task.mp4.with_extension("raw"), || self.should_stop());
+        let raw = match (self.plan.profile, self.plan.raw_format) {
+            (Profile::Copy, _) => None,
+            (Profile::Raw, RawFormat::Rgb) => {
+                Some(guarded(|| RawFrames::rgb(&clip, &task.mp4, self.plan.raw_size, &path, &cancel))?)
+            }
+            (Profile::Raw, RawFormat::Yuv420) => {
+                let raw = guarded(|| RawFrames::yuv420(&clip, &request, &task.mp4, &path, &cancel))?;
+                // The frames are the source's own, whatever the MP4 holds.
+                clip.reencoded = None;
+                Some(raw)
+            }
+        };
+        Ok(Made { clip, raw })
+    }
+
+    fn convert(&self, task: &Task<'_>, request: &ClipRequest) -> Result<ClipOutput> {
+        if let Some(clip) = load_clip(&task.mp4, &task.tables) {
+            return Ok(clip);
+        }
+        let cancel = || self.should_stop();
+        guarded(|| raw::check_source(self.plan.raw_format, &request.source, &cancel))?;
+        let clip = guarded(|| convert_clip(request, &task.mp4, &cancel));
         if clip.as_ref().is_err_and(|error| error.kind() != ErrorKind::Closed) {
             try_writing(&task.mp4)?;
         }
@@ -335,6 +340,11 @@ fn try_writing(mp4: &Path) -> Result<()> {
     let written = std::fs::write(&path, vec![1_u8; 1 << 20]).map_err(|e| Error::io("write", &path, e));
     let removed = std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e));
     written.and(removed)
+}
+
+/// What `work` returns; a panic in one clip must not leave the others waiting for it.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {

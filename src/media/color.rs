@@ -50,6 +50,26 @@ impl ColorSpec {
             guessed: true,
         }
     }
+
+    /// FFmpeg's name of the matrix: `bt709`, `smpte170m`, `bt2020nc`, ...; `None` for code points that have none.
+    pub fn matrix_name(self) -> Option<&'static str> {
+        Some(match self.matrix {
+            0 => "gbr",
+            1 => "bt709",
+            4 => "fcc",
+            5 => "bt470bg",
+            6 => "smpte170m",
+            7 => "smpte240m",
+            8 => "ycgco",
+            9 => "bt2020nc",
+            10 => "bt2020c",
+            11 => "smpte2085",
+            12 => "chroma-derived-nc",
+            13 => "chroma-derived-c",
+            14 => "ictcp",
+            _ => return None,
+        })
+    }
 }
 
 impl ColorRange {

@@ -504,6 +504,24 @@ def expected_index_row(shard, number, row):
     }  # fmt: skip
 
 
+def check_frames(description, row):
+    """A record of the frames of a video."""
+    fields = {field["name"]: field for field in row["fields"]}
+    check(list(fields) == ["frames"] and fields["frames"]["dtype"] == "uint8", "fields of {!r}", row["key"])
+    shape = fields["frames"]["shape"]
+    kind = tuple(description.get(name) for name in ("axes", "color", "layout"))
+    if kind == ("THWC", "RGB", None):
+        check(len(shape) == 4 and shape[3] == 3, "frames of {!r} have shape {}", row["key"], shape)
+        return
+    check(kind == ("THW", "YUV420", "I420"), "description {}", description)
+    # Two thirds of the rows are those of Y, and of these there is an even number.
+    check(len(shape) == 3 and shape[1] % 3 == 0 and shape[2] % 2 == 0, "frames of {!r} have shape {}", row["key"], shape)
+    columns = row["columns"]
+    check(isinstance(columns["frames_matrix"], str), "frames_matrix of {!r}", row["key"])
+    check(columns["frames_range"] in ("limited", "full"), "frames_range of {!r}", row["key"])
+    check(re.fullmatch("[1-9][0-9]*:[1-9][0-9]*", columns["frames_sample_aspect"]), "frames_sample_aspect of {!r}", row["key"])
+
+
 def read_dataset(folder, verify=True):
     """Yields (shard entry, shard, row) of every record; the fields that columns add are in the row's `added`."""
     manifest = read_manifest(folder)
@@ -527,6 +545,8 @@ def read_dataset(folder, verify=True):
             keys.add(row["key"])
             frames += row.get("frames", 0)
             check({field["name"] for field in row["fields"]} <= set(manifest.get("fields", [])), "fields of {!r}", row["key"])
+            if manifest["profile"] == "raw":
+                check_frames(manifest["description"], row)
             actual = next(index)
             expected = expected_index_row(number, row_number, row)
             check({name: actual[name] for name in expected} == expected, "index has {}, shard {}", actual, expected)
