@@ -3,17 +3,18 @@
 //!
 //! ```text
 //! cargo bench --bench tensors -- --folder /dev/shm/bench [--mib 1,4,16] [--gib 2] [--runs 5] [--threads 2] [--batch-mib 64]
-//!                                [--engines auto,inline,mmap,uring] [--fio-blocks 128k,1m] [--cold]
+//!                                [--engines auto,direct,inline,mmap,uring] [--fio-blocks 128k,1m] [--cold]
 //! ```
 //!
 //! Writes a dataset of random tensors of each size, compares every byte of one epoch with what was written, then measures: in
 //! each run every contender once, in an order that moves on from run to run. Medians, lowest and highest, CPU time, and the
-//! ratio to fio's best. With `--cold` the shard is dropped from the page cache before each measurement, which is right for a
-//! disk and does nothing on tmpfs. fio (a Debian package) is left out where it is missing.
+//! ratio to fio's best. With `--cold` the shard is dropped from the page cache before each measurement, `fincore` says whether it
+//! is gone, an epoch is read once, and fio also reads directly: for disks, tmpfs has nothing to be dropped. fio (a Debian package)
+//! is left out where it is missing.
 
 use framefeed::{
-    Checksum, Dataset, DatasetWriter, DatasetWriterOptions, EngineKind, Loader, NewTensor, NewTensorRecord, Shuffle,
-    StorageOptions, TensorType,
+    Checksum, Dataset, DatasetWriter, DatasetWriterOptions, DirectIo, EngineKind, Loader, NewTensor, NewTensorRecord,
+    Shuffle, StorageOptions, TensorType,
 };
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -97,6 +98,8 @@ fn loader(dataset: &Dataset, options: &Options, len: u64, engine: &str, checksum
     let storage = match engine {
         "auto" => StorageOptions::new(),
         "inline" => StorageOptions::new().engine(EngineKind::Pread).pread_threads(0),
+        // What is chosen by itself on a disk where the data exceeds memory.
+        "direct" => StorageOptions::new().direct_io(DirectIo::On),
         name => StorageOptions::new().engine(name.parse()?),
     };
     let batch_size = ((options.batch_mib << 20) / len).max(1) as usize;
@@ -140,16 +143,22 @@ fn measure(loader: &Loader, at_least: Duration) -> Result<Figure, Failure> {
     Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: cpu()?.saturating_sub(cpu_before).as_secs_f64() / gb })
 }
 
-/// The same file by fio: each job a part of it of its own; once through where the cache is cold.
+/// The same file by fio: each job a part of it of its own; once through where the cache is cold. fio 3.33's mmap jobs read from
+/// the begin of a file whatever their offset, which makes no difference in memory; from a disk one job reads all of it, lest two
+/// read the same half.
 fn fio(file: &Path, engine: &str, block: &str, options: &Options) -> Result<Figure, Failure> {
-    let part = std::fs::metadata(file)?.len() / options.threads as u64;
+    let num_jobs = if options.cold && engine == "mmap" { 1 } else { options.threads };
+    let part = std::fs::metadata(file)?.len() / num_jobs as u64;
     let part = part - part % (1 << 20);
     let mut command = Command::new("fio");
     command.args(["--name=a", "--rw=read", "--thread", "--group_reporting", "--output-format=json", "--readonly"]);
     command.arg(format!("--filename={}", file.display())).arg(format!("--ioengine={engine}"));
-    command.arg(format!("--bs={block}")).arg(format!("--numjobs={}", options.threads));
+    command.arg(format!("--bs={block}")).arg(format!("--numjobs={num_jobs}"));
     command.arg(format!("--size={part}")).arg(format!("--offset_increment={part}"));
     command.arg(format!("--invalidate={}", u8::from(options.cold)));
+    if engine == "io_uring" {
+        command.args(["--direct=1", "--iodepth=32"]);
+    }
     if !options.cold {
         command.args(["--time_based", "--runtime=3"]);
     }
@@ -161,15 +170,22 @@ fn fio(file: &Path, engine: &str, block: &str, options: &Options) -> Result<Figu
     let job = &report["jobs"][0];
     let number = |value: &serde_json::Value| value.as_f64().ok_or("fio's report lacks a number");
     let gb_per_s = number(&job["read"]["bw_bytes"])? / 1e9;
-    let cores = (number(&job["usr_cpu"])? + number(&job["sys_cpu"])?) / 100.0 * options.threads as f64;
+    let cores = (number(&job["usr_cpu"])? + number(&job["sys_cpu"])?) / 100.0 * num_jobs as f64;
     Ok(Figure { gb_per_s, cpu_s_per_gb: cores / gb_per_s })
 }
 
+/// Bytes of a shard that may stay in the page cache.
+const MAX_CACHED: u64 = 1 << 20;
+
 /// Drops a file from the page cache.
-fn evict(file: &Path) -> Result<(), Failure> {
-    let file = std::fs::File::open(file)?;
+fn evict(path: &Path) -> Result<(), Failure> {
+    let file = std::fs::File::open(path)?;
     file.sync_all()?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    let output = Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(path).output()?;
+    let cached: u64 = String::from_utf8(output.stdout)?.trim().parse()?;
+    // The index is mapped while the dataset is open.
+    assert!(cached <= MAX_CACHED, "{cached} bytes of {} stay in the page cache", path.display());
     Ok(())
 }
 
@@ -187,10 +203,9 @@ fn bench(mib: u64, options: &Options) -> Result<(), Failure> {
         }
     }
     let has_fio = Command::new("fio").arg("--version").output().is_ok();
-    let fios: Vec<_> = ["psync", "mmap"]
-        .iter()
-        .flat_map(|engine| options.fio_blocks.iter().map(move |block| (engine, block)))
-        .collect();
+    let engines: &[&str] = if options.cold { &["psync", "mmap", "io_uring"] } else { &["psync", "mmap"] };
+    let fios: Vec<_> =
+        engines.iter().flat_map(|engine| options.fio_blocks.iter().map(move |block| (engine, block))).collect();
     let fios = if has_fio { fios } else { Vec::new() };
     let names = loaders.iter().map(|(name, _)| name.clone());
     let names: Vec<_> = names.chain(fios.iter().map(|(engine, block)| format!("fio {engine} {block}"))).collect();
