@@ -55,7 +55,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("clips", type=Path)
+    options.add_argument("clips", type=lambda text: Path(text).resolve(), help="folder")
     options.add_argument("--list", type=Path)
     options.add_argument("--peer-python", required=True)
     options.add_argument("--rounds", type=int, default=5)
