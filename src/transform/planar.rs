@@ -107,11 +107,8 @@ impl PlanarTransform {
             let tables = PlaneTables::new(number, axes, (width, height), format, filter)?;
             Ok(Plane { tables, geometry, level: Level::new(format, color.range, zero) })
         };
-        let chroma = if source.format.model == ColorModel::Yuv {
-            Some(plane(1, geometry.halved(), 128)?)
-        } else {
-            None
-        };
+        let chroma =
+            if source.format.model == ColorModel::Yuv { Some(plane(1, geometry.halved(), 128)?) } else { None };
         let luma = plane(0, geometry, 0)?;
         let row_len = luma.tables.row_len().max(chroma.as_ref().map_or(0, |chroma| chroma.tables.row_len()));
         Ok(Self {
@@ -295,7 +292,8 @@ mod tests {
             let out = apply(source, size);
             let expected: Vec<f64> = (0..3).flat_map(|plane| exact(&source, plane, size)).collect();
             assert_eq!(out.len(), expected.len());
-            let worst = out.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b.clamp(0.0, 255.0)).abs()).fold(0.0, f64::max);
+            let worst =
+                out.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b.clamp(0.0, 255.0)).abs()).fold(0.0, f64::max);
             assert!(worst < 0.6, "{format}: {worst}");
         }
     }
