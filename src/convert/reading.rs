@@ -30,6 +30,8 @@ pub(super) struct Reading {
     first: FrameFacts,
     stream: StreamFacts,
     pub(super) time_base: TimeBase,
+    /// Time of the source's first frame.
+    pub(super) first_time: i64,
 }
 
 /// Sees the frames of a reading while they are decoded.
@@ -207,6 +209,7 @@ impl Reading {
             first,
             stream: source.facts.clone(),
             time_base: source.time_base,
+            first_time,
         })
     }
 

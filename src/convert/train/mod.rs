@@ -60,7 +60,7 @@ pub(super) fn convert(
     let mut live = Live::new(options, request, mp4);
     let reading = Reading::of(source, request, mp4, cancel, &mut live)?;
     let warnings = reading.warnings(source);
-    let shown = reading.shown();
+    let shown = shown(&reading, request);
     let pts: Vec<i64> = (0..reading.ingest.frames.len()).filter_map(|frame| reading.frame_pts(frame)).collect();
     let rate = options.rate();
     let chosen = choice::chosen(&pts, reading.wanted.clone(), shown.end, rate, reading.time_base)?;
@@ -69,7 +69,7 @@ pub(super) fn convert(
         None => encode_again(&reading, &chosen, request, options, mp4, cancel)?,
     };
     let (psnr_y, psnr) = (encoded.quality.psnr_y(), encoded.quality.psnr());
-    let times = Times::of(&reading, &chosen, rate)?;
+    let times = Times::of(&reading, shown, &chosen, rate)?;
     let (stream, bytes) = store(encoded, &times, options, request, mp4, cancel)?;
     let tables = cost::source_tables(&reading.ingest, &source.facts.codec, reading.time_base);
     let windows = cost::window_loads(tables.as_ref(), &stream, &chosen);
@@ -83,6 +83,13 @@ pub(super) fn convert(
     })
 }
 
+/// When the wanted frames are shown: until the cut ends, for the frame behind it may not have been read.
+fn shown(reading: &Reading, request: &ClipRequest) -> Presentation {
+    let Presentation { start, end } = reading.shown();
+    let cut = request.end.map_or(i64::MAX, |end| reading.first_time.saturating_add(reading.time_base.ceil_ticks(end)));
+    Presentation { start, end: end.min(cut) }
+}
+
 /// When the stored frames are shown.
 struct Times {
     pts: Vec<i64>,
@@ -92,10 +99,10 @@ struct Times {
 
 impl Times {
     /// Those of the source; or with a rate, ticks of one frame from 0 on.
-    fn of(reading: &Reading, chosen: &[u32], rate: Option<Ratio>) -> Result<Self> {
+    fn of(reading: &Reading, shown: Presentation, chosen: &[u32], rate: Option<Ratio>) -> Result<Self> {
         let Some(rate) = rate else {
             let pts = chosen.iter().filter_map(|&frame| reading.frame_pts(frame as usize)).collect();
-            return Ok(Self { pts, shown: reading.shown(), time_base: reading.time_base });
+            return Ok(Self { pts, shown, time_base: reading.time_base });
         };
         let time_base = TimeBase::new(rate.den(), rate.num()).ok_or_else(|| Error::invalid("fps is 0"))?;
         let count = chosen.len() as i64;
