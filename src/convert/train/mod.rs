@@ -11,6 +11,8 @@ mod encoder;
 mod options;
 mod quality;
 mod resize;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 pub use options::{TrainOptions, TrainSize};
@@ -298,9 +300,10 @@ impl Run<'_> {
             return Ok(true);
         }
         let Some(pts) = given.pts else { return Ok(false) };
-        let since = pts.saturating_sub(*self.first.get_or_insert(pts));
-        let before = |seconds: Option<f64>| seconds.is_some_and(|seconds| since < self.time_base.ceil_ticks(seconds));
-        let is_wanted = !before(request.start) && request.end.is_none_or(|end| before(Some(end)));
+        let first = *self.first.get_or_insert(pts);
+        let at = |seconds: f64| first.saturating_add(self.time_base.ceil_ticks(seconds));
+        let end = request.end.map_or(i64::MAX, at);
+        let is_wanted = pts < end && request.start.is_none_or(|start| start <= 0.0 || pts >= at(start));
         let Some(rate) = rate else {
             if is_wanted {
                 self.maker.store(number, given.frame)?;
@@ -308,7 +311,7 @@ impl Run<'_> {
             return Ok(true);
         };
         if let Some(((number, frame), instants)) = self.held.take().zip(self.instants.as_mut()) {
-            let Ok(count) = instants.before(pts) else { return Ok(false) };
+            let Ok(count) = instants.before(pts.min(end)) else { return Ok(false) };
             for _ in 0..count {
                 self.maker.store(number, &frame)?;
             }

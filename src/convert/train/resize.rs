@@ -42,16 +42,16 @@ impl Resizer {
         let codec = Codec::parse(&stream.codec).unwrap_or(Codec::H264);
         let shown_as = planar.unwrap_or(PixelFormat::YUV420P);
         let mut color = facts::color(first.color, stream.color, &first.format, shown_as, codec, first.height);
-        let (name, format) = match planar.filter(|format| format.model != ColorModel::Gbr) {
-            Some(format) => (first.format.as_str(), format),
-            None => {
-                let (name, format, from_rgb) = reencode::target(first)?;
-                if from_rgb {
-                    // What libswscale converts RGB to by default.
-                    color = ColorSpec { matrix: 6, range: ColorRange::Limited, ..color };
-                }
-                (name, format)
+        let taken = planar.filter(|format| format.model != ColorModel::Gbr);
+        let (name, format) = if let Some(format) = taken {
+            (first.format.as_str(), format)
+        } else {
+            let (name, format, from_rgb) = reencode::target(first)?;
+            if from_rgb {
+                // What libswscale converts RGB to by default.
+                color = ColorSpec { matrix: 6, range: ColorRange::Limited, ..color };
             }
+            (name, format)
         };
         let pixel = name.parse().map_err(|_| Error::unsupported(format!("no pixel format {name}")))?;
         let source = PlanarSource {
