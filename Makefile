@@ -34,7 +34,7 @@ test-rust:
 test-python:
 	$(PYTHON) -m pytest -q python/tests
 
-check:
+check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
