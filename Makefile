@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`.
 #   make demo [VIDEOS=folder]   install what is needed, convert videos, stream them through a small training step
 #   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
-#   make check                  formatting, lints, licences, import table
+#   make check                  formatting, lints, documentation, licences
 
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -34,9 +34,10 @@ test-rust:
 test-python:
 	$(PYTHON) -m pytest -q python/tests
 
-check:
+check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed; skipped"; fi
 
 clean:

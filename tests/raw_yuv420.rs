@@ -110,6 +110,7 @@ fn turned_clips_are_stored_as_ffmpeg_shows_them_and_say_what_rgb_takes() {
         let (_, _, columns) = frames(&dataset, key);
         let said = ["frames_matrix", "frames_range", "frames_sample_aspect"].map(|name| &columns[name]);
         assert_eq!(said, [&json!("bt709"), &json!("limited"), &json!(aspect)], "{key}");
+        assert_eq!(columns["frames_color_guessed"], json!(false), "{key}");
         std::fs::remove_dir_all(videos.out()).unwrap();
         std::fs::remove_file(path).unwrap();
     }

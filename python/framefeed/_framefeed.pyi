@@ -336,8 +336,8 @@ class Loader:
             that may not be full.
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
-        engine: how storage is read: `"auto"` decides by kernel and file system; `"mmap"` is fastest for tensors on tmpfs, and ends the
-            process with SIGBUS should a shard be truncated meanwhile; `"uring"`, `"pread"`, `"memory"`.
+        engine: how storage is read: `"auto"` decides by kernel and file system; `"mmap"`, which it chooses on tmpfs, ends the process
+            with SIGBUS should a shard be truncated in place while it is read, where `"pread"` raises; `"uring"`, `"memory"`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
@@ -532,8 +532,8 @@ def convert(
             uint8, turned for display; 100 to 200 times as many bytes.
         format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
             [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
-            or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited") and `frames_sample_aspect`
-            ("1:1") say how to make RGB of them.
+            or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited"), `frames_color_guessed`,
+            `frames_chroma_location` ("left") and `frames_sample_aspect` ("1:1") say how to make RGB of them.
         size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not given, raw frames
             have each clip's display size, and train takes `short_side`.
         short_side: train: the shorter side in pixels, even; 256 by default. Smaller clips keep their size.

@@ -315,7 +315,7 @@ pub struct PooledBuffer {
 }
 
 impl PooledBuffer {
-    /// The bytes and all that follows them in the allocation, at least [`PADDING`].
+    /// The bytes and all that follows them in the allocation, at least 64.
     pub fn padded(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], AlignedBuffer::padded)
     }
@@ -325,7 +325,8 @@ impl PooledBuffer {
         self.buffer.as_ref().map(AlignedBuffer::region)
     }
 
-    /// See [`AlignedBuffer::as_mut_ptr`].
+    /// The address that the kernel or a device may write to. A write through it counts as a write to the buffer: nobody may
+    /// hold a view of the same bytes meanwhile.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.buffer.as_mut().map_or(std::ptr::null_mut(), AlignedBuffer::as_mut_ptr)
     }

@@ -41,8 +41,8 @@ pub(super) struct ConvertArgs {
     /// What raw frames are: `rgb` 8-bit RGB [T, H, W, 3]; `yuv420` the decoder's own 8-bit 4:2:0 as I420 [T, H * 3/2, W]. Default: rgb.
     ///
     /// Frames of either format are turned for display. Those of yuv420 are never converted or resized: clips of more bits,
-    /// other chroma, or an odd width or height are left out. Each record's columns frames_matrix, frames_range and
-    /// frames_sample_aspect say how to make RGB of them.
+    /// other chroma, or an odd width or height are left out, as alpha is. Each record's columns frames_matrix, frames_range,
+    /// frames_color_guessed, frames_chroma_location and frames_sample_aspect say how to make RGB of them.
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
 

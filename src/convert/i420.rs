@@ -1,12 +1,13 @@
 //! Pictures of 8-bit 4:2:0 as I420, upright: their samples as decoded, moved but never computed. Which pictures those are, and
 //! what a record says beside its frames so that somebody can turn them into RGB.
 
-use crate::media::{FrameView, Orientation, PixelFormat, PlaneView, StreamInfo};
+use crate::media::{ChromaLocation, FrameView, Orientation, PixelFormat, PlaneView, StreamInfo};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 
 /// User columns that a conversion to I420 writes; the sources may not bring them.
-pub(super) const COLUMNS: [&str; 3] = ["frames_matrix", "frames_range", "frames_sample_aspect"];
+pub(super) const COLUMNS: [&str; 5] =
+    ["frames_matrix", "frames_range", "frames_color_guessed", "frames_chroma_location", "frames_sample_aspect"];
 
 /// How a picture of 8-bit 4:2:0 holds its chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,28 @@ pub(super) fn columns(stream: &StreamInfo) -> Result<Map<String, Value>> {
     })?;
     let (num, den) = (stream.sample_aspect.num(), stream.sample_aspect.den());
     let (num, den) = if stream.orientation.swaps_axes() { (den, num) } else { (num, den) };
-    let values = [json!(matrix), json!(color.range.as_str()), json!(format!("{num}:{den}"))];
+    let location = chroma_location(color.chroma_location, stream.orientation);
+    let values = [
+        json!(matrix),
+        json!(color.range.as_str()),
+        json!(color.guessed),
+        json!(location),
+        json!(format!("{num}:{den}")),
+    ];
     Ok(COLUMNS.iter().map(|name| (*name).to_owned()).zip(values).collect())
+}
+
+/// Where the first chroma sample of the turned picture lies in the block of luma samples that it is of: FFmpeg's name, and in its
+/// manner those of the places on the right, which only turned pictures have.
+fn chroma_location(location: ChromaLocation, orientation: Orientation) -> &'static str {
+    let from = match location {
+        ChromaLocation::Left => (0, 1),
+        ChromaLocation::Center => (1, 1),
+        ChromaLocation::TopLeft => (0, 0),
+    };
+    let names = [["topleft", "top", "topright"], ["left", "center", "right"], ["bottomleft", "bottom", "bottomright"]];
+    let mut places = (0_u32..).zip(names).flat_map(|(y, row)| (0_u32..).zip(row).map(move |(x, name)| (x, y, name)));
+    places.find(|&(x, y, _)| orientation.source_of(x, y, 3, 3) == from).map_or("center", |(_, _, name)| name)
 }
 
 /// The samples of one plane.
@@ -288,12 +309,24 @@ mod tests {
             frame_packets: Vec::<u32>::new().into(),
         };
         let said = |stream: &StreamInfo| Value::Object(columns(stream).unwrap());
-        let upright = json!({"frames_matrix": "bt709", "frames_range": "full", "frames_sample_aspect": "64:45"});
+        let upright = json!({
+            "frames_matrix": "bt709", "frames_range": "full", "frames_color_guessed": true,
+            "frames_chroma_location": "left", "frames_sample_aspect": "64:45",
+        });
         assert_eq!(said(&stream), upright);
+        // Turned by half and mirrored is upside down: what was on the left still is.
         stream.orientation = Orientation::new(2, true);
         assert_eq!(said(&stream), upright);
         stream.orientation = Orientation::new(3, false);
         assert_eq!(said(&stream)["frames_sample_aspect"], json!("45:64"));
+        // A quarter turn to the left brings the left side down, one to the right up.
+        assert_eq!(said(&stream)["frames_chroma_location"], json!("bottom"));
+        stream.orientation = Orientation::new(1, false);
+        assert_eq!(said(&stream)["frames_chroma_location"], json!("top"));
+        stream.color.chroma_location = ChromaLocation::TopLeft;
+        assert_eq!(said(&stream)["frames_chroma_location"], json!("topright"));
+        stream.orientation = Orientation::UPRIGHT;
+        assert_eq!(said(&stream)["frames_chroma_location"], json!("topleft"));
         stream.color.matrix = 200;
         let error = columns(&stream).unwrap_err();
         assert!(error.kind() == ErrorKind::Unsupported && error.message().contains("matrix 200"), "{error}");

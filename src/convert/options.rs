@@ -34,7 +34,8 @@ pub enum RawFormat {
     /// The decoder's own samples as I420, `[T, H * 3 / 2, W]`: H rows of Y, then U and V of H / 2 by W / 2 samples each, dense.
     /// Turned for display, but neither resized nor converted: clips that are not 8-bit 4:2:0 with an even width and height
     /// are refused. Each record has the user columns `frames_matrix` (FFmpeg's name: `bt709`), `frames_range` (`limited` or
-    /// `full`) and `frames_sample_aspect` (`1:1`).
+    /// `full`), `frames_color_guessed` (whether the source did not state these), `frames_chroma_location` (`left`) and
+    /// `frames_sample_aspect` (`1:1`). An alpha plane is left out.
     Yuv420,
 }
 

@@ -26,7 +26,8 @@ impl LoaderBuilder {
     /// # Errors
     /// `InvalidArgument` naming the option, its value and its range: also a window longer than every record, an unknown
     /// column or field, records of different sizes where no size is set, a ragged field where that is an error, a field
-    /// whose description is not the one expected. `Unsupported` for a storage engine that the machine lacks.
+    /// whose description is not the one expected. `LimitExceeded` for a batch that memory cannot hold. `Unsupported` for a storage
+    /// engine that the machine lacks.
     pub fn build(self) -> Result<Loader> {
         let Self { dataset, options } = self;
         options.check()?;
@@ -43,7 +44,9 @@ impl LoaderBuilder {
         };
         let Survey { specs, samples, bucket_lens, num_incomplete } =
             fields::survey(&dataset, &options.fields, options.ragged, samples, options.batch_size)?;
-        let video = options.window.map(|window| video(&dataset, &options, window, &samples)).transpose()?;
+        let num_rows =
+            bucket_lens.iter().copied().max().unwrap_or(samples.len()).min(options.batch_size as u64) as usize;
+        let video = options.window.map(|window| video(&dataset, &options, window, &samples, num_rows)).transpose()?;
         let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
         let storage = open_storage(&dataset, &options.fields, &options.storage)?;
         let cut = Cut {
@@ -68,16 +71,21 @@ fn sizes(options: &Options, video: Option<&VideoSpec>, fields: &[FieldSpec], num
     Sizes { workers, tensor_readers, prefetch, num_incomplete }
 }
 
-/// The size of a clip, and the check that a batch of them is possible.
-fn video(dataset: &Dataset, options: &Options, window: Window, samples: &Samples) -> Result<VideoSpec> {
+/// The size of a clip, and the check that a batch of `num_rows` of them is possible.
+fn video(
+    dataset: &Dataset,
+    options: &Options,
+    window: Window,
+    samples: &Samples,
+    num_rows: usize,
+) -> Result<VideoSpec> {
     let (height, width) = match options.transform.size {
         Some(size) => size,
         None => common_size(dataset, samples)?,
     };
     let shape = ClipShape { frames: window.frames as usize, height: height as usize, width: width as usize };
     let clip_bytes = shape.num_bytes(options.transform.dtype)?;
-    let rows = options.batch_size.min(usize::try_from(samples.len()).unwrap_or(usize::MAX));
-    check_memory(rows, "clips", clip_bytes)?;
+    check_memory(num_rows, "clips", clip_bytes)?;
     Ok(VideoSpec { window, shape, clip_bytes })
 }
 

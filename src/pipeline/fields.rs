@@ -121,6 +121,8 @@ struct Found {
     record: u32,
     shape: Vec<u64>,
     /// Largest side along each axis.
+    widest: Vec<u64>,
+    /// The shape with the most elements.
     largest: Vec<u64>,
     is_ragged: bool,
 }
@@ -129,7 +131,8 @@ struct Found {
 ///
 /// # Errors
 /// `InvalidArgument` for an unknown field; where no sample has all of them; where a field has several types, or several shapes
-/// and `ragged` does not allow it. `LimitExceeded` where a batch of the largest tensors does not fit in memory. Those of opening shards.
+/// and `ragged` does not allow it. `LimitExceeded` where memory cannot hold a batch: one of each bucket, one of all in the widest shape where they are padded. Those
+/// of opening shards.
 pub(super) fn survey(
     dataset: &Dataset,
     names: &[String],
@@ -175,10 +178,19 @@ pub(super) fn survey(
         let message = format!("fields: no sample has all of {}", names.join(", "));
         return Err(Error::invalid(message).with_path(dataset.root()));
     }
-    let num_rows = batch_size.min(buckets.iter().map(Vec::len).max().unwrap_or(0));
     let mut specs = Vec::with_capacity(names.len());
+    let mut extents = Vec::with_capacity(names.len());
     for (name, found) in names.iter().zip(found.into_iter().flatten()) {
-        specs.push(found.into_spec(name, ragged, num_rows)?);
+        let (spec, extent) = found.into_spec(name, ragged, batch_size.min(samples.len() as usize));
+        specs.push(spec);
+        extents.push(extent);
+    }
+    if ragged == Ragged::Bucket {
+        for (shapes, number) in numbers {
+            check_rows(&specs, &shapes, batch_size.min(buckets[number].len()))?;
+        }
+    } else {
+        check_rows(&specs, &extents, batch_size.min(buckets[0].len()))?;
     }
     let bucket_lens = match ragged {
         Ragged::Bucket => buckets.iter().map(|bucket| bucket.len() as u64).collect(),
@@ -195,7 +207,8 @@ fn num_elements(shape: &[u64]) -> u64 {
 impl Found {
     fn new(record: usize, entry: &FieldEntry) -> Self {
         let shape = entry.shape.clone();
-        Self { dtype: entry.dtype, record: record as u32, largest: shape.clone(), shape, is_ragged: false }
+        let (widest, largest) = (shape.clone(), shape.clone());
+        Self { dtype: entry.dtype, record: record as u32, widest, largest, shape, is_ragged: false }
     }
 
     fn compare(
@@ -214,9 +227,8 @@ impl Found {
         } else if entry.shape.len() != self.shape.len() && ragged == Ragged::Pad {
             "can't be padded, it has several numbers of axes"
         } else {
-            if ragged == Ragged::Pad {
-                widen(&mut self.largest, &entry.shape);
-            } else if num_elements(&entry.shape) > num_elements(&self.largest) {
+            widen(&mut self.widest, &entry.shape);
+            if num_elements(&entry.shape) > num_elements(&self.largest) {
                 self.largest.clone_from(&entry.shape);
             }
             return Ok(());
@@ -228,7 +240,8 @@ impl Found {
         )))
     }
 
-    fn into_spec(self, name: &str, ragged: Ragged, num_rows: usize) -> Result<FieldSpec> {
+    /// The field, and the sides of the largest row that a batch of `num_rows` or fewer may have.
+    fn into_spec(self, name: &str, ragged: Ragged, num_rows: usize) -> (FieldSpec, Vec<u64>) {
         let spec = FieldSpec {
             name: name.to_owned(),
             dtype: self.dtype,
@@ -236,9 +249,17 @@ impl Found {
             shape: (!self.is_ragged).then_some(self.shape),
             has_lengths: self.is_ragged && ragged == Ragged::Pad,
         };
-        check_memory(num_rows, &format!("tensors of field '{name}'"), spec.row_bytes(&self.largest)?)?;
-        Ok(spec)
+        // A row alone is as large as its tensor.
+        let extent = if num_rows > 1 { self.widest } else { self.largest };
+        (spec, extent)
     }
+}
+
+/// Refuses what memory cannot hold: `num_rows` rows of those sides of each field.
+fn check_rows(specs: &[FieldSpec], extents: &[Vec<u64>], num_rows: usize) -> Result<()> {
+    specs.iter().zip(extents).try_for_each(|(spec, sides)| {
+        check_memory(num_rows, &format!("tensors of field '{}'", spec.name), spec.row_bytes(sides)?)
+    })
 }
 
 /// Where the fields of a record are.

@@ -33,7 +33,7 @@ pub(super) struct Options {
     pub(super) limits: DecodeLimits,
 }
 
-/// Collects the options of a [`Loader`]; [`build`](Self::build) checks them.
+/// Collects the options of a [`Loader`](super::Loader); [`build`](Self::build) checks them.
 #[derive(Debug, Clone)]
 pub struct LoaderBuilder {
     pub(super) dataset: Dataset,
@@ -83,7 +83,7 @@ impl LoaderBuilder {
     }
 
     /// Tensor fields that batches carry, in that order; none by default. Records that lack one of them are no samples;
-    /// [`Loader::num_incomplete`] counts them. Building looks at every record's entry in the shards' indexes.
+    /// [`Loader::num_incomplete`](super::Loader::num_incomplete) counts them. Building looks at every record's entry in the shards' indexes.
     #[must_use]
     pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.options.fields = fields.into_iter().map(Into::into).collect();

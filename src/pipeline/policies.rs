@@ -62,7 +62,7 @@ pub enum LastBatch {
 /// What becomes of a tensor field whose shape differs from sample to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ragged {
-    /// It is an error of [`LoaderBuilder::build`], which names two records. The default.
+    /// It is an error of [`LoaderBuilder::build`](super::LoaderBuilder::build), which names two records. The default.
     #[default]
     Error,
     /// Rows are padded with zeros behind each axis to the largest of their batch, and the batch has their own lengths.

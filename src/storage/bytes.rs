@@ -27,7 +27,7 @@ impl Owner {
 
 /// A range of a file in memory. Cheap to clone; the memory goes back to its pool (or the mapping goes) with the last clone.
 ///
-/// Derefs to exactly the range; [`PADDING`] more bytes of any value are readable behind it, also behind every
+/// Derefs to exactly the range; 64 more bytes of any value are readable behind it, also behind every
 /// [`slice`](Self::slice), so that it can be handed to a decoder as it is.
 #[derive(Clone)]
 pub struct ReadBytes {
@@ -72,7 +72,7 @@ impl ReadBytes {
         Some(Self { owner: self.owner.clone(), start: self.start + range.start, len: range.end - range.start })
     }
 
-    /// The bytes and the [`PADDING`] behind them.
+    /// The bytes and the 64 readable ones behind them.
     pub fn padded(&self) -> &[u8] {
         &self.owner.readable()[self.start..self.start + self.len + PADDING]
     }

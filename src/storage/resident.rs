@@ -11,7 +11,7 @@ use super::file::{DiskFile, Source, StorageFile};
 use super::mmap::Mapping;
 use super::progress::{Chunk, Policy, ReadPlan};
 use super::target::{ReadOutcome, ReadTarget, fill};
-use crate::buf::{BufferPool, PooledBuffer};
+use crate::buf::{BufferPool, PADDING, PooledBuffer};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a thread that pauses looks whether its read is still wanted.
@@ -85,22 +85,30 @@ pub(super) fn read_resident(
             if offset + len as u64 > now {
                 return Err(past_end(file, offset, len, now.saturating_sub(offset)));
             }
-            read_mapped(context, mapping, start, target)
+            let has_padding = offset + (len + PADDING) as u64 <= now;
+            read_mapped(context, mapping, start, target, has_padding)
         }
         (Source::Disk(_), _) => Err(Error::invalid("the file is not in memory").with_path(file.path())),
     }
 }
 
-fn read_mapped(context: &ReadContext, mapping: &Arc<Mapping>, start: usize, target: ReadTarget) -> Result<ReadOutcome> {
+fn read_mapped(
+    context: &ReadContext,
+    mapping: &Arc<Mapping>,
+    start: usize,
+    target: ReadTarget,
+    has_padding: bool,
+) -> Result<ReadOutcome> {
     let len = target.len();
     let bytes = match target {
         ReadTarget::Slot(slot) => return fill(slot, mapping.bytes().get(start..start + len)),
-        ReadTarget::Pool { .. } => ReadBytes::mapped(mapping, start, len),
+        ReadTarget::Pool { .. } if has_padding => ReadBytes::mapped(mapping, start, len),
+        ReadTarget::Pool { .. } => None,
     };
     if let Some(bytes) = bytes {
         return Ok(ReadOutcome::Bytes(bytes));
     }
-    // The padding would lie behind the mapping: a copy has its own.
+    // The padding would lie behind the file's end: a copy has its own.
     let mut buffer = context.buffer(len)?;
     buffer.copy_from_slice(&mapping.bytes()[start..start + len]);
     Ok(ReadOutcome::Bytes(ReadBytes::pooled(buffer, 0, len)))

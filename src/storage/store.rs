@@ -81,9 +81,10 @@ impl Storage {
     /// [`Io`](crate::ErrorKind::Io).
     pub fn open(&self, path: &Path) -> Result<StorageFile> {
         match self.inner.choice.kind {
-            EngineKind::Mmap => mmap::open(path),
+            // Asked for, or decided by the folder: a link in it may lead elsewhere.
+            EngineKind::Mmap if self.inner.options.engine == EngineKind::Mmap || is_mappable(path) => mmap::open(path),
             EngineKind::Memory => self.inner.memory.open(path),
-            EngineKind::Auto | EngineKind::Uring | EngineKind::Pread => self.open_disk(path),
+            EngineKind::Auto | EngineKind::Uring | EngineKind::Pread | EngineKind::Mmap => self.open_disk(path),
         }
     }
 
@@ -204,6 +205,11 @@ impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Storage").field(&self.describe()).finish()
     }
+}
+
+/// Whether a path leads to a regular file in memory, which no device can fail to deliver.
+fn is_mappable(path: &Path) -> bool {
+    path.is_file() && matches!(place_of(path), Place::Memory(_))
 }
 
 /// Said once in a process, for the first file that it is true of.

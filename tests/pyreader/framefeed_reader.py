@@ -504,6 +504,9 @@ def expected_index_row(shard, number, row):
     }  # fmt: skip
 
 
+CHROMA_LOCATIONS = "topleft top topright left center right bottomleft bottom bottomright".split()
+
+
 def check_frames(description, row):
     """A record of the frames of a video."""
     fields = {field["name"]: field for field in row["fields"]}
@@ -519,6 +522,8 @@ def check_frames(description, row):
     columns = row["columns"]
     check(isinstance(columns["frames_matrix"], str), "frames_matrix of {!r}", row["key"])
     check(columns["frames_range"] in ("limited", "full"), "frames_range of {!r}", row["key"])
+    check(isinstance(columns["frames_color_guessed"], bool), "frames_color_guessed of {!r}", row["key"])
+    check(columns["frames_chroma_location"] in CHROMA_LOCATIONS, "frames_chroma_location of {!r}", row["key"])
     check(re.fullmatch("[1-9][0-9]*:[1-9][0-9]*", columns["frames_sample_aspect"]), "frames_sample_aspect of {!r}", row["key"])
 
 

@@ -13,6 +13,7 @@ use ffmpeg_next::ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pictures of fewer bytes are libavcodec's business: the C library handles those well.
 const MIN_BYTES: usize = 1 << 20;
@@ -23,6 +24,8 @@ const SLACK: usize = 128;
 /// The pool of one decoder.
 pub(super) struct Pictures {
     pool: BufferPool,
+    /// Bytes of the last picture.
+    len: AtomicUsize,
 }
 
 /// Where the planes of a picture lie, with room for all that its decoder writes.
@@ -37,7 +40,7 @@ impl Pictures {
     /// Has a context that is not open yet take its pictures from a new pool, which must live as long as the context.
     pub(super) fn serve(context: &mut ffi::AVCodecContext) -> Arc<Self> {
         // What one picture leaves, the next one takes; how many there are is up to the codec.
-        let this = Arc::new(Self { pool: BufferPool::new(usize::MAX) });
+        let this = Arc::new(Self { pool: BufferPool::new(usize::MAX), len: AtomicUsize::new(0) });
         context.opaque = Arc::as_ptr(&this).cast_mut().cast();
         context.get_buffer2 = Some(get_buffer);
         this
@@ -58,6 +61,10 @@ impl Pictures {
         let (_, len) = shape.place(ptr::null_mut())?;
         if len < MIN_BYTES {
             return Ok(false);
+        }
+        if self.len.swap(len, Ordering::Relaxed) != len {
+            // Pictures of the size before will hardly come again.
+            self.pool.trim();
         }
         let mut buffer = self.pool.try_acquire(len + SLACK).ok().flatten().ok_or(AvError::NO_MEMORY)?;
         let address = buffer.as_mut_ptr();

@@ -211,6 +211,7 @@ fn a_padded_batch_beyond_memory_is_refused_before_it_is_made() {
     let error = builder().ragged(Ragged::Pad).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(error.to_string().contains("field 'map'") && error.to_string().contains("memory"), "{error}");
+    assert_eq!(batches(&builder().ragged(Ragged::Pad).batch_size(1).build().unwrap()).len(), 2, "nothing to be padded");
     assert_eq!(batches(&builder().ragged(Ragged::Bucket).build().unwrap()).len(), 2, "each of its own shape");
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::buf::Slot;
+use crate::storage::file::Source;
 
 /// Set by `refused.rs` for its children that may lock no memory.
 pub(in crate::storage) const EXPECT_NO_LOCKED_MEMORY: &str = "FRAMEFEED_TEST_EXPECT_NO_LOCKED_MEMORY";
@@ -155,6 +156,13 @@ fn files_in_memory_are_mapped_and_it_is_said() {
     assert!(engine.is_inline());
     let file = storage.open(&path).unwrap();
     assert!(*read_all(&mut *engine, &file, &[(1, 8999)]).pop().unwrap().unwrap() == [4; 8999]);
+    // What is linked from elsewhere is read, not mapped.
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    std::fs::write(elsewhere.path().join("b"), [5; 9000]).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("b"), dir.path().join("b")).unwrap();
+    let linked = storage.open(&dir.path().join("b")).unwrap();
+    assert!(matches!((file.source(), linked.source()), (Source::Mapped(_), Source::Disk(_))));
+    assert!(*read_all(&mut *engine, &linked, &[(1, 8999)]).pop().unwrap().unwrap() == [5; 8999]);
     std::fs::File::options().write(true).open(&path).unwrap().set_len(5000).unwrap();
     let error = read_all(&mut *engine, &file, &[(1, 8999)]).pop().unwrap().unwrap_err();
     assert!(error.to_string().contains("unexpected end of file"), "{error}");
