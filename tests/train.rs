@@ -93,10 +93,10 @@ fn gops_are_closed_and_exactly_as_long_as_asked_and_b_frames_are_disposable() {
                 stream.frame_packets.iter().enumerate().filter(|(_, packet)| range.contains(&(**packet as usize)));
             assert!(frames.map(|(frame, _)| frame / gop).all(|place| place == number));
         }
-        // Every fourth frame of a GOP, and its last, are anchors; all others are B-frames that nobody refers to.
+        // Every eighth frame of a GOP, and its last, are anchors; all others are B-frames that nobody refers to.
         let last = stream.num_frames() - 1;
         for (frame, &packet) in stream.frame_packets.iter().enumerate() {
-            let is_anchor = (frame % gop).is_multiple_of(4) || frame % gop == gop - 1 || frame == last;
+            let is_anchor = (frame % gop).is_multiple_of(8) || frame % gop == gop - 1 || frame == last;
             let disposable = packets[packet as usize].flags.contains(PacketFlags::DISPOSABLE);
             assert_eq!(disposable, !is_anchor, "GOPs of {gop}, frame {frame}");
         }

@@ -31,7 +31,8 @@ def test_clips_have_the_asked_size_rate_and_gops_and_a_second_reader_agrees(sour
     dataset = framefeed.Dataset(out)
     assert (dataset.manifest["profile"], dataset[0].num_frames, dataset[0].size, dataset[0].fps) == ("train", 20, (64, 96), 10.0)
     said = json.loads(subprocess.run([sys.executable, READER, out], check=True, capture_output=True, text=True).stdout)
-    assert said["reencoded"] == "profile train"
+    assert (said["frames"], said["width"], said["height"]) == (20, 96, 64)
+    assert dataset[0].reencoded == "profile train"
     loader = framefeed.Loader(dataset, batch_size=1, window=framefeed.Window(frames=4, stride=4), size=(64, 64))
     [batch] = loader
     assert batch["video"].numpy().shape == (1, 4, 3, 64, 64)
