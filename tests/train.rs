@@ -254,7 +254,9 @@ fn every_kind_of_source_is_encoded_with_all_its_frames() {
     let check = on("verify", &videos.out(), &["--decode", "--json"]).json();
     assert_eq!((&check["problems"], &check["frames"]), (&json!([]), &report["frames"]));
     for window in report["train"]["windows"].as_array().unwrap() {
-        assert_eq!(window["before"], Value::Null, "packets of VP8 are not understood");
+        // Packets of VP8 tell nothing; that clip is long enough for both strides.
+        let count = |name: &str| window[name].as_u64().unwrap();
+        assert!(count("windows_before") > 0 && count("windows_before") + 8 == count("windows"), "{window}");
     }
 }
 
@@ -338,7 +340,7 @@ fn windows_cost_less_than_before_and_the_report_says_how_much() {
         "--short-side",
         "64",
     ]);
-    for part in ["PSNR", "lowest", "stride 1", "stride 4", "before", "now"] {
+    for part in ["PSNR", "lowest", "stride 1", "stride 4", "from the sources", "now"] {
         assert!(said.stdout.contains(part), "{part} is not in {}", said.stdout);
     }
 }

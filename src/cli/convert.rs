@@ -274,7 +274,7 @@ fn train(text: &mut String, report: &TrainReport) {
         let (before, after) = (usage(window.before), usage(window.after));
         let _ = writeln!(
             text,
-            "windows of {} frames, stride {}: {before} before; {after} now",
+            "windows of {} frames, stride {}: {before} from the sources; {after} now",
             window.frames, window.stride
         );
     }

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckLevel {
-    /// The source's packets are decoded, then every GOP of the stored clip is decoded alone, and all frames must be equal.
+    /// The source's packets are decoded, then every GOP of the stored clip is decoded alone, and all frames must be equal: to the
+    /// source's, or, where they were encoded anew, to those of the encoded packets decoded in order.
     #[default]
     Full,
     /// The source's packets are decoded once; GOPs are believed where the bitstream confirms them.

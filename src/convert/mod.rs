@@ -34,6 +34,7 @@ mod sidecar;
 mod source;
 mod sources;
 mod store;
+mod tap;
 mod timestamps;
 mod train;
 mod unit;

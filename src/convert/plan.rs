@@ -404,6 +404,7 @@ fn unify_columns(clips: &mut [PlanClip], warnings: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TrainSize;
     use super::*;
     use serde_json::json;
 
@@ -462,6 +463,36 @@ mod tests {
         assert_eq!((written(&none), written(&yuv420)), (Value::Null, json!("yuv420")));
         let back = |plan: &Plan| serde_json::from_value::<Plan>(serde_json::to_value(plan).unwrap()).unwrap();
         assert_eq!((back(&none), back(&yuv420)), (none, yuv420));
+    }
+
+    #[test]
+    fn the_options_of_the_profile_train_are_inputs_and_their_defaults_the_same_as_none() {
+        let options = |train| ConvertOptions::new(["x"], "out").profile(Profile::Train).train(train);
+        let plan = |train| plan(&options(train), vec![candidate("a.mp4", 5000)]);
+        let (none, default) = (plan(None), plan(Some(TrainOptions::new())));
+        assert_eq!((&none, none.train), (&default, Some(TrainOptions::new())));
+        let others = [
+            TrainOptions::new().size(TrainSize::ShortSide(128)),
+            TrainOptions::new().size(TrainSize::Exact(256, 256)),
+            TrainOptions::new().fps(Some(8.0)),
+            TrainOptions::new().gop_frames(8),
+            TrainOptions::new().crf(18.5),
+        ];
+        let mut prints: Vec<String> = others.map(|train| plan(Some(train)).fingerprint).into();
+        prints.push(none.fingerprint.clone());
+        assert_eq!(prints.iter().collect::<HashSet<_>>().len(), 6);
+        assert_eq!(serde_json::from_value::<Plan>(serde_json::to_value(&none).unwrap()).unwrap(), none);
+    }
+
+    #[test]
+    fn clips_of_the_profile_train_are_weighed_by_their_pixels_and_seconds_as_far_as_they_are_known() {
+        let bytes = |seconds, pixels| {
+            let cut = Cut { start: Some(1.0), end: Some(3.0) };
+            cut.train_bytes(&TrainOptions::new(), 1 << 20, Probe { seconds, pixels })
+        };
+        let (large, small) = (bytes(Some(10.0), 1920 * 1080), bytes(Some(10.0), 100 * 100));
+        assert!((100_000..400_000).contains(&large) && small * 10 < large, "{large} {small}");
+        assert_eq!(bytes(None, 0), 1 << 20);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::mux::Presentation;
 use super::reencode;
 use super::source::Source;
 use super::store::PacketStore;
+use super::tap::Tap;
 use super::timestamps::{self, SourceTime, Times};
 use super::{cut, facts, gops};
 use crate::media::{Codec, ColorSpec, Orientation, PixelFormat, TimeBase};
@@ -32,32 +33,6 @@ pub(super) struct Reading {
     pub(super) time_base: TimeBase,
     /// Time of the source's first frame.
     pub(super) first_time: i64,
-}
-
-/// Sees the frames of a reading while they are decoded.
-pub(super) trait Tap {
-    /// True where the packets of the reading are to be kept.
-    fn keeps_packets(&self) -> bool;
-
-    /// A reading of `source` begins; what an earlier one gave is void. `first_time` is the time of the source's first frame,
-    /// where the reading may begin later.
-    fn begin(&mut self, source: &Source, first_time: Option<i64>);
-
-    /// The next frame of the reading.
-    fn frame(&mut self, given: &Given<'_>) -> Result<()>;
-}
-
-/// Looks at nothing.
-impl Tap for () {
-    fn keeps_packets(&self) -> bool {
-        true
-    }
-
-    fn begin(&mut self, _: &Source, _: Option<i64>) {}
-
-    fn frame(&mut self, _: &Given<'_>) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// The codec in words, with its FourCC where that tells more.

@@ -41,7 +41,7 @@ impl Load {
 /// The same windows, of the source and of the stored clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(in crate::convert) struct WindowLoad {
-    /// Has fewer windows than `stored` where the source's packets tell nothing.
+    /// Has fewer windows than `stored` where the packets of sources tell nothing.
     pub(in crate::convert) source: Load,
     pub(in crate::convert) stored: Load,
 }

@@ -36,7 +36,9 @@ pub struct TrainWindowCost {
     pub stride: u32,
     /// Windows that were counted: up to eight for each clip that is long enough.
     pub windows: u64,
-    /// The same frames from the sources; `None` where not all of their codecs are understood.
+    /// Windows of these whose source's packets are understood.
+    pub windows_before: u64,
+    /// The frames of these windows from the sources; `None` where there is none.
     pub before: Option<WindowUse>,
     /// From the dataset; `None` where no clip is long enough.
     pub after: Option<WindowUse>,
@@ -103,7 +105,8 @@ impl TrainTotals {
             frames: WINDOW_FRAMES,
             stride,
             windows: load.stored.windows,
-            before: usage(load.source).filter(|_| load.source.windows == load.stored.windows),
+            windows_before: load.source.windows,
+            before: usage(load.source),
             after: usage(load.stored),
         });
         TrainReport {
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_have_the_mean_the_lowest_and_before_only_where_it_is_of_the_same_windows() {
+    fn totals_have_the_mean_the_lowest_and_what_windows_took_before_as_far_as_that_is_known() {
         let load = |windows, packets, bytes| Load { windows, packets, bytes };
         let both = WindowLoad { source: load(2, 320, 4000), stored: load(2, 40, 600) };
         let after = WindowLoad { stored: load(1, 16, 300), ..WindowLoad::default() };
@@ -135,6 +138,6 @@ mod tests {
         let before = WindowUse { decode_amplification: 10.0, bytes_per_window: 2000.0 };
         assert_eq!(first.before, Some(before));
         assert_eq!(first.after, Some(WindowUse { decode_amplification: 1.25, bytes_per_window: 300.0 }));
-        assert_eq!((second.windows, second.before), (3, None));
+        assert_eq!((second.windows, second.windows_before, second.before), (3, 2, Some(before)));
     }
 }
