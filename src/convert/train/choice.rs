@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// So often one frame may be stored; a picture that stands longer is a source with damaged timestamps.
 const MAX_REPEATS: u64 = 100_000;
+/// Most frames of a clip at a rate: six days at 30 a second.
+const MAX_FRAMES: u64 = 1 << 24;
 
 /// Counts instants of a rate from frame to frame.
 #[derive(Debug)]
@@ -54,6 +56,10 @@ pub(super) fn chosen(
     let ends = shown.iter().skip(1).chain(std::iter::once(&end));
     for (frame, &end) in wanted.zip(ends) {
         let count = instants.before(end)?;
+        if chosen.len() as u64 + count > MAX_FRAMES {
+            let message = format!("at that rate it has more than {MAX_FRAMES} frames");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
         chosen.extend((0..count).map(|_| frame as u32));
     }
     Ok(chosen)
@@ -97,6 +103,10 @@ mod tests {
     fn a_frame_that_stands_for_ever_is_an_error() {
         let error = chosen(&[0, 1 << 50], 0..2, (1 << 50) + 1, rate(30.0), base(1, 90_000)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        // No frame stands too long here, but all of them together do.
+        let pts: Vec<i64> = (0..200).map(|frame| frame * 90_000).collect();
+        let error = chosen(&pts, 0..200, 200 * 90_000, rate(30.0), base(1, 30)).unwrap_err();
+        assert!(error.kind() == ErrorKind::LimitExceeded && error.message().starts_with("at that rate"), "{error}");
     }
 
     proptest! {

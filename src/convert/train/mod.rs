@@ -29,7 +29,7 @@ use super::source::Source;
 use super::tap::Tap;
 use super::{ClipOutput, ClipRequest};
 use crate::media::{Clock, Codec, Orientation, PixelFormat, Ratio, StreamInfo, TimeBase};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use choice::Instants;
 use cost::WindowLoad;
 use encoder::{Encoded, Encoder};
@@ -60,7 +60,7 @@ pub(super) fn convert(
     mp4: &Path,
     cancel: &dyn Fn() -> bool,
 ) -> Result<ClipOutput> {
-    let mut live = Live::new(options, request, mp4);
+    let mut live = Live::new(options, request, mp4, cancel);
     let reading = Reading::of(source, request, mp4, cancel, &mut live)?;
     let warnings = reading.warnings(source);
     let shown = shown(&reading, request);
@@ -162,7 +162,7 @@ fn encode_again(
 ) -> Result<Encoded> {
     let mut source = Source::open(&request.source)?;
     let stream = source.facts.clone();
-    let mut maker = Maker::new(*options, stream, mp4);
+    let mut maker = Maker::new(*options, stream, mp4, cancel);
     let mut left = chosen.iter().peekable();
     let mut sink = |given: &Given<'_>| {
         maker.see(given);
@@ -183,6 +183,7 @@ struct Maker<'a> {
     options: TrainOptions,
     stream: StreamFacts,
     mp4: &'a Path,
+    cancel: &'a dyn Fn() -> bool,
     opening: Option<Opening>,
     tools: Option<(Resizer, Encoder)>,
     picture: Vec<u8>,
@@ -191,8 +192,8 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(options: TrainOptions, stream: StreamFacts, mp4: &'a Path) -> Self {
-        Self { options, stream, mp4, opening: None, tools: None, picture: Vec::new(), stored: Vec::new() }
+    fn new(options: TrainOptions, stream: StreamFacts, mp4: &'a Path, cancel: &'a dyn Fn() -> bool) -> Self {
+        Self { options, stream, mp4, cancel, opening: None, tools: None, picture: Vec::new(), stored: Vec::new() }
     }
 
     /// The first frame of a reading says what all of them are.
@@ -202,6 +203,10 @@ impl<'a> Maker<'a> {
 
     /// Encodes frame `number`, which may be the one before again.
     fn store(&mut self, number: u32, frame: &ff::frame::Video) -> Result<()> {
+        // One frame of the source may be many here.
+        if (self.cancel)() {
+            return Err(Error::new(ErrorKind::Closed, "cancelled"));
+        }
         let opening = self.opening.as_ref().ok_or_else(|| Error::decode("no frame was seen"))?;
         let (resizer, encoder) = match &mut self.tools {
             Some(tools) => tools,
@@ -231,6 +236,7 @@ struct Live<'a> {
     options: TrainOptions,
     request: &'a ClipRequest,
     mp4: &'a Path,
+    cancel: &'a dyn Fn() -> bool,
     run: Option<Run<'a>>,
 }
 
@@ -248,8 +254,8 @@ struct Run<'a> {
 }
 
 impl<'a> Live<'a> {
-    fn new(options: &TrainOptions, request: &'a ClipRequest, mp4: &'a Path) -> Self {
-        Self { options: *options, request, mp4, run: None }
+    fn new(options: &TrainOptions, request: &'a ClipRequest, mp4: &'a Path, cancel: &'a dyn Fn() -> bool) -> Self {
+        Self { options: *options, request, mp4, cancel, run: None }
     }
 
     /// What was encoded, where it is the frames `chosen`.
@@ -273,7 +279,7 @@ impl Tap for Live<'_> {
 
     fn begin(&mut self, source: &Source, first_time: Option<i64>) {
         self.run = Some(Run {
-            maker: Maker::new(self.options, source.facts.clone(), self.mp4),
+            maker: Maker::new(self.options, source.facts.clone(), self.mp4, self.cancel),
             time_base: source.time_base,
             interval: source.interval,
             first: first_time,

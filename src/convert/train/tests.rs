@@ -14,7 +14,7 @@ fn once_is_enough(request: &ClipRequest) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let (mp4, options) = (folder.path().join("clip.mp4"), request.train.unwrap());
     let mut source = Source::open(&request.source).unwrap();
-    let mut live = Live::new(&options, request, &mp4);
+    let mut live = Live::new(&options, request, &mp4, &|| false);
     let reading = Reading::of(&mut source, request, &mp4, &|| false, &mut live).unwrap();
     let end = shown(&reading, request).end;
     let pts: Vec<i64> = (0..reading.ingest.frames.len()).map(|frame| reading.frame_pts(frame).unwrap()).collect();
@@ -72,4 +72,21 @@ fn pictures_that_change_their_size_on_the_way_are_refused() {
     let mut source = Source::open(&path).unwrap();
     let error = convert(&mut source, &request, &small(), &folder.path().join("out.mp4"), &|| false).unwrap_err();
     assert!(error.message().contains("picture changes"), "{error}");
+}
+
+#[test]
+fn encoding_is_cancelled_also_while_one_frame_is_repeated() {
+    // Two frames, the second of them after a minute and a half.
+    let still =
+        remux("train_still_90.mkv", &["-frames:v", "2", "-vf", "setpts='N*90/TB'", "-vsync", "vfr", "-c:v", "libx264"]);
+    let request = request(&still, None, None, small().fps(Some(1000.0)));
+    let asked = std::cell::Cell::new(0_u32);
+    let cancel = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 100
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = Source::open(&still).unwrap();
+    let error = convert(&mut source, &request, &request.train.unwrap(), &folder.path().join("out.mp4"), &cancel);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Closed);
 }
