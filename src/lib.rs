@@ -21,7 +21,7 @@ pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
 pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, Slot, WakeOnCancel};
 pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnError, Profile, RawFormat,
-    Reencoded, convert,
+    Reencoded, TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse, convert,
 };
 pub use dataset::{
     ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, Extent, FieldEntry, Placement, RecordMetadata,

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use support::{Videos, convert, framefeed, on, published};
 
 const ARGS: [&str; 4] = ["--shard-size", "150KB", "--jobs", "2"];
+const TRAIN: [&str; 8] = ["--shard-size", "10KB", "--jobs", "2", "--profile", "train", "--short-side", "64"];
 
-fn start(source: &Path, out: &Path) -> Child {
+fn start(source: &Path, out: &Path, args: &[&str]) -> Child {
     let mut command = framefeed(["convert"]);
-    command.arg(source).arg("--out").arg(out).args(ARGS);
+    command.arg(source).arg("--out").arg(out).args(args);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -22,12 +23,12 @@ fn num_kills() -> u64 {
     std::env::var("FRAMEFEED_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
-#[test]
-fn killed_at_any_moment_the_same_command_finishes_with_the_same_bytes() {
+/// Kills the conversion at many moments, and lets the same command finish it.
+fn survives_kills(args: &[&str]) {
     let videos = Videos::several();
     let undisturbed = videos.dir.path().join("undisturbed");
     let started = Instant::now();
-    convert(&videos.source(), &undisturbed, &ARGS).json();
+    convert(&videos.source(), &undisturbed, args).json();
     let whole = started.elapsed();
     let expected = published(&undisturbed);
     let mut kills = 0;
@@ -36,18 +37,18 @@ fn killed_at_any_moment_the_same_command_finishes_with_the_same_bytes() {
         // Multiples of the golden ratio: moments spread evenly over the run, and others in every round.
         for attempt in 0..3 {
             let moment = whole.mul_f64(((round * 3 + attempt) as f64 * 0.618_034).fract());
-            let mut child = start(&videos.source(), &out);
+            let mut child = start(&videos.source(), &out, args);
             std::thread::sleep(moment);
             child.kill().unwrap();
             let status = child.wait().unwrap();
             kills += u32::from(status.signal() == Some(9));
             assert!(status.success() || !out.join("manifest.json").exists() || published(&out) == expected);
         }
-        convert(&videos.source(), &out, &ARGS).json();
+        convert(&videos.source(), &out, args).json();
         assert_eq!(published(&out), expected, "round {round}");
         let leftovers: Vec<_> = std::fs::read_dir(out.join(".framefeed/tmp")).unwrap().collect();
         assert!(leftovers.is_empty(), "{leftovers:?}");
-        let again = convert(&videos.source(), &out, &ARGS).json();
+        let again = convert(&videos.source(), &out, args).json();
         assert_eq!(again["up_to_date"], serde_json::json!(true));
     }
     assert!(num_kills() < 3 || kills > 0, "no run was long enough to be killed");
@@ -55,9 +56,19 @@ fn killed_at_any_moment_the_same_command_finishes_with_the_same_bytes() {
 }
 
 #[test]
+fn killed_at_any_moment_the_same_command_finishes_with_the_same_bytes() {
+    survives_kills(&ARGS);
+}
+
+#[test]
+fn killed_while_clips_are_encoded_for_training_the_same_command_finishes_with_the_same_bytes() {
+    survives_kills(&TRAIN);
+}
+
+#[test]
 fn a_clip_that_was_converted_before_the_kill_is_not_converted_again() {
     let videos = Videos::several();
-    let mut child = start(&videos.source(), &videos.out());
+    let mut child = start(&videos.source(), &videos.out(), &ARGS);
     let tmp = videos.out().join(".framefeed/tmp");
     let saved = || {
         let units = std::fs::read_dir(&tmp).into_iter().flatten().flatten();
@@ -100,7 +111,7 @@ fn a_clip_that_was_converted_before_the_kill_is_not_converted_again() {
 fn an_interrupted_run_says_so_publishes_nothing_and_goes_on() {
     for (signal, name) in [(2, "INT"), (15, "TERM")] {
         let videos = Videos::several();
-        let child = start(&videos.source(), &videos.out());
+        let child = start(&videos.source(), &videos.out(), &ARGS);
         let plan = videos.out().join(".framefeed/plan.json");
         let started = Instant::now();
         while !plan.exists() && started.elapsed() < Duration::from_secs(20) {

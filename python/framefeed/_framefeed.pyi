@@ -508,9 +508,13 @@ def convert(
     sources: _Path | Sequence[_Path],
     out: _Path,
     *,
-    profile: Literal["copy", "raw"] = "copy",
+    profile: Literal["copy", "train", "raw"] = "copy",
     format: Literal["rgb", "yuv420"] | None = None,
     size: tuple[int, int] | None = None,
+    short_side: int | None = None,
+    fps: float | None = None,
+    gop: int | None = None,
+    crf: float | None = None,
     split_seconds: float | None = None,
     shard_bytes: int = ...,
     jobs: int = 0,
@@ -523,13 +527,19 @@ def convert(
     Args:
         sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
         out: folder of the dataset.
-        profile: `"copy"`: the packets as they are. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
+        profile: `"copy"`: the packets as they are. `"train"`: encoded once more for fast random access: small upright H.264 with
+            square pixels, in short closed GOPs. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
             uint8, turned for display; 100 to 200 times as many bytes.
         format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
             [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
             or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited"), `frames_color_guessed`,
             `frames_chroma_location` ("left") and `frames_sample_aspect` ("1:1") say how to make RGB of them.
-        size: height and width of raw RGB frames, cropped to fit; each clip's display size where it is not given.
+        size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not given, raw frames
+            have each clip's display size, and train takes `short_side`.
+        short_side: train: the shorter side in pixels, even; 256 by default. Smaller clips keep their size.
+        fps: train: frames a second, the frame on screen at each instant; all frames at their own times where it is not given.
+        gop: train: frames of a GOP; 16 by default. Short ones are cheap to enter, long ones small.
+        crf: train: constant rate factor of libx264, 1 (best) to 51; 18 by default.
         split_seconds: cuts long videos into pieces of this length.
         shard_bytes: bytes after which a shard is full, 1 GiB by default.
         jobs: clips converted at a time; 0 is one for each core.
@@ -538,5 +548,6 @@ def convert(
         on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
 
     Returns:
-        The report: counts, what was re-encoded and why, what failed and why.
+        The report: counts, what was re-encoded and why, what failed and why; with the profile train under "train" also PSNR, and
+        what windows cost before and after.
     """

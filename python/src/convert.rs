@@ -1,6 +1,6 @@
 //! `framefeed.convert`.
 
-use framefeed::{CheckLevel, ConvertEvent, ConvertOptions, OnError, Profile, RawFormat};
+use framefeed::{CheckLevel, ConvertEvent, ConvertOptions, OnError, Profile, RawFormat, TrainOptions, TrainSize};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(crate) enum Sources {
 
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
+#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
@@ -26,6 +26,10 @@ pub(crate) fn convert<'py>(
     profile: &str,
     format: Option<&str>,
     size: Option<(u32, u32)>,
+    short_side: Option<u32>,
+    fps: Option<f64>,
+    gop: Option<u32>,
+    crf: Option<f64>,
     split_seconds: Option<f64>,
     shard_bytes: u64,
     jobs: usize,
@@ -40,10 +44,14 @@ pub(crate) fn convert<'py>(
     let format = format
         .map(|name| choose("format", name, &[("rgb", RawFormat::Rgb), ("yuv420", RawFormat::Yuv420)]))
         .transpose()?;
+    let profiles = [("copy", Profile::Copy), ("train", Profile::Train), ("raw", Profile::Raw)];
+    let profile = choose("profile", profile, &profiles)?;
+    let (train_size, raw_size) = if profile == Profile::Train { (size, None) } else { (None, size) };
     let options = ConvertOptions::new(sources, out)
-        .profile(choose("profile", profile, &[("copy", Profile::Copy), ("raw", Profile::Raw)])?)
+        .profile(profile)
+        .train(train_options(train_size, short_side, fps, gop, crf)?)
         .raw_format(format)
-        .raw_size(size)
+        .raw_size(raw_size)
         .split_seconds(split_seconds)
         .shard_bytes(shard_bytes)
         .jobs(jobs)
@@ -54,4 +62,29 @@ pub(crate) fn convert<'py>(
     let text = serde_json::to_string(&report)
         .map_err(|error| raise(framefeed::Error::invalid("the report is not JSON").with_source(error)))?;
     py.import("json")?.call_method1("loads", (text,))
+}
+
+/// What was asked of the profile `train`; the library refuses it with the others.
+fn train_options(
+    size: Option<(u32, u32)>,
+    short_side: Option<u32>,
+    fps: Option<f64>,
+    gop: Option<u32>,
+    crf: Option<f64>,
+) -> PyResult<Option<TrainOptions>> {
+    let size = match (size, short_side) {
+        (Some(_), Some(_)) => return Err(raise(framefeed::Error::invalid("size and short_side exclude each other"))),
+        (Some((height, width)), None) => Some(TrainSize::Exact(height, width)),
+        (None, side) => side.map(TrainSize::ShortSide),
+    };
+    if size.is_none() && fps.is_none() && gop.is_none() && crf.is_none() {
+        return Ok(None);
+    }
+    let default = TrainOptions::new();
+    let options = default
+        .size(size.unwrap_or(default.size))
+        .fps(fps)
+        .gop_frames(gop.unwrap_or(default.gop_frames))
+        .crf(crf.unwrap_or(default.crf));
+    Ok(Some(options))
 }

@@ -5,7 +5,7 @@ use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnError, Profile, RawFormat, Result,
-    convert,
+    TrainOptions, TrainReport, TrainSize, WindowUse, convert,
 };
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -16,8 +16,8 @@ const SHOWN: usize = 20;
 
 /// Convert videos into a dataset, or go on where a conversion stopped.
 ///
-/// Packets are copied, not re-encoded; a codec that MP4 cannot hold is re-encoded to visually lossless H.264, and
-/// reported. Beside x.mp4, x.json is its metadata and x.txt its caption. Run again with the same sources and options, the
+/// Packets are copied, not re-encoded, unless --profile says otherwise; a codec that MP4 cannot hold is re-encoded to visually
+/// lossless H.264, and reported. Beside x.mp4, x.json is its metadata and x.txt its caption. Run again with the same sources and options, the
 /// command converts what is missing: nothing, once it has succeeded.
 #[derive(Args)]
 pub(super) struct ConvertArgs {
@@ -33,7 +33,8 @@ pub(super) struct ConvertArgs {
     #[arg(short, long, value_name = "DATASET")]
     out: PathBuf,
 
-    /// What is stored: `copy` their packets as they are; `raw` all frames as tensors, 100 to 200 times as many bytes.
+    /// What is stored: `copy` their packets as they are; `train` small H.264 in short closed GOPs, encoded once more for fast
+    /// random access; `raw` all frames as tensors, 100 to 200 times as many bytes.
     #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
     profile: ProfileArg,
 
@@ -45,9 +46,26 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
 
-    /// Height and width of raw RGB frames, cropped to fit: 256x256. Default: each clip's display size.
+    /// Height and width of raw RGB frames or of the profile train, cropped to fit: 256x256. Default: each clip's display
+    /// size for raw frames, --short-side for train.
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     size: Option<(u32, u32)>,
+
+    /// train: the shorter side in pixels, even; smaller clips keep their size. Default: 256.
+    #[arg(long, value_name = "PIXELS", conflicts_with = "size")]
+    short_side: Option<u32>,
+
+    /// train: frames a second, the frame on screen at each instant. Default: all frames, at their own times.
+    #[arg(long, value_name = "FPS")]
+    fps: Option<f64>,
+
+    /// train: frames of a GOP. Short ones are cheap to enter, long ones small. Default: 16.
+    #[arg(long, value_name = "FRAMES")]
+    gop: Option<u32>,
+
+    /// train: constant rate factor of libx264, 1 (best) to 51. Default: 18.
+    #[arg(long, value_name = "Q")]
+    crf: Option<f64>,
 
     /// Cut every video (or cut) into pieces of this many seconds. Default: not at all.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
@@ -82,6 +100,7 @@ pub(super) struct ConvertArgs {
 #[derive(Clone, Copy, ValueEnum)]
 enum ProfileArg {
     Copy,
+    Train,
     Raw,
 }
 
@@ -120,16 +139,19 @@ fn parse_seconds(text: &str) -> std::result::Result<f64, String> {
 
 pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
     signal::listen();
+    let is_train = matches!(args.profile, ProfileArg::Train);
     let options = ConvertOptions::new(args.sources.iter().cloned(), &args.out)
         .profile(match args.profile {
             ProfileArg::Copy => Profile::Copy,
+            ProfileArg::Train => Profile::Train,
             ProfileArg::Raw => Profile::Raw,
         })
+        .train(train_options(args, is_train))
         .raw_format(args.format.map(|format| match format {
             FormatArg::Rgb => RawFormat::Rgb,
             FormatArg::Yuv420 => RawFormat::Yuv420,
         }))
-        .raw_size(args.size)
+        .raw_size(args.size.filter(|_| !is_train))
         .split_seconds(args.split_seconds)
         .shard_bytes(args.shard_size)
         .jobs(usize::from(args.jobs))
@@ -152,6 +174,22 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
         output::print(&summary(&report))?;
     }
     Ok(Ending::Good)
+}
+
+/// What was asked of the profile `train`, also where another one was asked for, which is then an error.
+fn train_options(args: &ConvertArgs, is_train: bool) -> Option<TrainOptions> {
+    let ConvertArgs { short_side, fps, gop, crf, .. } = *args;
+    let size = args.size.filter(|_| is_train).map(|(height, width)| TrainSize::Exact(height, width));
+    let size = size.or(short_side.map(TrainSize::ShortSide));
+    let is_asked = size.is_some() || fps.is_some() || gop.is_some() || crf.is_some();
+    let default = TrainOptions::new();
+    is_asked.then(|| {
+        default
+            .size(size.unwrap_or(default.size))
+            .fps(fps)
+            .gop_frames(gop.unwrap_or(default.gop_frames))
+            .crf(crf.unwrap_or(default.crf))
+    })
 }
 
 /// The progress bar: bytes of the sources, because clips differ.
@@ -205,6 +243,9 @@ fn summary(report: &ConvertReport) -> String {
             report.wall_seconds,
         );
     }
+    if let Some(report) = &report.train {
+        train(&mut text, report);
+    }
     section(&mut text, "re-encoded", report.reencoded.iter().map(|clip| format!("{}: {}", clip.key, clip.reason)));
     section(
         &mut text,
@@ -213,6 +254,30 @@ fn summary(report: &ConvertReport) -> String {
     );
     section(&mut text, "to know", report.warnings.iter().cloned());
     text
+}
+
+/// Quality, and what windows cost before and after.
+fn train(text: &mut String, report: &TrainReport) {
+    let lowest = &report.lowest;
+    let _ = writeln!(
+        text,
+        "PSNR against the resized sources: Y {:.2} dB, all {:.2} dB on average; lowest {:.2} and {:.2} dB ({})",
+        report.psnr_y_mean, report.psnr_mean, lowest.psnr_y, lowest.psnr, lowest.key
+    );
+    let usage = |usage: Option<WindowUse>| match usage {
+        Some(WindowUse { decode_amplification, bytes_per_window, .. }) => {
+            format!("{decode_amplification:.2} frames decoded per frame, {}", bytes(bytes_per_window as u64))
+        }
+        None => "unknown".to_owned(),
+    };
+    for window in report.windows.iter().filter(|window| window.after.is_some()) {
+        let (before, after) = (usage(window.before), usage(window.after));
+        let _ = writeln!(
+            text,
+            "windows of {} frames, stride {}: {before} from the sources; {after} now",
+            window.frames, window.stride
+        );
+    }
 }
 
 fn section(text: &mut String, title: &str, lines: impl ExactSizeIterator<Item = String>) {

@@ -4,6 +4,7 @@ use super::av::FrameFacts;
 use super::ingest::{self, FrameSink, Range};
 use super::reading::{Reading, named};
 use super::source::Source;
+use super::train::{self, TrainFacts, TrainOptions};
 use crate::media::StreamInfo;
 use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckLevel {
-    /// The source's packets are decoded, then every GOP of the stored clip is decoded alone, and all frames must be equal.
+    /// The source's packets are decoded, then every GOP of the stored clip is decoded alone, and all frames must be equal: to the
+    /// source's, or, where they were encoded anew, to those of the encoded packets decoded in order.
     #[default]
     Full,
     /// The source's packets are decoded once; GOPs are believed where the bitstream confirms them.
@@ -52,6 +54,8 @@ pub(crate) struct ClipRequest {
     pub end: Option<f64>,
     /// How thoroughly to prove the result.
     pub check: CheckLevel,
+    /// Encode the frames anew in this way; `None` keeps their packets.
+    pub train: Option<TrainOptions>,
 }
 
 /// A stored clip.
@@ -67,6 +71,8 @@ pub(crate) struct ClipOutput {
     pub warnings: Vec<String>,
     /// Index of the chosen video stream among the file's streams.
     pub stream_index: usize,
+    /// With the profile `train`.
+    pub(super) train: Option<TrainFacts>,
 }
 
 /// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
@@ -93,7 +99,10 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
     if !source.facts.decodable {
         return Err(Error::unsupported(format!("this FFmpeg has no decoder for {}", named(&source))).with_path(path));
     }
-    let reading = Reading::of(&mut source, request, mp4_path, cancel)?;
+    if let Some(options) = &request.train {
+        return train::convert(&mut source, request, options, mp4_path, cancel).map_err(|error| error.with_path(path));
+    }
+    let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
     let mut warnings = reading.warnings(&source);
     let mut reason = reading.not_copyable(&source.facts.codec);
     let mut finished = None;
@@ -119,6 +128,7 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
         reencoded: reason,
         warnings,
         stream_index: source.index,
+        train: None,
     })
 }
 
@@ -132,7 +142,7 @@ pub(super) fn source_frames(
 ) -> Result<()> {
     let path = &request.source;
     let mut source = Source::open(path)?;
-    let reading = Reading::of(&mut source, request, mp4_path, cancel)?;
+    let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
     reading.frames(path, cancel, sink).map_err(|error| error.with_path(path))
 }
 
@@ -140,7 +150,7 @@ pub(super) fn source_frames(
 pub(super) fn first_picture(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<FrameFacts>> {
     let mut source = Source::open(path)?;
     let range = Range { first_frame_only: true, ..Range::default() };
-    Ok(ingest::read(&mut source, range, None, cancel, &mut |_, _| Ok(()))?.and_then(|ingest| ingest.first))
+    Ok(ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.and_then(|ingest| ingest.first))
 }
 
 fn check_times(request: &ClipRequest) -> Result<()> {

@@ -5,6 +5,7 @@ use super::out::OutFolder;
 use super::plan::Plan;
 use super::raw;
 use super::report::{ConvertReport, Failure};
+use super::train::TrainTotals;
 use super::unit::UnitReport;
 use crate::format::{DatasetKind, IndexEntry, Manifest, ShardEntry, publish};
 use crate::shard::{build_index, build_tensor_index};
@@ -51,7 +52,7 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
     }
     let stored = units.iter().filter(|unit| unit.rows > 0);
     let built = match plan.profile {
-        Profile::Copy => build_index(stored.map(|unit| unit.open_shard(out)))?,
+        Profile::Copy | Profile::Train => build_index(stored.map(|unit| unit.open_shard(out)))?,
         Profile::Raw => build_tensor_index(stored.map(|unit| unit.open_tensors(out)))?,
     };
     write_failures(out, plan, units)?;
@@ -59,6 +60,7 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
     let index = IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry };
     let manifest = match plan.profile {
         Profile::Copy => Manifest::new(DatasetKind::Video, "copy", index, shards),
+        Profile::Train => Manifest::new(DatasetKind::Video, "train", index, shards),
         Profile::Raw => Manifest {
             fields: vec![raw::FIELD.to_owned()],
             description: raw::description(plan.raw_format, plan.raw_size),
@@ -92,6 +94,10 @@ pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Conv
     warnings.sort();
     let mut reencoded: Vec<_> = units.iter().flat_map(|unit| unit.reencoded.iter().cloned()).collect();
     reencoded.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut train = None;
+    for totals in units.iter().filter_map(|unit| unit.train.clone()) {
+        totals.add_to(&mut train);
+    }
     ConvertReport {
         dataset: out.root().display().to_string(),
         sources: plan.sources,
@@ -101,6 +107,7 @@ pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Conv
         bytes_in: plan.source_bytes,
         bytes_out: sum(|unit| unit.bytes),
         shards: units.iter().filter(|unit| unit.rows > 0).count() as u64,
+        train: train.as_ref().map(TrainTotals::report),
         reencoded,
         failed,
         warnings,

@@ -20,6 +20,8 @@ pub(super) struct SourcePacket {
     /// Marked by the demuxer as decoded but not shown.
     pub(super) discard: bool,
     pub(super) facts: PictureFacts,
+    /// How many bytes were read.
+    pub(super) bytes: u32,
     /// Where its bytes are; an empty slot where nothing is stored.
     pub(super) slot: Slot,
 }
@@ -82,8 +84,19 @@ pub(super) struct Seek {
     pub(super) back: i64,
 }
 
-/// Called for every frame with its number among the frames of this reading.
-pub(super) type FrameSink<'a> = dyn FnMut(usize, &ff::frame::Video) -> Result<()> + 'a;
+/// A frame as it comes out of the decoder.
+pub(super) struct Given<'a> {
+    /// Its number among the frames of this reading.
+    pub(super) number: usize,
+    /// Presentation time that the source gives its packet.
+    pub(super) pts: Option<i64>,
+    /// Sample aspect ratio of the reading's first frame, 0/1 where nobody says.
+    pub(super) sample_aspect: (i32, i32),
+    pub(super) frame: &'a ff::frame::Video,
+}
+
+/// Called for every frame.
+pub(super) type FrameSink<'a> = dyn FnMut(&Given<'_>) -> Result<()> + 'a;
 
 /// Packets of one reading that gave no frame, one after another, before it is called hopeless.
 const MAX_SILENT_PACKETS: usize = 200_000;
@@ -249,6 +262,7 @@ impl Reader<'_> {
             time: SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() },
             discard: av::packet_flags(&packet) & ff::ffi::AV_PKT_FLAG_DISCARD != 0,
             facts: self.scan(&packet),
+            bytes: packet.size() as u32,
             slot,
         });
         // The frame carries its packet's number through the decoder in place of a time.
@@ -337,7 +351,8 @@ impl Reader<'_> {
             packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
         let crc32c = av::view(&self.frame).map_or(0, |view| frame_crc(&view));
         self.out.frames.push(TruthFrame { packet, crc32c });
-        (self.sink)(number, &self.frame)
+        let pts = self.out.packets.get(packet as usize).and_then(|packet| packet.time.pts);
+        (self.sink)(&Given { number, pts, sample_aspect: self.out.sample_aspect, frame: &self.frame })
     }
 }
 

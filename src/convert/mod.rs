@@ -34,7 +34,9 @@ mod sidecar;
 mod source;
 mod sources;
 mod store;
+mod tap;
 mod timestamps;
+mod train;
 mod unit;
 mod unpack;
 
@@ -47,6 +49,7 @@ pub use clip::CheckLevel;
 pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile, RawFormat};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
+pub use train::{TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse};
 
 use crate::format::{MANIFEST_FILE, publish};
 use crate::{Error, ErrorKind, Result};

@@ -2,6 +2,7 @@
 //! `on_error` are not.
 
 use super::CheckLevel;
+use super::train::TrainOptions;
 use crate::transform::TransformOptions;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ pub enum Profile {
     /// The source's packets as they are. A codec that MP4 cannot hold is encoded anew, and reported.
     #[default]
     Copy,
+    /// Encoded once more for fast random access: small, upright H.264 in short closed GOPs, decoded with CAVLC and without
+    /// deblocking, whose B-frames a reader drops unless it wants them. See [`TrainOptions`].
+    Train,
     /// A dataset of tensors: the field `frames` of each record has all frames of the clip, 8-bit, as displayed, in a
     /// [`RawFormat`]. Without compression: 100 to 200 times what the video takes.
     Raw,
@@ -56,6 +60,8 @@ pub struct ConvertOptions {
     pub out: PathBuf,
     /// How the packets get into the shards. Default: [`Profile::Copy`].
     pub profile: Profile,
+    /// How [`Profile::Train`] encodes. Default: [`TrainOptions::default`].
+    pub train: Option<TrainOptions>,
     /// What the frames of [`Profile::Raw`] are stored as. Default: [`RawFormat::Rgb`].
     pub raw_format: Option<RawFormat>,
     /// Height and width of the frames of [`RawFormat::Rgb`], cropped to fit. Default: each clip's display size.
@@ -81,6 +87,7 @@ impl ConvertOptions {
             sources: sources.into_iter().map(Into::into).collect(),
             out: out.into(),
             profile: Profile::Copy,
+            train: None,
             raw_format: None,
             raw_size: None,
             split_seconds: None,
@@ -96,6 +103,13 @@ impl ConvertOptions {
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
+        self
+    }
+
+    /// Sets [`Self::train`].
+    #[must_use]
+    pub fn train(mut self, train: Option<TrainOptions>) -> Self {
+        self.train = train;
         self
     }
 
@@ -168,6 +182,13 @@ impl ConvertOptions {
         {
             return Err(Error::invalid(format!("split_seconds is {seconds}, expected 0.01 or more")));
         }
+        if self.train.is_some() && self.profile != Profile::Train {
+            let message = "short_side, fps, gop and crf are of the profile train, which is not asked for";
+            return Err(Error::invalid(message));
+        }
+        if let Some(train) = self.train_options() {
+            train.check()?;
+        }
         if self.raw_format.is_some() && self.profile != Profile::Raw {
             return Err(Error::invalid("format is of the frames of the profile raw, which is not asked for"));
         }
@@ -187,6 +208,11 @@ impl ConvertOptions {
             return Err(Error::invalid(format!("jobs is {}, expected 0 to 4096", self.jobs)));
         }
         Ok(())
+    }
+
+    /// How clips are encoded anew; `None` with the other profiles.
+    pub(super) fn train_options(&self) -> Option<TrainOptions> {
+        (self.profile == Profile::Train).then(|| self.train.unwrap_or_default())
     }
 
     /// Threads that convert clips.

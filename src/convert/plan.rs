@@ -8,6 +8,7 @@
 use super::keys::{KeySource, make_keys};
 use super::report::Failure;
 use super::sources::{Candidate, Listing};
+use super::train::TrainOptions;
 use super::{CheckLevel, ConvertOptions, Profile, RawFormat, SourceInfo, i420, probe};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub(super) struct PlanClip {
     pub(super) end: Option<f64>,
     /// Estimated size of its part of the source.
     pub(super) bytes: u64,
-    /// Estimated size of its frames, with the raw profile.
+    /// Estimated size of what is stored of it, where that is not its part of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw_bytes: Option<u64>,
     /// True for a piece that `split_seconds` made: its times were guessed from a stated duration, so it may hold no frame.
@@ -66,6 +67,9 @@ pub(super) struct Plan {
     pub(super) raw_format: RawFormat,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw_size: Option<(u32, u32)>,
+    /// With the profile `train`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) train: Option<TrainOptions>,
     pub(super) check: CheckLevel,
     /// Different files.
     pub(super) sources: u64,
@@ -104,6 +108,9 @@ pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result
     // The default leaves no trace: conversions that were begun before there was a choice are gone on with.
     if let Some(format) = options.raw_format.filter(|format| !is_default(format)) {
         serde_json::to_writer(&mut bytes, &format).map_err(write)?;
+    }
+    if let Some(train) = options.train_options() {
+        serde_json::to_writer(&mut bytes, &train).map_err(write)?;
     }
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
@@ -163,8 +170,15 @@ pub(super) fn make_plan(
                 start: cut.start,
                 end: cut.end,
                 bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
-                raw_bytes: (options.profile == Profile::Raw)
-                    .then(|| cut.raw_bytes(raw_format, options.raw_size, candidate.bytes, probe(candidate))),
+                raw_bytes: match options.profile {
+                    Profile::Copy => None,
+                    Profile::Train => {
+                        options.train_options().map(|train| cut.train_bytes(&train, candidate.bytes, probe(candidate)))
+                    }
+                    Profile::Raw => {
+                        Some(cut.raw_bytes(raw_format, options.raw_size, candidate.bytes, probe(candidate)))
+                    }
+                },
                 is_piece: cuts.len() > 1,
                 caption: candidate.caption.clone(),
                 columns: candidate.columns.clone(),
@@ -178,6 +192,7 @@ pub(super) fn make_plan(
         profile: options.profile,
         raw_format,
         raw_size: options.raw_size,
+        train: options.train_options(),
         check: options.check,
         sources: paths.len() as u64,
         source_bytes,
@@ -235,9 +250,21 @@ impl Cut {
             RawFormat::Yuv420 => 1.5,
         };
         let pixels = size.map_or(probe.pixels, |(height, width)| u64::from(height) * u64::from(width));
-        let end = self.end.or(probe.seconds).unwrap_or(0.0).min(probe.seconds.unwrap_or(f64::MAX));
-        let bytes = (end - self.start.unwrap_or(0.0)).max(0.0) * 30.0 * pixel_bytes * pixels as f64;
+        let bytes = self.seconds(probe) * 30.0 * pixel_bytes * pixels as f64;
         if bytes > 0.0 { bytes as u64 } else { file_bytes.saturating_mul(100) }
+    }
+
+    /// Bytes of the pictures encoded anew; those of its part of the file where the headers say too little.
+    fn train_bytes(self, train: &TrainOptions, file_bytes: u64, probe: Probe) -> u64 {
+        let bytes = train.estimated_bytes(self.seconds(probe), probe.pixels);
+        // A tar member and an index row are never free.
+        if bytes > 0.0 { (bytes as u64).max(4096) } else { self.estimated_bytes(file_bytes, probe.seconds) }
+    }
+
+    /// Its length, 0 where nobody says.
+    fn seconds(self, probe: Probe) -> f64 {
+        let end = self.end.or(probe.seconds).unwrap_or(0.0).min(probe.seconds.unwrap_or(f64::MAX));
+        (end - self.start.unwrap_or(0.0)).max(0.0)
     }
 }
 
@@ -260,7 +287,7 @@ fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut>
         .collect()
 }
 
-/// Looks at each file that is cut, and at all with the raw profile. A file that cannot be opened is left out: its
+/// Looks at each file that is cut, and at all where packets are not copied. A file that cannot be opened is left out: its
 /// conversion will say why.
 fn probes<'a>(
     options: &ConvertOptions,
@@ -271,7 +298,7 @@ fn probes<'a>(
         .iter()
         .filter(|c| {
             let is_cut = options.split_seconds.is_some() || c.start.is_some() || c.end.is_some();
-            is_cut || options.profile == Profile::Raw
+            is_cut || options.profile != Profile::Copy
         })
         .map(|c| c.path.as_str())
         .collect();
@@ -377,6 +404,7 @@ fn unify_columns(clips: &mut [PlanClip], warnings: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TrainSize;
     use super::*;
     use serde_json::json;
 
@@ -435,6 +463,36 @@ mod tests {
         assert_eq!((written(&none), written(&yuv420)), (Value::Null, json!("yuv420")));
         let back = |plan: &Plan| serde_json::from_value::<Plan>(serde_json::to_value(plan).unwrap()).unwrap();
         assert_eq!((back(&none), back(&yuv420)), (none, yuv420));
+    }
+
+    #[test]
+    fn the_options_of_the_profile_train_are_inputs_and_their_defaults_the_same_as_none() {
+        let options = |train| ConvertOptions::new(["x"], "out").profile(Profile::Train).train(train);
+        let plan = |train| plan(&options(train), vec![candidate("a.mp4", 5000)]);
+        let (none, default) = (plan(None), plan(Some(TrainOptions::new())));
+        assert_eq!((&none, none.train), (&default, Some(TrainOptions::new())));
+        let others = [
+            TrainOptions::new().size(TrainSize::ShortSide(128)),
+            TrainOptions::new().size(TrainSize::Exact(256, 256)),
+            TrainOptions::new().fps(Some(8.0)),
+            TrainOptions::new().gop_frames(8),
+            TrainOptions::new().crf(18.5),
+        ];
+        let mut prints: Vec<String> = others.map(|train| plan(Some(train)).fingerprint).into();
+        prints.push(none.fingerprint.clone());
+        assert_eq!(prints.iter().collect::<HashSet<_>>().len(), 6);
+        assert_eq!(serde_json::from_value::<Plan>(serde_json::to_value(&none).unwrap()).unwrap(), none);
+    }
+
+    #[test]
+    fn clips_of_the_profile_train_are_weighed_by_their_pixels_and_seconds_as_far_as_they_are_known() {
+        let bytes = |seconds, pixels| {
+            let cut = Cut { start: Some(1.0), end: Some(3.0) };
+            cut.train_bytes(&TrainOptions::new(), 1 << 20, Probe { seconds, pixels })
+        };
+        let (large, small) = (bytes(Some(10.0), 1920 * 1080), bytes(Some(10.0), 100 * 100));
+        assert!((100_000..400_000).contains(&large) && small * 10 < large, "{large} {small}");
+        assert_eq!(bytes(None, 0), 1 << 20);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::clip::{first_picture, source_frames};
 use super::i420::{self, Picture};
+use super::ingest::Given;
 use super::{ClipOutput, ClipRequest, RawFormat, av};
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
 use crate::format::{crc32c, map, open_regular};
@@ -96,7 +97,7 @@ impl RawFrames {
                 positions.iter().try_for_each(|&position| frames.put(position as usize))
             })?;
         } else {
-            source_frames(request, mp4, cancel, &mut |number, frame| {
+            source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
                 i420::check_picture(av::pixel_name(frame), frame.width(), frame.height())?;
                 let upside_down = || Error::unsupported("its pictures are stored from the bottom row up");
                 let picture = av::picture_420(frame).ok_or_else(upside_down)?;

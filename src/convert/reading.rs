@@ -4,16 +4,16 @@
 use super::av::{FrameFacts, StreamFacts, TrackFacts};
 use super::clip::ClipRequest;
 use super::draft::{Draft, DraftPacket, Finished};
-use super::ingest::{self, FrameSink, Ingest, Range, Seek};
+use super::ingest::{self, FrameSink, Given, Ingest, Range, Seek};
 use super::mux::Presentation;
 use super::reencode;
 use super::source::Source;
 use super::store::PacketStore;
+use super::tap::Tap;
 use super::timestamps::{self, SourceTime, Times};
 use super::{cut, facts, gops};
 use crate::media::{Codec, ColorSpec, Orientation, PixelFormat, TimeBase};
 use crate::{Error, Result};
-use ffmpeg_next as ff;
 use std::ops;
 use std::path::Path;
 
@@ -22,15 +22,17 @@ const BACK_SECONDS: [f64; 4] = [0.0, 5.0, 20.0, 80.0];
 
 /// See the module's docs.
 pub(super) struct Reading {
-    range: Range,
-    ingest: Ingest,
+    pub(super) range: Range,
+    pub(super) ingest: Ingest,
     times: Times,
     store: PacketStore,
     /// Frames of the reading that the request asks for.
-    wanted: ops::Range<usize>,
+    pub(super) wanted: ops::Range<usize>,
     first: FrameFacts,
     stream: StreamFacts,
-    time_base: TimeBase,
+    pub(super) time_base: TimeBase,
+    /// Time of the source's first frame.
+    pub(super) first_time: i64,
 }
 
 /// The codec in words, with its FourCC where that tells more.
@@ -54,10 +56,11 @@ impl Reading {
         request: &ClipRequest,
         mp4: &Path,
         cancel: &dyn Fn() -> bool,
+        tap: &mut dyn Tap,
     ) -> Result<Self> {
         if request.start.is_some_and(|start| start > 0.0)
             && !super::av::lacks_timestamps(&source.input)
-            && let Some(reading) = Self::near(request, mp4, cancel)?
+            && let Some(reading) = Self::near(request, mp4, cancel, tap)?
         {
             return Ok(reading);
         }
@@ -69,14 +72,14 @@ impl Reading {
             });
         }
         let mut store = PacketStore::new(mp4);
-        let ingest = Self::read(source, range, &mut store, cancel)?;
+        let ingest = Self::read(source, range, &mut store, None, tap, cancel)?;
         let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
         let reading = Self::select(source, range, ingest, store, None, request)?;
         if range.stop.is_some() && !reading.is_trustworthy() {
             // Times that need repair may not decide where reading ends.
             let mut again = Source::open(&request.source)?;
             let mut store = PacketStore::new(mp4);
-            let ingest = Self::read(&mut again, Range::default(), &mut store, cancel)?;
+            let ingest = Self::read(&mut again, Range::default(), &mut store, None, tap, cancel)?;
             let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
             return Self::select(source, Range::default(), ingest, store, None, request)?.or_empty(request);
         }
@@ -84,7 +87,7 @@ impl Reading {
     }
 
     /// Reads around a cut; `None` where that cannot be trusted to give what reading everything gives.
-    fn near(request: &ClipRequest, mp4: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<Self>> {
+    fn near(request: &ClipRequest, mp4: &Path, cancel: &dyn Fn() -> bool, tap: &mut dyn Tap) -> Result<Option<Self>> {
         let Some(first) = Self::first_time(&request.source, cancel)? else { return Ok(None) };
         let mut delay = 0;
         for back in BACK_SECONDS {
@@ -95,7 +98,9 @@ impl Reading {
             let mut range =
                 Range { seek: Some(Seek { start, back: ticks(base, back) }), stop, first_frame_only: false, delay };
             let mut store = PacketStore::new(mp4);
-            let Some(mut ingest) = Self::read(&mut source, range, &mut store, cancel)? else { continue };
+            let Some(mut ingest) = Self::read(&mut source, range, &mut store, Some(first), tap, cancel)? else {
+                continue;
+            };
             if ingest.delay > source.facts.video_delay {
                 // The decoder learned on the way how long to hold frames back; from the start of the file it would have
                 // known by now.
@@ -103,7 +108,9 @@ impl Reading {
                 range.delay = delay;
                 let mut again = Source::open(&request.source)?;
                 store = PacketStore::new(mp4);
-                let Some(second) = Self::read(&mut again, range, &mut store, cancel)? else { return Ok(None) };
+                let Some(second) = Self::read(&mut again, range, &mut store, Some(first), tap, cancel)? else {
+                    return Ok(None);
+                };
                 ingest = second;
             }
             if ingest.frames.is_empty() || ingest.decode_errors > 0 || ingest.damaged_frames > 0 {
@@ -126,20 +133,24 @@ impl Reading {
     fn first_time(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<i64>> {
         let mut source = Source::open(path)?;
         let range = Range { first_frame_only: true, ..Range::default() };
-        let ingest = ingest::read(&mut source, range, None, cancel, &mut |_, _| Ok(()))?.unwrap_or_default();
+        let ingest = ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.unwrap_or_default();
         let packet = ingest.frames.first().and_then(|frame| ingest.packets.get(frame.packet as usize));
         Ok(packet.and_then(|packet| packet.time.pts))
     }
 
+    /// `first_time` is the time of the source's first frame, where the reading may begin later.
     fn read(
         source: &mut Source,
         range: Range,
         store: &mut PacketStore,
+        first_time: Option<i64>,
+        tap: &mut dyn Tap,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Option<Ingest>> {
         // Packets of a codec that no MP4 holds are not kept.
-        let store = Codec::parse(&source.facts.codec).map(|_| store);
-        ingest::read(source, range, store, cancel, &mut |_, _| Ok(()))
+        let store = Codec::parse(&source.facts.codec).filter(|_| tap.keeps_packets()).map(|_| store);
+        tap.begin(source, first_time);
+        ingest::read(source, range, store, cancel, &mut |given| tap.frame(given))
     }
 
     fn select(
@@ -173,6 +184,7 @@ impl Reading {
             first,
             stream: source.facts.clone(),
             time_base: source.time_base,
+            first_time,
         })
     }
 
@@ -248,12 +260,14 @@ impl Reading {
         facts::color(self.first.color, self.stream.color, &self.first.format, pixel, codec, self.first.height)
     }
 
-    fn frame_pts(&self, frame: usize) -> Option<i64> {
+    /// Time of a frame of the reading.
+    pub(super) fn frame_pts(&self, frame: usize) -> Option<i64> {
         let packet = self.ingest.frames.get(frame)?.packet;
         self.times.pts.get(packet as usize).copied()
     }
 
-    fn shown(&self) -> Presentation {
+    /// When the wanted frames are shown.
+    pub(super) fn shown(&self) -> Presentation {
         let start = self.frame_pts(self.wanted.start).unwrap_or(0);
         let last = self.frame_pts(self.wanted.end.saturating_sub(1)).unwrap_or(start);
         let end = self.frame_pts(self.wanted.end).unwrap_or(last.saturating_add(self.times.last_duration));
@@ -351,8 +365,8 @@ impl Reading {
     /// Decodes the wanted frames once more: each one goes to `sink` with its number among them.
     pub(super) fn frames(&self, path: &Path, cancel: &dyn Fn() -> bool, sink: &mut FrameSink<'_>) -> Result<()> {
         let mut source = Source::open(path)?;
-        let mut sink = |number: usize, frame: &ff::frame::Video| match number.checked_sub(self.wanted.start) {
-            Some(number) if number < self.wanted.len() => sink(number, frame),
+        let mut sink = |given: &Given<'_>| match given.number.checked_sub(self.wanted.start) {
+            Some(number) if number < self.wanted.len() => sink(&Given { number, ..*given }),
             _ => Ok(()),
         };
         ingest::read(&mut source, self.range, None, cancel, &mut sink)?
@@ -376,26 +390,8 @@ impl Reading {
         let wanted = self.wanted.clone();
         let picture = reencode::Picture { facts: &self.first, color, track: &track };
         let encoded = reencode::encode(&mut source, self.range, wanted, &picture, &mut store, cancel)?;
-        let pts: Vec<i64> = encoded
-            .packets
-            .iter()
-            .map(|packet| self.frame_pts(self.wanted.start + packet.frame as usize).unwrap_or(0))
-            .collect();
-        let dts = timestamps::decode_times(&pts);
-        let mut frame_packets = vec![0; encoded.packets.len()];
-        for (index, packet) in encoded.packets.iter().enumerate() {
-            if let Some(slot) = frame_packets.get_mut(packet.frame as usize) {
-                *slot = index as u32;
-            }
-        }
-        let scanner = super::bitstream::Scanner::new(Codec::H264, &[]);
-        let mut packets = Vec::with_capacity(encoded.packets.len());
-        let mut bytes = Vec::new();
-        for ((packet, &pts), &dts) in encoded.packets.iter().zip(&pts).zip(&dts) {
-            store.read(packet.slot, &mut bytes)?;
-            let facts = scanner.scan(&bytes);
-            packets.push(DraftPacket { slot: packet.slot, pts, dts, facts, has_frame: true, discard: false });
-        }
+        let frame_pts = |frame: u32| self.frame_pts(self.wanted.start + frame as usize).unwrap_or(0);
+        let (packets, frame_packets) = reencode::draft_packets(&encoded.packets, &store, frame_pts)?;
         Draft {
             codec: Codec::H264,
             packets,

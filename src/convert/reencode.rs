@@ -2,10 +2,13 @@
 //! threaded and bit exact, so that the same source gives the same bytes.
 
 use super::av::{self, FrameFacts, TrackFacts};
+use super::bitstream::Scanner;
+use super::draft::DraftPacket;
 use super::ingest::{self, Range};
 use super::source::Source;
 use super::store::{PacketStore, Slot};
-use crate::media::{ColorModel, ColorRange, ColorSpec, PixelFormat};
+use super::timestamps;
+use crate::media::{Codec, ColorModel, ColorRange, ColorSpec, PixelFormat};
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 
@@ -41,7 +44,7 @@ pub(super) struct Encoded {
 }
 
 /// The format to encode a picture in: the nearest that H.264 has, by FFmpeg's name.
-fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, bool)> {
+pub(super) fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, bool)> {
     let name = facts.format.as_str();
     let pixel: ff::format::Pixel =
         name.parse().map_err(|_| Error::unsupported(format!("pixel format {name} is unknown")))?;
@@ -111,7 +114,7 @@ pub(super) fn encode(
     let mut packets = Vec::new();
     let failed =
         |error: ff::Error| Error::new(crate::ErrorKind::Decode, format!("cannot encode: {}", av::message_of(error)));
-    let mut sink = |number: usize, frame: &ff::frame::Video| -> Result<()> {
+    let mut sink = |&ingest::Given { number, frame, .. }: &ingest::Given<'_>| -> Result<()> {
         if !wanted.contains(&number) {
             return Ok(());
         }
@@ -141,7 +144,8 @@ pub(super) fn encode(
     Ok(Encoded { packets, parameters, pixel_format, color })
 }
 
-fn scaling(
+/// From `frame`'s format to another one, in the same size.
+pub(super) fn scaling(
     frame: &ff::frame::Video,
     to: ff::format::Pixel,
 ) -> std::result::Result<ff::software::scaling::Context, ff::Error> {
@@ -179,7 +183,8 @@ fn open(
     encoder.open_as_with(codec, options).map_err(failed)
 }
 
-fn receive(
+/// Stores the packets that the encoder has ready.
+pub(super) fn receive(
     encoder: &mut ff::encoder::video::Encoder,
     store: &mut PacketStore,
     packets: &mut Vec<EncodedPacket>,
@@ -192,4 +197,30 @@ fn receive(
         packets.push(EncodedPacket { slot, frame });
     }
     Ok(())
+}
+
+/// Encoded packets as those of a record, and the packet of each frame. `frame_pts` gives the time of a frame by its number
+/// among the encoded ones.
+pub(super) fn draft_packets(
+    packets: &[EncodedPacket],
+    store: &PacketStore,
+    frame_pts: impl Fn(u32) -> i64,
+) -> Result<(Vec<DraftPacket>, Vec<u32>)> {
+    let pts: Vec<i64> = packets.iter().map(|packet| frame_pts(packet.frame)).collect();
+    let dts = timestamps::decode_times(&pts);
+    let mut frame_packets = vec![0; packets.len()];
+    for (index, packet) in packets.iter().enumerate() {
+        if let Some(slot) = frame_packets.get_mut(packet.frame as usize) {
+            *slot = index as u32;
+        }
+    }
+    let scanner = Scanner::new(Codec::H264, &[]);
+    let mut drafts = Vec::with_capacity(packets.len());
+    let mut bytes = Vec::new();
+    for ((packet, &pts), &dts) in packets.iter().zip(&pts).zip(&dts) {
+        store.read(packet.slot, &mut bytes)?;
+        let facts = scanner.scan(&bytes);
+        drafts.push(DraftPacket { slot: packet.slot, pts, dts, facts, has_frame: true, discard: false });
+    }
+    Ok((drafts, frame_packets))
 }

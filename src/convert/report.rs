@@ -1,5 +1,6 @@
 //! What a conversion did, for people and for programs, and what it says while it runs.
 
+use super::train::TrainReport;
 use crate::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,10 @@ pub struct ConvertReport {
     pub bytes_out: u64,
     /// Shards in the dataset.
     pub shards: u64,
-    /// Clips that were encoded anew, with the reason.
+    /// Quality and cost, with [`super::Profile::Train`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainReport>,
+    /// Clips that had to be encoded anew, with the reason; with [`super::Profile::Train`], where all are, none is listed.
     pub reencoded: Vec<Reencoded>,
     /// What is not in the dataset, with the reason.
     pub failed: Vec<Failure>,

@@ -10,6 +10,7 @@ use super::raw::{self, RawFrames};
 use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
 use super::saved::{load_clip, save_clip};
 use super::shard_writer::{Made, UnitShard};
+use super::train::TrainTotals;
 use super::unit::UnitReport;
 use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, RawFormat, convert_clip};
 use crate::{Error, ErrorKind, Result};
@@ -191,11 +192,12 @@ impl Run<'_> {
             start: task.clip.start,
             end: task.clip.end,
             check: self.plan.check,
+            train: self.plan.train,
         };
         let mut clip = self.convert(task, &request)?;
         let (path, cancel) = (task.mp4.with_extension("raw"), || self.should_stop());
         let raw = match (self.plan.profile, self.plan.raw_format) {
-            (Profile::Copy, _) => None,
+            (Profile::Copy | Profile::Train, _) => None,
             (Profile::Raw, RawFormat::Rgb) => {
                 Some(guarded(|| RawFrames::rgb(&clip, &task.mp4, self.plan.raw_size, &path, &cancel))?)
             }
@@ -303,7 +305,9 @@ fn add_clip(writer: &mut UnitShard, report: &mut UnitReport, task: &Task<'_>, ma
     let clip = &made.clip;
     report.frames += clip.stream.num_frames() as u64;
     report.seconds += clip.stream.time_base.seconds(clip.stream.duration);
-    if let Some(reason) = &clip.reencoded {
+    if let Some(facts) = &clip.train {
+        TrainTotals::of(key, facts).add_to(&mut report.train);
+    } else if let Some(reason) = &clip.reencoded {
         report.reencoded.push(Reencoded { key: key.clone(), reason: reason.clone() });
     }
     report.warnings.extend(clip.warnings.iter().map(|warning| format!("{source}: {warning}")));

@@ -2,6 +2,7 @@
 //! it again. The tables are written last, and name the MP4's size and hash; one that does not match is made again.
 
 use super::ClipOutput;
+use super::train::TrainFacts;
 use crate::format::publish;
 use crate::media::{
     ChromaLocation, Codec, ColorRange, ColorSpec, GopEntry, Orientation, PacketTable, PixelFormat, Ratio, StreamInfo,
@@ -21,6 +22,8 @@ struct Saved {
     bytes: u64,
     blake3: String,
     reencoded: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    train: Option<TrainFacts>,
     warnings: Vec<String>,
     stream_index: usize,
     codec: String,
@@ -54,6 +57,7 @@ pub(super) fn save_clip(clip: &ClipOutput, mp4: &Path, tables: &Path) -> Result<
         bytes: clip.bytes,
         blake3: hash_file(mp4)?,
         reencoded: clip.reencoded.clone(),
+        train: clip.train,
         warnings: clip.warnings.clone(),
         stream_index: clip.stream_index,
         codec: stream.codec.as_str().to_owned(),
@@ -149,6 +153,7 @@ pub(super) fn load_clip(mp4: &Path, tables: &Path) -> Option<ClipOutput> {
         reencoded: saved.reencoded,
         warnings: saved.warnings,
         stream_index: saved.stream_index,
+        train: saved.train,
     })
 }
 
@@ -196,6 +201,7 @@ mod tests {
             reencoded: Some("mp4 cannot hold it".into()),
             warnings: vec!["w".into()],
             stream_index: 4,
+            train: Some(TrainFacts { psnr_y: 41.5, psnr: 42.25, ..TrainFacts::default() }),
         }
     }
 
@@ -212,7 +218,8 @@ mod tests {
             let head = (s.codec, s.profile, s.extradata.to_vec(), s.reorder_frames, s.pixel_format, s.width, s.height);
             let rest = (s.sample_aspect, s.orientation, s.color, s.time_base, s.duration, s.gops.clone());
             let packets: Vec<_> = s.packets.iter().collect();
-            (head, rest, packets, s.frame_packets.to_vec(), (clip.bytes, clip.reencoded.clone(), clip.stream_index))
+            let what = (clip.bytes, clip.reencoded.clone(), clip.stream_index, clip.train);
+            (head, rest, packets, s.frame_packets.to_vec(), what)
         };
         assert_eq!(all(&back), all(&clip()));
         assert_eq!(back.warnings, clip().warnings);

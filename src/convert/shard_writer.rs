@@ -31,7 +31,7 @@ pub(super) enum UnitShard {
 impl UnitShard {
     pub(super) fn create(profile: Profile, path: &Path) -> Result<Self> {
         Ok(match profile {
-            Profile::Copy => Self::Clips(ShardWriter::create(path)?),
+            Profile::Copy | Profile::Train => Self::Clips(ShardWriter::create(path)?),
             Profile::Raw => Self::Frames(TensorShardWriter::create(path)?),
         })
     }

@@ -288,7 +288,7 @@ fn the_same_source_gives_the_same_bytes() {
 #[test]
 fn a_cancelled_conversion_ends_as_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let request = ClipRequest { source: h264(), start: None, end: None, check: CheckLevel::Full };
+    let request = ClipRequest { source: h264(), start: None, end: None, check: CheckLevel::Full, train: None };
     let error = convert_clip(&request, &folder.path().join("out.mp4"), &|| true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 }

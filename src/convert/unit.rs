@@ -4,6 +4,7 @@ use super::Profile;
 use super::out::OutFolder;
 use super::plan::PlanUnit;
 use super::report::{Failure, Reencoded};
+use super::train::TrainTotals;
 use crate::format::publish;
 use crate::shard::{Shard, TensorShard};
 use crate::{Error, Result};
@@ -30,6 +31,9 @@ pub(super) struct UnitReport {
     /// Pieces that hold no frame, and are no clips.
     pub(super) empty: u64,
     pub(super) warnings: Vec<String>,
+    /// With the profile `train`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) train: Option<TrainTotals>,
 }
 
 impl UnitReport {
@@ -46,6 +50,7 @@ impl UnitReport {
             failed: Vec::new(),
             empty: 0,
             warnings: Vec::new(),
+            train: None,
         }
     }
 
@@ -62,7 +67,7 @@ impl UnitReport {
             return (accounted == unit.clips.len() as u64).then_some(report);
         }
         let (rows, bytes) = match profile {
-            Profile::Copy => report.open_shard(out).map(|shard| (shard.len(), shard.file_bytes())),
+            Profile::Copy | Profile::Train => report.open_shard(out).map(|shard| (shard.len(), shard.file_bytes())),
             Profile::Raw => report.open_tensors(out).map(|shard| (shard.len(), shard.file_bytes())),
         }
         .ok()?;

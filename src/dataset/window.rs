@@ -13,25 +13,18 @@
 //! frame's timestamp on, so `Random` is even over time, and not over frames, where the frame rate varies. `Center` takes the
 //! start in the middle, rounded down.
 //!
-//! Timestamps are themselves rounded to ticks: at 30 frames a second and a tick of a millisecond, frames 0, 1, 2 are
-//! stamped 0, 33, 67, and the frame meant for 66.67 would be missed by a hair, and frame 1 taken twice. So where a record's
-//! frames are 8 ticks long or longer on average, a frame counts as on screen from half a tick before its timestamp. Where ticks
-//! are coarse (often one tick is one frame), they are taken as exact.
+//! Timestamps are themselves rounded to ticks; what that means for the frame on screen stands with [`Clock`].
 //!
 //! **Short records**, those that the window does not fit, follow [`ShortPolicy`].
 
 use super::order::below;
 use crate::error::{Error, Result};
-use crate::media::{Ratio, StreamInfo, TimeBase};
+use crate::media::{Clock, Ratio, StreamInfo, TimeBase};
 
 /// Longest window, in frames.
 const MAX_FRAMES: u32 = 1 << 16;
 /// Largest stride, in frames.
 const MAX_STRIDE: u32 = 1 << 24;
-/// Durations are clamped to this many ticks, so that no product below overflows 128 bits.
-const MAX_TICKS: i64 = 1 << 60;
-/// Average ticks per frame from which timestamps count as rounded.
-const FINE_TICKS_PER_FRAME: i64 = 8;
 
 /// From one frame of the window to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +103,12 @@ impl From<&StreamInfo> for Extent {
     }
 }
 
+impl Extent {
+    fn clock(self, fps: Ratio) -> Clock {
+        Clock::new(fps, self.num_frames, self.duration, self.time_base)
+    }
+}
+
 impl Window {
     /// `frames` frames, every `stride`-th one of the record.
     pub fn strided(frames: u32, stride: u32) -> Self {
@@ -168,12 +167,7 @@ impl Window {
                 let span = u64::from(self.frames.saturating_sub(1)) * u64::from(stride);
                 u64::from(extent.num_frames).saturating_sub(span)
             }
-            Step::Fps(fps) => {
-                let clock = Clock::new(fps, extent);
-                let room =
-                    i128::from(clock.duration) * clock.den - i128::from(self.frames.saturating_sub(1)) * clock.num;
-                if room <= 0 { 0 } else { ((room + clock.den - 1) / clock.den) as u64 }
-            }
+            Step::Fps(fps) => extent.clock(fps).num_starts(self.frames),
         }
     }
 
@@ -205,7 +199,7 @@ impl Window {
                 .map(|frame| frame as u32)
                 .collect(),
             Step::Fps(fps) => {
-                let clock = Clock::new(fps, extent);
+                let clock = extent.clock(fps);
                 let first_pts = pts(0);
                 indices
                     .map(|index| {
@@ -216,37 +210,6 @@ impl Window {
                     .collect()
             }
         })
-    }
-}
-
-/// The instants of a rate in a record's ticks. One step is `num / den` ticks.
-struct Clock {
-    num: i128,
-    den: i128,
-    duration: i64,
-    has_fine_ticks: bool,
-}
-
-impl Clock {
-    fn new(fps: Ratio, extent: Extent) -> Self {
-        let duration = extent.duration.clamp(1, MAX_TICKS);
-        Self {
-            num: i128::from(fps.den()) * i128::from(extent.time_base.den()),
-            den: i128::from(fps.num()) * i128::from(extent.time_base.num()),
-            duration,
-            has_fine_ticks: duration / i64::from(extent.num_frames.max(1)) >= FINE_TICKS_PER_FRAME,
-        }
-    }
-
-    /// The last tick, counted from the first frame's timestamp, that a timestamp may have whose frame is on screen at
-    /// instant `index`.
-    fn tick(&self, start: u64, index: u64, wraps: bool) -> i64 {
-        let mut instant = i128::from(start) * self.den + i128::from(index) * self.num;
-        if wraps {
-            instant %= i128::from(self.duration) * self.den;
-        }
-        let tick = if self.has_fine_ticks { (2 * instant + self.den) / (2 * self.den) } else { instant / self.den };
-        i64::try_from(tick).unwrap_or(i64::MAX)
     }
 }
 
@@ -358,7 +321,7 @@ mod tests {
     /// The definition, word by word, in fractions over a common denominator: `t * num_fps * tb_num` is a whole number.
     fn naive(window: &Window, fps: Ratio, pts: &[i64], duration: i64, tb: TimeBase, start: i64) -> Vec<u32> {
         let (p, q) = (i128::from(fps.den()) * i128::from(tb.den()), i128::from(fps.num()) * i128::from(tb.num()));
-        let fine = duration >= FINE_TICKS_PER_FRAME * pts.len() as i64;
+        let fine = duration >= 8 * pts.len() as i64;
         (0..window.frames)
             .map(|index| {
                 let t_times_2q = 2 * (i128::from(pts[0] + start) * q + i128::from(index) * p);

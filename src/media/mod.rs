@@ -1,6 +1,7 @@
 //! The words of video: time bases, codecs, packets, GOPs, pixel formats, colour, orientation, frames. No I/O, no unsafe,
 //! nothing that knows a file or a decoder.
 
+mod clock;
 mod codec;
 mod color;
 mod frame;
@@ -10,6 +11,7 @@ mod pixel;
 mod stream;
 mod time;
 
+pub(crate) use clock::Clock;
 pub use codec::Codec;
 pub use color::{ChromaLocation, ColorRange, ColorSpec};
 pub use frame::{FrameView, PlaneView};

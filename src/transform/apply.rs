@@ -1,9 +1,9 @@
 //! The transform of one kind of clip.
 
 use super::color::{Matrix, SAMPLE_BITS};
-use super::geometry::Geometry;
+use super::geometry::{Axis, Geometry};
 use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
-use super::options::{ClipShape, DType, MAX_OUTPUT_SIDE, TransformOptions};
+use super::options::{ClipShape, DType, Filter, MAX_OUTPUT_SIDE, TransformOptions};
 use super::store::Store;
 use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
 use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
@@ -14,12 +14,80 @@ const MAX_SOURCE_SIDE: u32 = 65_535;
 
 /// Tables of one kind of plane.
 #[derive(Debug)]
-struct PlaneTables {
+pub(super) struct PlaneTables {
     horizontal: Weights,
     vertical: Weights,
     /// First column that the horizontal pass needs; its table counts from there.
     first_column: usize,
     num_columns: usize,
+}
+
+impl PlaneTables {
+    /// Of plane `plane` of pictures of that size and format, sampled along `axes` (columns, rows).
+    pub(super) fn new(
+        plane: usize,
+        (x, y): (Axis, Axis),
+        (width, height): (u32, u32),
+        format: PixelFormat,
+        filter: Filter,
+    ) -> Result<Self> {
+        let (plane_w, plane_h) = format.plane_size(plane, width, height);
+        let (filter_x, filter_y) = if plane == 0 {
+            (filter, filter)
+        } else {
+            (filter.of_chroma(format.log2_chroma_w, x), filter.of_chroma(format.log2_chroma_h, y))
+        };
+        let mut horizontal = Weights::new(x, plane_w, filter_x, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
+        let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
+        let (first_column, end) = horizontal.extent();
+        horizontal.rebase(first_column);
+        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column })
+    }
+
+    /// Values of scratch memory that [`Self::resample`] takes.
+    pub(super) fn row_len(&self) -> usize {
+        self.num_columns + self.horizontal.stride()
+    }
+
+    /// Rows of the grid.
+    pub(super) fn num_rows(&self) -> usize {
+        self.vertical.len()
+    }
+
+    /// Row `y` of the grid into `out`.
+    pub(super) fn resample(
+        &self,
+        isa: Isa,
+        view: PlaneView<'_>,
+        format: PixelFormat,
+        y: usize,
+        column_sums: &mut [i16],
+        out: &mut [i16],
+    ) {
+        if format.bytes_per_sample() == 1 {
+            self.resample_as::<u8>(isa, view, format, y, column_sums, out);
+        } else {
+            self.resample_as::<[u8; 2]>(isa, view, format, y, column_sums, out);
+        }
+    }
+
+    fn resample_as<S: Sample>(
+        &self,
+        isa: Isa,
+        view: PlaneView<'_>,
+        format: PixelFormat,
+        y: usize,
+        column_sums: &mut [i16],
+        out: &mut [i16],
+    ) {
+        let stride = view.stride / size_of::<S>();
+        let (first_row, weights) = self.vertical.row(y);
+        let samples = S::view(view.data).get(first_row * stride + self.first_column..).unwrap_or_default();
+        // From samples of `depth` bits with the weights' fraction to 8-bit levels with SAMPLE_BITS of fraction.
+        let shift = self.vertical.bits() + u32::from(format.depth) - 8 - SAMPLE_BITS;
+        isa.vertical(&mut column_sums[..self.num_columns], Rows { samples, stride }, weights, shift);
+        isa.horizontal(out, column_sums, &self.horizontal);
+    }
 }
 
 /// Turns decoded frames of one geometry and colour into frames of a clip. All tables and scratch memory are made once; use
@@ -67,25 +135,14 @@ impl Transform {
             ));
         }
         let geometry = Geometry::new(options, (width, height), stream.sample_aspect, stream.orientation, display);
-        let tables = |plane: usize| -> Result<PlaneTables> {
-            let (x, y) = geometry.plane(plane, format, stream.color.chroma_location);
-            let (plane_w, plane_h) = format.plane_size(plane, width, height);
-            let (filter_x, filter_y) = if plane == 0 {
-                (options.filter, options.filter)
-            } else {
-                (options.filter.of_chroma(format.log2_chroma_w, x), options.filter.of_chroma(format.log2_chroma_h, y))
-            };
-            let mut horizontal = Weights::new(x, plane_w, filter_x, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
-            let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
-            let (first_column, end) = horizontal.extent();
-            horizontal.rebase(first_column);
-            Ok(PlaneTables { horizontal, vertical, first_column, num_columns: end - first_column })
+        let tables = |plane: usize| {
+            let axes = geometry.plane(plane, format, stream.color.chroma_location);
+            PlaneTables::new(plane, axes, (width, height), format, options.filter)
         };
         let luma = tables(0)?;
         let subsampled = format.model == ColorModel::Yuv && (format.log2_chroma_w > 0 || format.log2_chroma_h > 0);
         let chroma = if subsampled { Some(tables(1)?) } else { None };
-        let row = |tables: &PlaneTables| tables.num_columns + tables.horizontal.stride();
-        let row_len = row(&luma).max(chroma.as_ref().map_or(0, row));
+        let row_len = luma.row_len().max(chroma.as_ref().map_or(0, PlaneTables::row_len));
         let grid = geometry.x.len as usize;
         Ok(Self {
             matrix: Matrix::new(format, stream.color, height)?,
@@ -140,7 +197,7 @@ impl Transform {
         if t >= num_frames {
             return Err(Error::invalid(format!("t is {t}, expected less than the clip's {num_frames} frames")));
         }
-        self.check_frame(frame)?;
+        check_frame(frame, self.format, self.width, self.height)?;
         if self.geometry.inner() != self.geometry.size {
             self.store.border(clip, shape, t, &self.geometry);
         }
@@ -153,7 +210,7 @@ impl Transform {
     }
 
     fn rows<S: Sample>(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize) {
-        for y in 0..self.luma.vertical.len() {
+        for y in 0..self.luma.num_rows() {
             for plane in 0..self.format.num_planes() {
                 self.resample::<S>(plane, frame.planes[plane], y);
             }
@@ -172,14 +229,8 @@ impl Transform {
             Some(chroma) if plane > 0 => chroma,
             _ => &self.luma,
         };
-        let stride = view.stride / size_of::<S>();
-        let (first_row, weights) = tables.vertical.row(y);
-        let samples = S::view(view.data).get(first_row * stride + tables.first_column..).unwrap_or_default();
-        // From samples of `depth` bits with the weights' fraction to 8-bit levels with SAMPLE_BITS of fraction.
-        let shift = tables.vertical.bits() + u32::from(self.format.depth) - 8 - SAMPLE_BITS;
-        let sums = &mut self.column_sums[..tables.num_columns];
-        self.isa.vertical(sums, Rows { samples, stride }, weights, shift);
-        self.isa.horizontal(&mut self.samples[plane], &self.column_sums, &tables.horizontal);
+        let (isa, sums) = (self.isa, &mut self.column_sums);
+        tables.resample_as::<S>(isa, view, self.format, y, sums, &mut self.samples[plane]);
     }
 
     /// Uses the loops as compiled for the target's baseline.
@@ -187,32 +238,33 @@ impl Transform {
     pub(super) fn use_baseline(&mut self) {
         self.isa = Isa::BASELINE;
     }
-
-    fn check_frame(&self, frame: &FrameView<'_>) -> Result<()> {
-        if (frame.format, frame.width, frame.height) != (self.format, self.width, self.height) {
-            return Err(Error::decode(format!(
-                "frame is {}x{} {}, expected {}x{} {}",
-                frame.width, frame.height, frame.format, self.width, self.height, self.format
-            )));
-        }
-        let sample = self.format.bytes_per_sample();
-        for (plane, view) in frame.planes.iter().enumerate().take(self.format.num_planes()) {
-            let (width, height) = self.format.plane_size(plane, self.width, self.height);
-            let row = width as usize * sample;
-            let needed = (height as usize - 1).checked_mul(view.stride).and_then(|bytes| bytes.checked_add(row));
-            if view.stride < row || view.stride % sample != 0 || needed.is_none_or(|needed| view.data.len() < needed) {
-                return Err(Error::decode(format!(
-                    "plane {plane} has {} bytes with {} a row, expected {width}x{height} samples of {sample} bytes",
-                    view.data.len(),
-                    view.stride
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn check_source(width: u32, height: u32, format: PixelFormat) -> Result<()> {
+/// Refuses a frame that is not of that format and size, or whose planes are shorter than that.
+pub(super) fn check_frame(frame: &FrameView<'_>, format: PixelFormat, width: u32, height: u32) -> Result<()> {
+    if (frame.format, frame.width, frame.height) != (format, width, height) {
+        return Err(Error::decode(format!(
+            "frame is {}x{} {}, expected {width}x{height} {format}",
+            frame.width, frame.height, frame.format
+        )));
+    }
+    let sample = format.bytes_per_sample();
+    for (plane, view) in frame.planes.iter().enumerate().take(format.num_planes()) {
+        let (width, height) = format.plane_size(plane, width, height);
+        let row = width as usize * sample;
+        let needed = (height as usize - 1).checked_mul(view.stride).and_then(|bytes| bytes.checked_add(row));
+        if view.stride < row || view.stride % sample != 0 || needed.is_none_or(|needed| view.data.len() < needed) {
+            return Err(Error::decode(format!(
+                "plane {plane} has {} bytes with {} a row, expected {width}x{height} samples of {sample} bytes",
+                view.data.len(),
+                view.stride
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_source(width: u32, height: u32, format: PixelFormat) -> Result<()> {
     if width == 0 || height == 0 || width > MAX_SOURCE_SIDE || height > MAX_SOURCE_SIDE {
         return Err(Error::unsupported(format!("picture of {width}x{height}, expected 1 to {MAX_SOURCE_SIDE} a side")));
     }

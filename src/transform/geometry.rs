@@ -96,6 +96,27 @@ impl Geometry {
         )
     }
 
+    /// The grid of chroma that has half the columns and half the rows of the output and lies, in the turned picture, on the
+    /// left luma sample of two and between two rows. No borders.
+    pub(super) fn halved(&self) -> Self {
+        // One step along the grid's columns (rows) moves so many columns of the turned picture.
+        let column = |x, y| self.place(x, y).1 as f64;
+        let (along_x, along_y) = (column(1, 0) - column(0, 0), column(0, 1) - column(0, 0));
+        let halved = |axis: Axis, along: f64| Axis {
+            // Half an output pixel to the left of the middle of the two.
+            start: axis.start - 0.5 * along * axis.step,
+            step: 2.0 * axis.step,
+            len: axis.len / 2,
+        };
+        Self {
+            size: (self.size.0 / 2, self.size.1 / 2),
+            origin: (0, 0),
+            x: halved(self.x, along_x),
+            y: halved(self.y, along_y),
+            orientation: self.orientation,
+        }
+    }
+
     /// Size of the turned grid inside the output frame: height and width.
     pub(super) fn inner(&self) -> (u32, u32) {
         let (width, height) = self.orientation.display_size(self.x.len, self.y.len);

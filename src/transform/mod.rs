@@ -4,6 +4,8 @@
 //! are the planes turned into RGB; no full-size RGB picture and no full-size chroma is ever made. Nothing is allocated per
 //! frame, and only rows and columns under the crop (and under the filter at its edges) are read.
 //!
+//! For storing, `planar` gives the same resampling as planes of 8-bit 4:2:0 in place of RGB.
+//!
 //! What it does not do: gamut or tone mapping (the RGB is the source's own R'G'B'), gamma-correct resizing (like Pillow,
 //! torchvision and swscale it averages encoded values), deinterlacing.
 //!
@@ -39,6 +41,7 @@ mod color;
 mod geometry;
 mod kernels;
 mod options;
+mod planar;
 #[cfg(test)]
 mod reference;
 mod store;
@@ -48,3 +51,4 @@ mod weights;
 
 pub use apply::Transform;
 pub use options::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, TransformOptions};
+pub(crate) use planar::{OUTPUT_LOCATION, PlanarSource, PlanarTransform};

@@ -1,0 +1,143 @@
+//! What a conversion to the profile `train` says of itself: quality, and what windows cost before and after.
+
+use super::TrainFacts;
+use super::cost::{Load, STRIDES, WINDOW_FRAMES, WindowLoad};
+use serde::{Deserialize, Serialize};
+
+/// How near a clip is to its resized source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TrainClipQuality {
+    /// The clip's key.
+    pub key: String,
+    /// PSNR of luma in decibels, from the mean squared error over all its frames; 100 where there is none.
+    pub psnr_y: f64,
+    /// PSNR of all samples, luma and chroma.
+    pub psnr: f64,
+}
+
+/// What windows at places spread over the clips take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WindowUse {
+    /// Packets decoded per frame of the window.
+    pub decode_amplification: f64,
+    /// Compressed bytes read per window.
+    pub bytes_per_window: f64,
+}
+
+/// The same windows, of the sources and of the dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TrainWindowCost {
+    /// Frames of a window.
+    pub frames: u32,
+    /// From one frame of the window to the next, in frames of the stored clip.
+    pub stride: u32,
+    /// Windows that were counted: up to eight for each clip that is long enough.
+    pub windows: u64,
+    /// Windows of these whose source's packets are understood.
+    pub windows_before: u64,
+    /// The frames of these windows from the sources; `None` where there is none.
+    pub before: Option<WindowUse>,
+    /// From the dataset; `None` where no clip is long enough.
+    pub after: Option<WindowUse>,
+}
+
+/// What a conversion with [`Profile::Train`](crate::Profile::Train) made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TrainReport {
+    /// Mean over the clips of the PSNR of luma in decibels, stored pictures against the resized ones that were encoded.
+    pub psnr_y_mean: f64,
+    /// Mean over the clips of the PSNR of all samples.
+    pub psnr_mean: f64,
+    /// The clip with the lowest PSNR of luma.
+    pub lowest: TrainClipQuality,
+    /// What windows cost.
+    pub windows: Vec<TrainWindowCost>,
+}
+
+/// Sums over clips.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::convert) struct TrainTotals {
+    clips: u64,
+    psnr_y: f64,
+    psnr: f64,
+    lowest: TrainClipQuality,
+    windows: [WindowLoad; 2],
+}
+
+impl TrainTotals {
+    pub(in crate::convert) fn of(key: &str, facts: &TrainFacts) -> Self {
+        let TrainFacts { psnr_y, psnr, windows } = *facts;
+        let lowest = TrainClipQuality { key: key.to_owned(), psnr_y, psnr };
+        Self { clips: 1, psnr_y, psnr, lowest, windows }
+    }
+
+    /// Adds `other` to what `sum` holds.
+    pub(in crate::convert) fn add_to(self, sum: &mut Option<Self>) {
+        let Some(sum) = sum else {
+            *sum = Some(self);
+            return;
+        };
+        sum.clips += self.clips;
+        sum.psnr_y += self.psnr_y;
+        sum.psnr += self.psnr;
+        if self.lowest.psnr_y < sum.lowest.psnr_y {
+            sum.lowest = self.lowest;
+        }
+        for (sum, load) in sum.windows.iter_mut().zip(self.windows) {
+            sum.source.merge(load.source);
+            sum.stored.merge(load.stored);
+        }
+    }
+
+    pub(in crate::convert) fn report(&self) -> TrainReport {
+        let usage = |load: Load| {
+            let frames = load.windows as f64 * f64::from(WINDOW_FRAMES);
+            (load.windows > 0).then(|| WindowUse {
+                decode_amplification: load.packets as f64 / frames,
+                bytes_per_window: load.bytes as f64 / load.windows as f64,
+            })
+        };
+        let windows = self.windows.iter().zip(STRIDES).map(|(load, stride)| TrainWindowCost {
+            frames: WINDOW_FRAMES,
+            stride,
+            windows: load.stored.windows,
+            windows_before: load.source.windows,
+            before: usage(load.source),
+            after: usage(load.stored),
+        });
+        TrainReport {
+            psnr_y_mean: self.psnr_y / self.clips as f64,
+            psnr_mean: self.psnr / self.clips as f64,
+            lowest: self.lowest.clone(),
+            windows: windows.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_have_the_mean_the_lowest_and_what_windows_took_before_as_far_as_that_is_known() {
+        let load = |windows, packets, bytes| Load { windows, packets, bytes };
+        let both = WindowLoad { source: load(2, 320, 4000), stored: load(2, 40, 600) };
+        let after = WindowLoad { stored: load(1, 16, 300), ..WindowLoad::default() };
+        let mut sum = None;
+        for (key, psnr_y, windows) in [("a", 40.0, [both, both]), ("b", 30.0, [both, after])] {
+            TrainTotals::of(key, &TrainFacts { psnr_y, psnr: psnr_y + 1.0, windows }).add_to(&mut sum);
+        }
+        let report = sum.unwrap().report();
+        assert_eq!((report.psnr_y_mean, report.psnr_mean, report.lowest.key.as_str()), (35.0, 36.0, "b"));
+        let [first, second] = report.windows[..] else { panic!("two strides") };
+        assert_eq!((first.windows, first.stride, second.stride), (4, 1, 4));
+        let before = WindowUse { decode_amplification: 10.0, bytes_per_window: 2000.0 };
+        assert_eq!(first.before, Some(before));
+        assert_eq!(first.after, Some(WindowUse { decode_amplification: 1.25, bytes_per_window: 300.0 }));
+        assert_eq!((second.windows, second.windows_before, second.before), (3, 2, Some(before)));
+    }
+}
