@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ VIDEOS = [
     ("mpeg4", "testsrc2=size=90x50:rate=15", 18, ["-c:v", "mpeg4", "-q:v", "3"], "avi"),
     ("gray", "testsrc2=size=64x64:rate=10", 9, ["-c:v", "libx264", "-pix_fmt", "gray"], "mkv"),
 ]  # fmt: skip
+
+# A job in the background may have been started with SIGINT ignored, which Python leaves as it is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def make_videos(folder: Path) -> None:
