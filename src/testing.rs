@@ -286,6 +286,19 @@ pub(crate) fn raw_planes(path: &Path, index: usize, frame_bytes: usize) -> Vec<V
     bytes.chunks_exact(frame_bytes).map(<[u8]>::to_vec).collect()
 }
 
+/// Marks the pictures of an AVI of raw video as stored from the bottom row up.
+pub(crate) fn upside_down(mut bytes: Vec<u8>) -> Vec<u8> {
+    // FFmpeg's mark for it, behind the 40 bytes of the format, in place of padding that follows it.
+    let format = bytes.windows(4).position(|name| name == b"strf").unwrap();
+    let padding = format + 48;
+    assert!(bytes[format + 4] == 40 && bytes[padding..].starts_with(b"JUNK"));
+    let left = u32::from_le_bytes(bytes[padding + 4..padding + 8].try_into().unwrap()) - 10;
+    (bytes[format + 4], bytes[format + 8]) = (49, 49);
+    bytes[padding..padding + 14].copy_from_slice(b"BottomUp\0\0JUNK");
+    bytes[padding + 14..padding + 18].copy_from_slice(&left.to_le_bytes());
+    bytes
+}
+
 /// The oracle of pictures as they are shown: all frames of a file as the `ffmpeg` command decodes and turns them, one after
 /// another, each the bytes of its planes in that pixel format.
 pub(crate) fn shown_planes(path: &Path, pixel_format: &str) -> Vec<u8> {

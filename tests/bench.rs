@@ -240,3 +240,22 @@ fn a_block_device_is_read_where_there_is_one() {
     assert!(points.iter().all(|point| point["engine"] == "pread"), "{report}");
     assert!(!points.is_empty() && report["notes"].to_string().contains("mmap reads no block devices"), "{report}");
 }
+
+#[test]
+fn cold_is_cold_for_every_engine_also_where_one_maps_the_file() {
+    // Beside the build: a folder for temporary files may be in memory, where nothing can be dropped.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = file_in(folder.path(), "a", 16 << 20);
+    std::fs::File::open(&path).unwrap().sync_all().unwrap();
+    let said = bench(&path, &["--engine", "mmap,pread", "--direct", "off", "--cold", "--json"]);
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    if report["machine"]["file_system"].as_str().is_some_and(|name| name.contains("tmpfs")) {
+        eprintln!("SKIPPED: the build is on tmpfs");
+        return;
+    }
+    let notes = report["notes"].to_string();
+    assert!(!notes.contains("stayed in the page cache"), "{notes}");
+    for point in report["points"].as_array().unwrap() {
+        assert!(point["cached_before"].as_f64().is_none_or(|share| share < 0.01), "{point}");
+    }
+}

@@ -159,20 +159,6 @@ fn cuts_have_exactly_their_frames() {
     }
 }
 
-/// An AVI whose pictures are stored from the bottom row up.
-fn upside_down() -> Vec<u8> {
-    let mut bytes = std::fs::read(from_test_picture("raw.avi", &["-c:v", "rawvideo", "-pix_fmt", "yuv420p"])).unwrap();
-    // FFmpeg's mark for it, behind the 40 bytes of the format, in place of padding that follows it.
-    let format = bytes.windows(4).position(|name| name == b"strf").unwrap();
-    let padding = format + 48;
-    assert!(bytes[format + 4] == 40 && bytes[padding..].starts_with(b"JUNK"));
-    let left = u32::from_le_bytes(bytes[padding + 4..padding + 8].try_into().unwrap()) - 10;
-    (bytes[format + 4], bytes[format + 8]) = (49, 49);
-    bytes[padding..padding + 14].copy_from_slice(b"BottomUp\0\0JUNK");
-    bytes[padding + 14..padding + 18].copy_from_slice(&left.to_le_bytes());
-    bytes
-}
-
 /// A file that says a colour matrix that nobody has defined.
 fn unknown_matrix() -> Vec<u8> {
     let encode = ["-c:v", "ffv1", "-pix_fmt", "yuv420p", "-colorspace", "bt709"];
@@ -198,7 +184,8 @@ fn clips_that_cannot_be_stored_unchanged_are_left_out_with_their_reasons() {
         videos.add(name, fixture);
     }
     videos.copy("rgb.mov", &from_test_picture("rgb.mov", &["-c:v", "png"]));
-    videos.write("bottom.avi", upside_down());
+    let raw = from_test_picture("raw.avi", &["-c:v", "rawvideo", "-pix_fmt", "yuv420p"]);
+    videos.write("bottom.avi", testing::upside_down(std::fs::read(raw).unwrap()));
     videos.write("matrix.mkv", unknown_matrix());
     let reasons = fixtures.map(|(name, _, reason)| (name, reason)).into_iter().chain([
         ("rgb.mov", "rgb24, expected 8-bit 4:2:0"),

@@ -336,8 +336,8 @@ class Loader:
             that may not be full.
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
-        engine: how storage is read: `"auto"` decides by kernel and file system; `"mmap"`, which it chooses on tmpfs, ends the process
-            with SIGBUS should a shard be truncated in place while it is read, where `"pread"` raises; `"uring"`, `"memory"`.
+        engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`, `"pread"`, `"memory"`. With
+            any of them, shards must not be truncated in place while a dataset is open: their indexes are mapped, and the process would end with SIGBUS.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
@@ -529,7 +529,7 @@ def convert(
         out: folder of the dataset.
         profile: `"copy"`: the packets as they are. `"train"`: encoded once more for fast random access: small upright H.264 with
             square pixels, in short closed GOPs. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
-            uint8, turned for display; 100 to 200 times as many bytes.
+            uint8, turned for display, without compression: often 20 to 200 times as many bytes.
         format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
             [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
             or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited"), `frames_color_guessed`,

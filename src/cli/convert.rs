@@ -34,7 +34,7 @@ pub(super) struct ConvertArgs {
     out: PathBuf,
 
     /// What is stored: `copy` their packets as they are; `train` small H.264 in short closed GOPs, encoded once more for fast
-    /// random access; `raw` all frames as tensors, 100 to 200 times as many bytes.
+    /// random access; `raw` all frames as tensors, often 20 to 200 times as many bytes.
     #[arg(long, value_enum, default_value_t = ProfileArg::Copy)]
     profile: ProfileArg,
 

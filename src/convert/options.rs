@@ -19,7 +19,7 @@ pub enum Profile {
     /// deblocking, whose B-frames a reader drops unless it wants them. See [`TrainOptions`].
     Train,
     /// A dataset of tensors: the field `frames` of each record has all frames of the clip, 8-bit, as displayed, in a
-    /// [`RawFormat`]. Without compression: 100 to 200 times what the video takes.
+    /// [`RawFormat`]. Without compression: often 20 to 200 times what the video takes.
     Raw,
 }
 

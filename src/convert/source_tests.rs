@@ -95,19 +95,10 @@ fn what_an_mp4_cannot_hold_is_encoded_anew_with_all_frames() {
 
 #[test]
 fn raw_pictures_stored_upside_down_are_encoded_anew() {
-    let raw = ["-c:v", "rawvideo", "-pix_fmt", "yuv420p"];
-    let mut bytes = std::fs::read(from_test_picture("raw.avi", &raw)).unwrap();
-    // FFmpeg's mark for rows from the bottom up, behind the 40 bytes of the format, in place of padding that follows it.
-    let format = bytes.windows(4).position(|name| name == b"strf").unwrap();
-    let padding = format + 48;
-    assert!(bytes[format + 4] == 40 && bytes[padding..].starts_with(b"JUNK"));
-    let left = u32::from_le_bytes(bytes[padding + 4..padding + 8].try_into().unwrap()) - 10;
-    (bytes[format + 4], bytes[format + 8]) = (49, 49);
-    bytes[padding..padding + 14].copy_from_slice(b"BottomUp\0\0JUNK");
-    bytes[padding + 14..padding + 18].copy_from_slice(&left.to_le_bytes());
+    let raw = from_test_picture("raw.avi", &["-c:v", "rawvideo", "-pix_fmt", "yuv420p"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("upside_down.avi");
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, testing::upside_down(std::fs::read(raw).unwrap())).unwrap();
     let output = check_clip(&path).unwrap();
     assert!(output.reencoded.is_some() && output.stream.num_frames() == 75);
 }

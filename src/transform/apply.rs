@@ -64,29 +64,22 @@ impl PlaneTables {
         column_sums: &mut [i16],
         out: &mut [i16],
     ) {
+        let sums = &mut column_sums[..self.num_columns];
         if format.bytes_per_sample() == 1 {
-            self.resample_as::<u8>(isa, view, format, y, column_sums, out);
+            self.sum_columns::<u8>(isa, view, format.depth, y, sums);
         } else {
-            self.resample_as::<[u8; 2]>(isa, view, format, y, column_sums, out);
+            self.sum_columns::<[u8; 2]>(isa, view, format.depth, y, sums);
         }
+        isa.horizontal(out, column_sums, &self.horizontal);
     }
 
-    fn resample_as<S: Sample>(
-        &self,
-        isa: Isa,
-        view: PlaneView<'_>,
-        format: PixelFormat,
-        y: usize,
-        column_sums: &mut [i16],
-        out: &mut [i16],
-    ) {
+    fn sum_columns<S: Sample>(&self, isa: Isa, view: PlaneView<'_>, depth: u8, y: usize, sums: &mut [i16]) {
         let stride = view.stride / size_of::<S>();
         let (first_row, weights) = self.vertical.row(y);
         let samples = S::view(view.data).get(first_row * stride + self.first_column..).unwrap_or_default();
         // From samples of `depth` bits with the weights' fraction to 8-bit levels with SAMPLE_BITS of fraction.
-        let shift = self.vertical.bits() + u32::from(format.depth) - 8 - SAMPLE_BITS;
-        isa.vertical(&mut column_sums[..self.num_columns], Rows { samples, stride }, weights, shift);
-        isa.horizontal(out, column_sums, &self.horizontal);
+        let shift = self.vertical.bits() + u32::from(depth) - 8 - SAMPLE_BITS;
+        isa.vertical(sums, Rows { samples, stride }, weights, shift);
     }
 }
 
@@ -201,18 +194,9 @@ impl Transform {
         if self.geometry.inner() != self.geometry.size {
             self.store.border(clip, shape, t, &self.geometry);
         }
-        if self.format.bytes_per_sample() == 1 {
-            self.rows::<u8>(frame, clip, shape, t);
-        } else {
-            self.rows::<[u8; 2]>(frame, clip, shape, t);
-        }
-        Ok(())
-    }
-
-    fn rows<S: Sample>(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize) {
         for y in 0..self.luma.num_rows() {
             for plane in 0..self.format.num_planes() {
-                self.resample::<S>(plane, frame.planes[plane], y);
+                self.resample(plane, frame.planes[plane], y);
             }
             let [first, second, third] = &self.samples;
             // Gray goes through the same matrix, whose other columns are zero.
@@ -221,16 +205,17 @@ impl Transform {
             let rgb = self.rgb.each_ref().map(Vec::as_slice);
             self.store.row(clip, shape, t, &self.geometry, y, rgb);
         }
+        Ok(())
     }
 
     /// Row `y` of the grid of one plane, into `samples[plane]`.
-    fn resample<S: Sample>(&mut self, plane: usize, view: PlaneView<'_>, y: usize) {
+    fn resample(&mut self, plane: usize, view: PlaneView<'_>, y: usize) {
         let tables = match &self.chroma {
             Some(chroma) if plane > 0 => chroma,
             _ => &self.luma,
         };
         let (isa, sums) = (self.isa, &mut self.column_sums);
-        tables.resample_as::<S>(isa, view, self.format, y, sums, &mut self.samples[plane]);
+        tables.resample(isa, view, self.format, y, sums, &mut self.samples[plane]);
     }
 
     /// Uses the loops as compiled for the target's baseline.

@@ -71,7 +71,7 @@ impl Setting {
             // The depth alone bounds what is in flight.
             .max_in_flight_bytes(in_flight.clamp(64 << 20, 1 << 40));
         let storage = Storage::new(&options)?;
-        let files = work.sources.iter().map(|source| storage.open(&source.path)).collect::<Result<Vec<_>>>()?;
+        let files = work.open(&storage)?;
         Ok((storage, files))
     }
 

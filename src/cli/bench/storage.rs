@@ -116,6 +116,7 @@ enum Direct {
 struct Candidate {
     setting: Setting,
     storage: Storage,
+    /// Opened for its next runs; none between cold ones.
     files: Vec<StorageFile>,
     runs: Vec<Run>,
     fio: Vec<fio::FioRun>,
@@ -266,7 +267,13 @@ fn candidates(args: &StorageArgs, work: &Work, notes: &mut Vec<String>) -> Resul
                         continue;
                     }
                     match Candidate::open(setting, work) {
-                        Ok(candidate) => found.push(candidate),
+                        Ok(mut candidate) => {
+                            if args.cold {
+                                // Pages that are mapped cannot be dropped: files are opened for each run.
+                                candidate.files.clear();
+                            }
+                            found.push(candidate);
+                        }
                         Err(error) if error.kind() == ErrorKind::Unsupported => {
                             let note = format!("{}: {}", engine.as_str(), error.report());
                             if !notes.contains(&note) {
@@ -311,7 +318,13 @@ impl Candidate {
 
     fn measure(&mut self, work: &Work, cold: bool, compare_fio: bool) -> Result<()> {
         self.prepare(work, cold)?;
+        if self.files.is_empty() {
+            self.files = work.open(&self.storage)?;
+        }
         self.runs.push(self.setting.run(work, &self.storage, &self.files)?);
+        if cold {
+            self.files.clear();
+        }
         if compare_fio && fio::can_follow(work, &self.setting) && !signal::is_asked_to_stop() {
             self.prepare(work, cold)?;
             let registers_files = !self.storage.describe().contains("without registered files");

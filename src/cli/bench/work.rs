@@ -1,6 +1,6 @@
 //! What is read: files, and the order of the ranges in them.
 
-use framefeed::{ByteRange, Dataset, Error, Result, Window, window_reads};
+use framefeed::{ByteRange, Dataset, Error, Result, Storage, StorageFile, Window, window_reads};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,11 @@ impl Pattern {
 }
 
 impl Work {
+    /// Opens all files.
+    pub(super) fn open(&self, storage: &Storage) -> Result<Vec<StorageFile>> {
+        self.sources.iter().map(|source| storage.open(&source.path)).collect()
+    }
+
     /// Looks at a path. `window`: of a dataset, plan windows of so many frames and that stride.
     pub(super) fn find(path: &Path, window: Option<(u32, u32)>, seed: u64) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
