@@ -67,7 +67,7 @@ pub(super) struct Ingest {
 pub(super) struct Range {
     /// Search for the last random access point shown at or before these ticks, and start there.
     pub(super) seek: Option<Seek>,
-    /// Stop before the first packet that is decoded at or after these ticks.
+    /// Stop where every frame shown before these ticks has been read, and the first one shown at or after them.
     pub(super) stop: Option<i64>,
     /// Stop as soon as a frame came out.
     pub(super) first_frame_only: bool,
@@ -100,6 +100,8 @@ pub(super) type FrameSink<'a> = dyn FnMut(&Given<'_>) -> Result<()> + 'a;
 
 /// Packets of one reading that gave no frame, one after another, before it is called hopeless.
 const MAX_SILENT_PACKETS: usize = 200_000;
+/// Packets that are decoded before one that is shown before them, at most: twice what any codec allows.
+const MAX_REORDERED_PACKETS: usize = 64;
 
 struct Reader<'a> {
     source: &'a mut Source,
@@ -186,7 +188,7 @@ fn read_range<'a>(
                 }
             }
         }
-        if range.stop.is_some_and(|stop| packet.dts().is_some_and(|dts| dts >= stop)) {
+        if range.stop.is_some_and(|stop| reader.is_behind(stop, &packet)) {
             break;
         }
         reader.take(packet)?;
@@ -233,6 +235,14 @@ impl Reader<'_> {
                 return Ok(Some(packet));
             }
         }
+    }
+
+    /// True where neither `packet` nor one behind it is shown before `stop`, nor before a packet shown at or after `stop` that
+    /// has been read: a packet is decoded no later than it is shown.
+    fn is_behind(&self, stop: i64, packet: &ff::Packet) -> bool {
+        let Some(dts) = packet.dts().filter(|&dts| dts >= stop) else { return false };
+        let is_shown_before = |read: &&SourcePacket| read.time.pts.is_some_and(|pts| (stop..=dts).contains(&pts));
+        packet.pts().is_none() || self.out.packets.iter().rev().take(MAX_REORDERED_PACKETS).any(|read| is_shown_before(&read))
     }
 
     fn scan(&self, packet: &ff::Packet) -> PictureFacts {

@@ -196,11 +196,12 @@ fn a_cut_holds_exactly_the_frames_of_its_time() {
         let whole = convert_to(&source, &whole_path, None, None).unwrap();
         let frames = record_frames(&whole.stream, &whole_path);
         let base = whole.stream.time_base;
-        let first = whole.stream.frame_pts(0).unwrap();
+        let time = |n: usize| whole.stream.frame_pts(n).unwrap();
+        let (first, whole_end) = (time(0), time(0) + whole.stream.duration);
         for (start, end) in [(0.0, 0.5), (0.5, 1.0), (0.44, 0.97), (1.0, 1.04), (1.2, 9.0), (0.76, 0.8)] {
             let expected: Vec<u32> = (0..frames.len())
                 .filter(|&n| {
-                    let t = base.seconds(whole.stream.frame_pts(n).unwrap() - first) + 1e-9;
+                    let t = base.seconds(time(n) - first) + 1e-9;
                     start <= t && t < end
                 })
                 .map(|n| frames[n])
@@ -210,6 +211,10 @@ fn a_cut_holds_exactly_the_frames_of_its_time() {
             let cut =
                 convert_to(&source, &path, Some(start), Some(end)).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(cut.stream.num_frames(), expected.len(), "{what}");
+            assert_eq!(cut.stream.time_base, base, "{what}");
+            let from = (0..frames.len()).find(|&n| base.seconds(time(n) - first) + 1e-9 >= start).unwrap();
+            let end = if from + expected.len() < frames.len() { time(from + expected.len()) } else { whole_end };
+            assert_eq!(cut.stream.duration, end - time(from), "{what}: another duration");
             let frame_bytes = cut.stream.pixel_format.frame_bytes(cut.stream.width, cut.stream.height) as usize;
             let given = record_frames(&cut.stream, &path);
             if cut.reencoded.is_none() {
