@@ -242,7 +242,8 @@ impl Reader<'_> {
     fn is_behind(&self, stop: i64, packet: &ff::Packet) -> bool {
         let Some(dts) = packet.dts().filter(|&dts| dts >= stop) else { return false };
         let is_shown_before = |read: &&SourcePacket| read.time.pts.is_some_and(|pts| (stop..=dts).contains(&pts));
-        packet.pts().is_none() || self.out.packets.iter().rev().take(MAX_REORDERED_PACKETS).any(|read| is_shown_before(&read))
+        packet.pts().is_none()
+            || self.out.packets.iter().rev().take(MAX_REORDERED_PACKETS).any(|read| is_shown_before(&read))
     }
 
     fn scan(&self, packet: &ff::Packet) -> PictureFacts {

@@ -1,6 +1,6 @@
 //! The three inner loops: vertical pass, horizontal pass, matrix. Plain integer code on fixed-size blocks, written so that
-//! the compiler vectorises it, compiled twice: for the target's baseline and for AVX2, chosen at run time. Both give the
-//! same bits, as all arithmetic is integer.
+//! the compiler vectorises it, compiled twice: for the target's baseline and for AVX2, chosen at run time. Where a loop by
+//! hand is faster (`avx2`), the second is that one. All give the same bits, as all arithmetic is integer.
 //!
 //! The arithmetic is specified in the module's documentation (`transform`); overflow cannot happen for samples within
 //! their depth, and samples beyond it (16-bit storage of fewer bits) wrap without a panic.
@@ -8,22 +8,30 @@
 #![expect(unsafe_code, reason = "calls of functions compiled for AVX2 after the processor was asked for it")]
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::weights::Weights;
 
 /// Weights per output of a horizontal table come in multiples of this.
-pub(super) const HORIZONTAL_MULTIPLE: usize = 4;
+pub(super) const HORIZONTAL_MULTIPLE: usize = 8;
 
 /// A sample type of decoded planes.
 pub(super) trait Sample: Copy {
     /// The plane's bytes as samples; a last incomplete sample is left out.
     fn view(bytes: &[u8]) -> &[Self];
+    /// The samples again as bytes, where each is one.
+    fn bytes(samples: &[Self]) -> Option<&[u8]>;
     fn value(self) -> i32;
 }
 
 impl Sample for u8 {
     fn view(bytes: &[u8]) -> &[Self] {
         bytes
+    }
+
+    fn bytes(samples: &[Self]) -> Option<&[u8]> {
+        Some(samples)
     }
 
     #[inline(always)]
@@ -36,6 +44,10 @@ impl Sample for u8 {
 impl Sample for [u8; 2] {
     fn view(bytes: &[u8]) -> &[Self] {
         bytes.as_chunks().0
+    }
+
+    fn bytes(_: &[Self]) -> Option<&[u8]> {
+        None
     }
 
     #[inline(always)]
@@ -65,7 +77,7 @@ pub(super) struct Rows<'a, S> {
 
 /// Declares a loop's dispatcher and its AVX2 compilation from one body.
 macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident, $avx2:ident, $body:ident $(<$g:ident: $bound:ident>)?,
+    ($(#[$doc:meta])* $name:ident, $avx2:ident, $by_avx2:ident, $body:ident $(<$g:ident: $bound:ident>)?,
         ($($arg:ident: $type:ty),+ $(,)?)) => {
         impl Isa {
             $(#[$doc])*
@@ -83,7 +95,7 @@ macro_rules! dispatched {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
         fn $avx2$(<$g: $bound>)?($($arg: $type),+) {
-            $body($($arg),+);
+            $by_avx2($($arg),+);
         }
     };
 }
@@ -105,19 +117,36 @@ impl Isa {
 
 dispatched! {
     /// `dst[x] = (sum over k of weights[k] * row_k[x] + half) >> shift`.
-    vertical, vertical_avx2, vertical_body<S: Sample>,
+    vertical, vertical_avx2, vertical_by_avx2, vertical_body<S: Sample>,
     (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
 }
 
 dispatched! {
     /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has at least
     /// `weights.stride()` values beyond those that the weights reach.
-    horizontal, horizontal_avx2, horizontal_body, (dst: &mut [i16], row: &[i16], weights: &Weights)
+    horizontal, horizontal_avx2, horizontal_by_avx2, horizontal_body, (dst: &mut [i16], row: &[i16], weights: &Weights)
 }
 
 dispatched! {
     /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
-    matrix, matrix_avx2, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+    matrix, matrix_avx2, matrix_body, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+}
+
+/// By hand for bytes, of more samples as compiled.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn vertical_by_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+    let bytes = S::bytes(rows.samples);
+    if !bytes.is_some_and(|samples| avx2::vertical(dst, samples, rows.stride, weights, shift)) {
+        vertical_body(dst, rows, weights, shift);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn horizontal_by_avx2(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let done = avx2::horizontal(dst, row, weights);
+    horizontal_from(done, dst, row, weights);
 }
 
 /// Columns that are summed together, in registers.
@@ -166,19 +195,23 @@ fn vertical_block<S: Sample, const N: usize>(
 
 #[inline(always)]
 fn horizontal_body(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    horizontal_from(0, dst, row, weights);
+}
+
+/// Output `first` and all behind it.
+#[inline(always)]
+fn horizontal_from(first: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
     match weights.stride() {
-        4 => horizontal_taps::<4>(dst, row, weights),
-        8 => horizontal_taps::<8>(dst, row, weights),
-        12 => horizontal_taps::<12>(dst, row, weights),
-        16 => horizontal_taps::<16>(dst, row, weights),
-        _ => horizontal_long(dst, row, weights),
+        8 => horizontal_taps::<8>(first, dst, row, weights),
+        16 => horizontal_taps::<16>(first, dst, row, weights),
+        _ => horizontal_long(first, dst, row, weights),
     }
 }
 
 #[inline(always)]
-fn horizontal_taps<const N: usize>(dst: &mut [i16], row: &[i16], weights: &Weights) {
+fn horizontal_taps<const N: usize>(from: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows()) {
+    for (value, (first, taps)) in dst[from..].iter_mut().zip(weights.padded_rows(from)) {
         let (Some(samples), Some(taps)) =
             (row.get(first..).and_then(<[i16]>::first_chunk::<N>), taps.first_chunk::<N>())
         else {
@@ -193,9 +226,9 @@ fn horizontal_taps<const N: usize>(dst: &mut [i16], row: &[i16], weights: &Weigh
 }
 
 #[inline(always)]
-fn horizontal_long(dst: &mut [i16], row: &[i16], weights: &Weights) {
+fn horizontal_long(from: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows()) {
+    for (value, (first, taps)) in dst[from..].iter_mut().zip(weights.padded_rows(from)) {
         let Some(samples) = row.get(first..first + taps.len()) else { return };
         let mut sum = half;
         for (&sample, &tap) in samples.iter().zip(taps) {

@@ -37,6 +37,8 @@
 //! exact value in all tests, which go to 800 source pixels per output pixel.
 
 mod apply;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod color;
 mod geometry;
 mod kernels;

@@ -444,18 +444,29 @@ fn samples_beyond_the_depth_do_not_panic() {
     run(&TransformOptions::new().size(20, 20), &stream, &picture);
 }
 
-#[test]
-fn all_compilations_of_the_loops_give_the_same_bytes() {
-    for format in ["yuv420p", "yuv422p10le", "yuv444p16le", "gbrp", "gray"] {
-        let stream = stream(format, 231, 107);
-        let picture = Picture::noise(&stream, 77);
-        for size in [(16, 3), (64, 64), (300, 400)] {
-            let options = TransformOptions::new().size(size.0, size.1);
-            let mut plain = Transform::new(&options, &stream).unwrap();
-            plain.use_baseline();
-            let mut clip = vec![0; plain.clip_shape(1).num_bytes(DType::Uint8).unwrap()];
-            plain.apply(&picture.view(), &mut clip, 1, 0).unwrap();
-            assert_eq!(clip, run(&options, &stream, &picture), "{format} {size:?}");
+/// Of the picture by the loops as compiled for the target's baseline.
+fn run_by_baseline(options: &TransformOptions, stream: &StreamInfo, picture: &Picture) -> Vec<u8> {
+    let mut transform = Transform::new(options, stream).unwrap();
+    transform.use_baseline();
+    let mut clip = vec![0; transform.clip_shape(1).num_bytes(options.dtype).unwrap()];
+    transform.apply(&picture.view(), &mut clip, 1, 0).unwrap();
+    clip
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #[test]
+    fn all_compilations_of_the_loops_give_the_same_bytes(
+        format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
+        width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
+    ) {
+        let stream = stream(format, width, height);
+        let mut picture = Picture::noise(&stream, seed);
+        if fill {
+            // The extremes, and beyond where a depth leaves bits free.
+            picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
+        let options = TransformOptions::new().size(out_h, out_w).fit(Fit::Stretch).filter(filter);
+        prop_assert_eq!(run_by_baseline(&options, &stream, &picture), run(&options, &stream, &picture));
     }
 }

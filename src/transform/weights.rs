@@ -61,22 +61,19 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
 }
 
-/// The samples under one output position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    first: u32,
-    /// Number of weights, at least 1, without the zeros that pad the table.
-    taps: u32,
-}
-
 /// Fixed-point weights of all outputs along one axis of one plane.
 #[derive(Debug, Clone)]
 pub(super) struct Weights {
-    spans: Vec<Span>,
+    /// First sample of each output.
+    firsts: Vec<u32>,
+    /// Number of weights of each output, at least 1, without the zeros that pad the table.
+    taps: Vec<u32>,
     /// `stride` weights per output; those beyond the output's taps are zero.
     values: Vec<i16>,
     stride: usize,
     bits: u32,
+    /// Largest of `firsts`.
+    last_first: u32,
 }
 
 /// Most bits that keep a vertical accumulator over samples of that depth within `i32`: samples below 2^depth, and positive
@@ -94,30 +91,31 @@ impl Weights {
     /// a multiple of `multiple` per output.
     pub(super) fn new(axis: Axis, source: u32, filter: Filter, max_bits: u32, multiple: usize) -> Result<Self> {
         let mut exact = Vec::new();
-        let mut spans = Vec::with_capacity(axis.len as usize);
+        let (mut firsts, mut taps) = (Vec::with_capacity(axis.len as usize), Vec::with_capacity(axis.len as usize));
         for i in 0..axis.len {
             let begin = exact.len();
-            let first = window(axis, i, source, filter, &mut exact);
-            spans.push(Span { first, taps: (exact.len() - begin) as u32 });
+            firsts.push(window(axis, i, source, filter, &mut exact));
+            taps.push((exact.len() - begin) as u32);
         }
         let largest = exact.iter().fold(0.0, |max: f64, w| max.max(w.abs()));
         // One unit is kept free for the carried error.
         let bits = (0..=max_bits).rev().find(|bits| largest * f64::from(1_u32 << bits) < 32_766.0).unwrap_or(0);
-        let stride = spans.iter().map(|span| span.taps as usize).max().unwrap_or(1).next_multiple_of(multiple);
+        let stride = (taps.iter().copied().max().unwrap_or(1) as usize).next_multiple_of(multiple);
         let mut values = Vec::new();
-        let total = stride.checked_mul(spans.len()).ok_or_else(|| out_of_memory(stride))?;
+        let total = stride.checked_mul(firsts.len()).ok_or_else(|| out_of_memory(stride))?;
         values.try_reserve_exact(total).map_err(|_| out_of_memory(stride))?;
         values.resize(total, 0);
         let mut weights = exact.iter();
-        for (span, row) in spans.iter().zip(values.chunks_exact_mut(stride)) {
+        for (&taps, row) in taps.iter().zip(values.chunks_exact_mut(stride)) {
             let mut carried = 0.0;
-            for (value, weight) in row.iter_mut().zip(weights.by_ref().take(span.taps as usize)) {
+            for (value, weight) in row.iter_mut().zip(weights.by_ref().take(taps as usize)) {
                 carried += weight * f64::from(1_u32 << bits);
                 *value = carried.round() as i16;
                 carried -= f64::from(*value);
             }
         }
-        Ok(Self { spans, values, stride, bits })
+        let last_first = firsts.iter().copied().max().unwrap_or(0);
+        Ok(Self { firsts, taps, values, stride, bits, last_first })
     }
 
     /// Fraction bits of all weights.
@@ -127,7 +125,7 @@ impl Weights {
 
     /// Number of outputs.
     pub(super) fn len(&self) -> usize {
-        self.spans.len()
+        self.firsts.len()
     }
 
     /// Weights per output, with padding.
@@ -137,27 +135,43 @@ impl Weights {
 
     /// First sample of output `i` and its weights, without padding.
     pub(super) fn row(&self, i: usize) -> (usize, &[i16]) {
-        let span = self.spans[i];
-        (span.first as usize, &self.values[i * self.stride..][..span.taps as usize])
+        (self.firsts[i] as usize, &self.values[i * self.stride..][..self.taps[i] as usize])
     }
 
-    /// First sample of every output and all its weights with padding.
-    pub(super) fn padded_rows(&self) -> impl Iterator<Item = (usize, &[i16])> {
-        self.spans.iter().map(|span| span.first as usize).zip(self.values.chunks_exact(self.stride))
+    /// First sample of output `i` and all its weights with padding.
+    pub(super) fn padded_row(&self, i: usize) -> (usize, &[i16]) {
+        (self.firsts[i] as usize, &self.values[i * self.stride..][..self.stride])
+    }
+
+    /// The same of output `from` and all behind it.
+    pub(super) fn padded_rows(&self, from: usize) -> impl Iterator<Item = (usize, &[i16])> {
+        (from..self.len()).map(|i| self.padded_row(i))
     }
 
     /// The samples that any output needs: first and one past the last.
     pub(super) fn extent(&self) -> (usize, usize) {
-        let first = self.spans.iter().map(|span| span.first).min().unwrap_or(0);
-        let end = self.spans.iter().map(|span| span.first + span.taps).max().unwrap_or(0);
+        let first = self.firsts.iter().copied().min().unwrap_or(0);
+        let end = self.firsts.iter().zip(&self.taps).map(|(first, taps)| first + taps).max().unwrap_or(0);
         (first as usize, end as usize)
+    }
+
+    /// One past the last sample that any output's weights meet, with padding.
+    pub(super) fn reach(&self) -> usize {
+        self.last_first as usize + self.stride
+    }
+
+    /// First sample of each output, [`Self::len`] of them and none beyond `reach() - stride()`; and for each output
+    /// `stride()` weights with padding.
+    pub(super) fn raw(&self) -> (*const u32, *const i16) {
+        (self.firsts.as_ptr(), self.values.as_ptr())
     }
 
     /// Counts samples from `origin` on instead of from the first of the plane.
     pub(super) fn rebase(&mut self, origin: usize) {
-        for span in &mut self.spans {
-            span.first -= origin as u32;
+        for first in &mut self.firsts {
+            *first -= origin as u32;
         }
+        self.last_first -= origin as u32;
     }
 }
 

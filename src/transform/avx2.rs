@@ -1,0 +1,185 @@
+//! The vertical and the horizontal loop in AVX2 by hand. One instruction multiplies and sums two products at a time, which the
+//! compiler does not find by itself; the results are those of the plain loops, bit for bit.
+//!
+//! Each function compares the lengths of its slices with what its loops reach before the first load, and then goes
+//! through pointers: a check for each load costs more than the arithmetic.
+
+#![expect(unsafe_code, reason = "loads and stores through pointers, within lengths that were compared before")]
+
+use super::weights::Weights;
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32,
+    _mm256_and_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32,
+    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
+    _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sra_epi32, _mm256_storeu_si256,
+    _mm256_unpackhi_epi8, _mm256_unpacklo_epi8,
+};
+
+/// Columns that the vertical loop sums together, in registers.
+const COLUMNS: usize = 32;
+/// Outputs that the horizontal loop computes together.
+const OUTPUTS: usize = 8;
+/// Weights of a horizontal table that are multiplied together. Its rows are a multiple of it long.
+const TAPS: usize = 8;
+
+/// `dst[x] = (sum over k of weights[k] * samples[k * stride + x] + half) >> shift`. False, and nothing done, where there are
+/// fewer columns than [`COLUMNS`], or rows end too early.
+#[target_feature(enable = "avx2")]
+pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
+    let reach = weights.len().checked_sub(1).and_then(|rows| rows.checked_mul(stride)?.checked_add(dst.len()));
+    if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
+        return false;
+    }
+    let (pairs, single) = weights.as_chunks::<2>();
+    let last = dst.len() - COLUMNS;
+    let mut x = 0;
+    loop {
+        // SAFETY: `x + COLUMNS` is within `dst`, and so within each row: the last one ends at `reach`, within `samples`.
+        unsafe {
+            let column = samples.as_ptr().add(x);
+            columns(dst.as_mut_ptr().add(x), column, stride, pairs, single.first().copied(), shift);
+        }
+        if x == last {
+            return true;
+        }
+        // The last columns may overlap the ones before, and give them the same values again.
+        x = (x + COLUMNS).min(last);
+    }
+}
+
+/// One block of columns.
+///
+/// # Safety
+/// [`COLUMNS`] values are writable at `out`, and as many samples readable at the start of each row, one row for each weight,
+/// `stride` apart.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn columns(
+    out: *mut i16,
+    first_row: *const u8,
+    stride: usize,
+    pairs: &[[i16; 2]],
+    single: Option<i16>,
+    shift: u32,
+) {
+    let mut sums = [_mm256_set1_epi32((1_i32 << shift) >> 1); 4];
+    let mut row = first_row;
+    for &[a, b] in pairs {
+        let both = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
+        // SAFETY: two rows lie here by the caller's word; the pointer to the third is not read from unless it is there.
+        unsafe {
+            add_rows(&mut sums, load(row), load(row.wrapping_add(stride)), both);
+        }
+        row = row.wrapping_add(2 * stride);
+    }
+    if let Some(weight) = single {
+        // SAFETY: the last row lies here by the caller's word.
+        let last = unsafe { load(row) };
+        add_rows(&mut sums, last, _mm256_setzero_si256(), _mm256_set1_epi32(i32::from(weight as u16)));
+    }
+    let shift = _mm_cvtsi32_si128(shift as i32);
+    let [a, b, c, d] = sums.map(|sum| _mm256_sra_epi32(sum, shift));
+    // Columns 0 to 7 and 16 to 23, 8 to 15 and 24 to 31. What 8-bit samples sum to never saturates.
+    let (outer, inner) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    // SAFETY: two vectors are writable there by the caller's word, and no alignment is asked for.
+    unsafe {
+        _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(outer, inner));
+        _mm256_storeu_si256(out.add(COLUMNS / 2).cast(), _mm256_permute2x128_si256::<0x31>(outer, inner));
+    }
+}
+
+/// Adds two rows of bytes times the weights in the lower and upper half of each element of `both`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_rows(sums: &mut [__m256i; 4], first: __m256i, second: __m256i, both: __m256i) {
+    let zero = _mm256_setzero_si256();
+    let (low, high) = (_mm256_unpacklo_epi8(first, second), _mm256_unpackhi_epi8(first, second));
+    let columns = [
+        _mm256_unpacklo_epi8(low, zero),
+        _mm256_unpackhi_epi8(low, zero),
+        _mm256_unpacklo_epi8(high, zero),
+        _mm256_unpackhi_epi8(high, zero),
+    ];
+    for (sum, columns) in sums.iter_mut().zip(columns) {
+        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(columns, both));
+    }
+}
+
+/// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`, for as many outputs as are a multiple of
+/// eight; returns how many.
+#[target_feature(enable = "avx2")]
+pub(super) fn horizontal(dst: &mut [i16], row: &[i16], weights: &Weights) -> usize {
+    if weights.reach() > row.len() || dst.len() > weights.len() || weights.stride() % TAPS != 0 {
+        return 0;
+    }
+    let count = dst.len() / OUTPUTS * OUTPUTS;
+    for x in (0..count).step_by(OUTPUTS) {
+        // SAFETY: `x + OUTPUTS` is within `dst`, and so within the table, none of whose rows reaches beyond `row`.
+        unsafe {
+            let out = dst.as_mut_ptr().add(x);
+            match weights.stride() {
+                8 => outputs::<1>(out, row.as_ptr(), weights, x, 1),
+                16 => outputs::<2>(out, row.as_ptr(), weights, x, 2),
+                24 => outputs::<3>(out, row.as_ptr(), weights, x, 3),
+                stride => outputs::<0>(out, row.as_ptr(), weights, x, stride / TAPS),
+            }
+        }
+    }
+    count
+}
+
+/// Outputs `x` to `x + OUTPUTS`. `CHUNKS` is `chunks`, or 0 where the compiler need not know.
+///
+/// # Safety
+/// [`OUTPUTS`] values are writable at `out`; the table has so many outputs from `x` on, `chunks * TAPS` weights for each, and at
+/// `row` at least [`Weights::reach`] values are readable.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn outputs<const CHUNKS: usize>(out: *mut i16, row: *const i16, weights: &Weights, x: usize, chunks: usize) {
+    let chunks = if CHUNKS == 0 { chunks } else { CHUNKS };
+    let (firsts, values) = weights.raw();
+    let mut pairs = [_mm256_setzero_si256(); OUTPUTS / 2];
+    for (pair, sum) in pairs.iter_mut().enumerate() {
+        let even = x + 2 * pair;
+        // SAFETY: by the caller's word both outputs are in the table, and their samples and weights readable.
+        unsafe {
+            let (a, b) = (row.add(*firsts.add(even) as usize), row.add(*firsts.add(even + 1) as usize));
+            let weights = values.add(even * chunks * TAPS);
+            for chunk in (0..chunks * TAPS).step_by(TAPS) {
+                let samples = load_two(a.add(chunk), b.add(chunk));
+                let weights = load_two(weights.add(chunk), weights.add(chunks * TAPS + chunk));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(samples, weights));
+            }
+        }
+    }
+    let [ab, cd, ef, gh] = pairs;
+    // Even outputs in the lower half, odd ones in the upper.
+    let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(ab, cd), _mm256_hadd_epi32(ef, gh));
+    let sums = _mm256_add_epi32(sums, _mm256_set1_epi32(1_i32 << (weights.bits() - 1)));
+    let values = _mm256_sra_epi32(sums, _mm_cvtsi32_si128(weights.bits() as i32));
+    // Cut off like the plain loop's, not saturated.
+    let values = _mm256_and_si256(values, _mm256_set1_epi32(0xFFFF));
+    let packed = _mm256_packus_epi32(values, values);
+    let (even, odd) = (_mm256_castsi256_si128(packed), _mm256_extracti128_si256::<1>(packed));
+    // SAFETY: by the caller's word eight values are writable there, and no alignment is asked for.
+    unsafe { _mm_storeu_si128(out.cast(), _mm_unpacklo_epi16(even, odd)) };
+}
+
+/// # Safety
+/// 32 bytes are readable at `bytes`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load(bytes: *const u8) -> __m256i {
+    // SAFETY: so says the caller, and no alignment is asked for.
+    unsafe { _mm256_loadu_si256(bytes.cast()) }
+}
+
+/// # Safety
+/// Eight values are readable at each of the two.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_two(low: *const i16, high: *const i16) -> __m256i {
+    // SAFETY: so says the caller, and no alignment is asked for.
+    let (low, high): (__m128i, __m128i) = unsafe { (_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast())) };
+    _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
+}
