@@ -17,12 +17,15 @@ use framefeed::{
     Shuffle, StorageOptions, TensorType,
 };
 use serde_json::Map;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-type Failure = Box<dyn std::error::Error>;
+#[path = "common/mod.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+mod common;
+
+use common::{Arguments, Failure, cpu};
 
 struct Options {
     folder: PathBuf,
@@ -38,29 +41,17 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Self, Failure> {
-        let mut given = BTreeMap::new();
-        let (mut cold, mut name) = (false, None);
-        // Cargo says `--bench` to every benchmark.
-        for word in std::env::args().skip(1).filter(|word| word != "--bench") {
-            match (name.take(), word.strip_prefix("--")) {
-                (Some(name), _) => drop(given.insert(name, word)),
-                (None, Some("cold")) => cold = true,
-                (None, Some(option)) => name = Some(option.to_owned()),
-                (None, None) => return Err(format!("expected an option, found '{word}'").into()),
-            }
-        }
-        let text = |name: &str, default: &str| given.get(name).cloned().unwrap_or_else(|| default.to_owned());
-        let list = |name: &str, default: &str| text(name, default).split(',').map(str::to_owned).collect::<Vec<_>>();
+        let given = Arguments::parse(&["cold"])?;
         Ok(Self {
-            folder: given.get("folder").map(PathBuf::from).ok_or("--folder must be set, on tmpfs or on a disk")?,
-            mib: list("mib", "1,4,16").iter().map(|mib| mib.parse()).collect::<Result<_, _>>()?,
-            gib: text("gib", "2").parse()?,
-            runs: text("runs", "5").parse()?,
-            threads: text("threads", "2").parse()?,
-            batch_mib: text("batch-mib", "64").parse()?,
-            engines: list("engines", "auto"),
-            fio_blocks: list("fio-blocks", "128k,1m"),
-            cold,
+            folder: given.path("folder").ok_or("--folder must be set, on tmpfs or on a disk")?,
+            mib: given.numbers("mib", "1,4,16")?,
+            gib: given.number("gib", "2")?,
+            runs: given.number("runs", "5")?,
+            threads: given.number("threads", "2")?,
+            batch_mib: given.number("batch-mib", "64")?,
+            engines: given.list("engines", "auto"),
+            fio_blocks: given.list("fio-blocks", "128k,1m"),
+            cold: given.has("cold"),
         })
     }
 }
@@ -122,25 +113,16 @@ fn check(loader: &Loader, len: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// CPU time of this process, user and system, to a hundredth of a second.
-fn cpu() -> Result<Duration, Failure> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The name in brackets may hold anything; the times are the 14th and 15th field, in hundredths.
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |number: usize| -> Result<u64, Failure> { Ok(fields.get(number).ok_or("no such field")?.parse()?) };
-    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
-}
-
 /// Whole epochs, from the start of the first to the end of the last.
 fn measure(loader: &Loader, at_least: Duration) -> Result<Figure, Failure> {
-    let (begun, cpu_before, mut bytes) = (Instant::now(), cpu()?, 0);
+    let (begun, cpu_before, mut bytes) = (Instant::now(), cpu(), 0);
     while bytes == 0 || begun.elapsed() < at_least {
         for batch in loader {
             bytes += batch?.num_bytes();
         }
     }
     let (gb, seconds) = (bytes as f64 / 1e9, begun.elapsed().as_secs_f64());
-    Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: cpu()?.saturating_sub(cpu_before).as_secs_f64() / gb })
+    Ok(Figure { gb_per_s: gb / seconds, cpu_s_per_gb: cpu().saturating_sub(cpu_before).as_secs_f64() / gb })
 }
 
 /// The same file by fio: each job a part of it of its own; once through where the cache is cold. fio 3.33's mmap jobs read from
@@ -249,8 +231,7 @@ fn show(mib: u64, names: &[String], figures: &mut [Vec<Figure>], num_loaders: us
 }
 
 fn main() -> Result<(), Failure> {
-    // `cargo test --benches` says this: nothing is measured then.
-    if std::env::args().any(|word| word == "--test") {
+    if common::is_test() {
         return Ok(());
     }
     let options = Options::parse()?;
