@@ -1,4 +1,4 @@
-//! The vertical and the horizontal loop in AVX2 by hand. One instruction multiplies and sums two products at a time, which the
+//! The three loops in AVX2 by hand. One instruction multiplies and sums two products at a time, which the
 //! compiler does not find by itself; the results are those of the plain loops, bit for bit.
 //!
 //! Each function compares the lengths of its slices with what its loops reach before the first load, and then goes
@@ -6,17 +6,22 @@
 
 #![expect(unsafe_code, reason = "loads and stores through pointers, within lengths that were compared before")]
 
-use super::weights::Weights;
+use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32,
     _mm256_and_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32,
-    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
-    _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sra_epi32, _mm256_storeu_si256,
-    _mm256_unpackhi_epi8, _mm256_unpacklo_epi8,
+    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi16,
+    _mm256_packus_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_sra_epi32, _mm256_srai_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
+    _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
 };
+use std::ops::Range;
 
 /// Columns that the vertical loop sums together, in registers.
 const COLUMNS: usize = 32;
+/// Samples in a vector.
+const VALUES: usize = 16;
 /// Outputs that the horizontal loop computes together.
 const OUTPUTS: usize = 8;
 /// Weights of a horizontal table that are multiplied together. Its rows are a multiple of it long.
@@ -123,6 +128,100 @@ pub(super) fn horizontal(dst: &mut [i16], row: &[i16], weights: &Weights) -> usi
                 24 => outputs::<3>(out, row.as_ptr(), weights, x, 3),
                 stride => outputs::<0>(out, row.as_ptr(), weights, x, stride / TAPS),
             }
+        }
+    }
+    count
+}
+
+/// The same for outputs of a run whose weights repeat; returns which were done. Each load then serves sixteen outputs of a phase,
+/// and the weights are the same for all of them.
+#[target_feature(enable = "avx2")]
+pub(super) fn horizontal_regular(dst: &mut [i16], row: &[i16], weights: &Weights, regular: &Regular) -> Range<usize> {
+    let Regular { period, ref outputs } = *regular;
+    let mut done = outputs.start..outputs.start;
+    if outputs.end > dst.len() || dst.len() > weights.len() {
+        return done;
+    }
+    let block = VALUES * period;
+    let phases: [(usize, &[i16]); 2] = std::array::from_fn(|phase| weights.row(outputs.start + phase % period));
+    let longest = phases.map(|(first, row)| first + row.len()).into_iter().max().unwrap_or_default();
+    while done.end < outputs.end {
+        // The last block may overlap the one before, and give the same values again.
+        let x = done.end.min(outputs.end.saturating_sub(block));
+        let step = (x - outputs.start) / period;
+        // One sample more than the weights reach is loaded where their number is odd.
+        if x < outputs.start || longest + step + VALUES + 1 > row.len() {
+            return done;
+        }
+        let Some(out) = dst.get_mut(x..x + block) else { return done };
+        // SAFETY: the phase's weights reach from its first sample to `longest` at most, and so, for the sixteen outputs of this
+        // block and with one weight more, to `longest + step + VALUES`, within `row`.
+        let values = unsafe { phases.map(|(first, taps)| phase(row.as_ptr().add(first + step), taps, weights.bits())) };
+        // SAFETY: `out` is `VALUES` long for each phase, and no alignment is asked for.
+        unsafe {
+            let out = out.as_mut_ptr();
+            if period == 1 {
+                _mm256_storeu_si256(out.cast(), values[0]);
+            } else {
+                let (low, high) =
+                    (_mm256_unpacklo_epi16(values[0], values[1]), _mm256_unpackhi_epi16(values[0], values[1]));
+                _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+                _mm256_storeu_si256(out.add(VALUES).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+            }
+        }
+        done.end = x + block;
+    }
+    done
+}
+
+/// Sixteen outputs one sample apart.
+///
+/// # Safety
+/// [`VALUES`] samples are readable at `samples` plus each weight's number, and at one more where the number of weights is odd.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn phase(samples: *const i16, weights: &[i16], bits: u32) -> __m256i {
+    let mut sums = [_mm256_set1_epi32(1_i32 << (bits - 1)); 2];
+    for (pair, weights) in weights.chunks(2).enumerate() {
+        let (a, b) = (weights[0], weights.get(1).copied().unwrap_or(0));
+        let both = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
+        // SAFETY: by the caller's word.
+        let (a, b) = unsafe { (load(samples.add(2 * pair).cast()), load(samples.add(2 * pair + 1).cast())) };
+        sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), both));
+        sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), both));
+    }
+    let (bits, low_half) = (_mm_cvtsi32_si128(bits as i32), _mm256_set1_epi32(0xFFFF));
+    let [low, high] = sums.map(|sum| _mm256_and_si256(_mm256_sra_epi32(sum, bits), low_half));
+    _mm256_packus_epi32(low, high)
+}
+
+/// The matrix on as many pixels as are a multiple of 32; returns how many.
+#[target_feature(enable = "avx2")]
+pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
+    let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
+    let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
+    let zero = _mm256_setzero_si256();
+    for x in (0..count).step_by(COLUMNS) {
+        // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
+        let [a, b, c] = planes.map(|row| unsafe {
+            let row = row.as_ptr().add(x);
+            [load(row.cast()), load(row.add(VALUES).cast())]
+        });
+        for ((out, row), &bias) in rgb.iter_mut().zip(&matrix.values).zip(&matrix.bias) {
+            let first = _mm256_set1_epi32((row[0] & 0xFFFF) | row[1] << 16);
+            let (second, bias) = (_mm256_set1_epi32(row[2] & 0xFFFF), _mm256_set1_epi32(bias));
+            let sum = |ab, c| {
+                let sum = _mm256_add_epi32(_mm256_madd_epi16(ab, first), _mm256_madd_epi16(c, second));
+                _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias))
+            };
+            let half = |part: usize| {
+                let low = sum(_mm256_unpacklo_epi16(a[part], b[part]), _mm256_unpacklo_epi16(c[part], zero));
+                let high = sum(_mm256_unpackhi_epi16(a[part], b[part]), _mm256_unpackhi_epi16(c[part], zero));
+                _mm256_packs_epi32(low, high)
+            };
+            let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(half(0), half(1)));
+            // SAFETY: `x + COLUMNS` is within `out`.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
         }
     }
     count

@@ -12,6 +12,7 @@
 use super::avx2;
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::weights::Weights;
+use std::ops::Range;
 
 /// Weights per output of a horizontal table come in multiples of this.
 pub(super) const HORIZONTAL_MULTIPLE: usize = 8;
@@ -129,7 +130,7 @@ dispatched! {
 
 dispatched! {
     /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
-    matrix, matrix_avx2, matrix_body, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+    matrix, matrix_avx2, matrix_by_avx2, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
 }
 
 /// By hand for bytes, of more samples as compiled.
@@ -145,8 +146,25 @@ fn vertical_by_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i1
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn horizontal_by_avx2(dst: &mut [i16], row: &[i16], weights: &Weights) {
-    let done = avx2::horizontal(dst, row, weights);
-    horizontal_from(done, dst, row, weights);
+    match weights.regular() {
+        Some(regular) => {
+            let done = avx2::horizontal_regular(dst, row, weights, regular);
+            horizontal_outputs(0..done.start, dst, row, weights);
+            horizontal_outputs(done.end..dst.len(), dst, row, weights);
+        }
+        None => {
+            let done = avx2::horizontal(dst, row, weights);
+            horizontal_outputs(done..dst.len(), dst, row, weights);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn matrix_by_avx2(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+    let done = avx2::matrix(&mut rgb, planes, matrix);
+    let rest = rgb.map(|row| &mut row[done..]);
+    matrix_body(rest, planes.map(|row| &row[done..]), matrix);
 }
 
 /// Columns that are summed together, in registers.
@@ -195,23 +213,22 @@ fn vertical_block<S: Sample, const N: usize>(
 
 #[inline(always)]
 fn horizontal_body(dst: &mut [i16], row: &[i16], weights: &Weights) {
-    horizontal_from(0, dst, row, weights);
+    horizontal_outputs(0..dst.len(), dst, row, weights);
 }
 
-/// Output `first` and all behind it.
 #[inline(always)]
-fn horizontal_from(first: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
+fn horizontal_outputs(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     match weights.stride() {
-        8 => horizontal_taps::<8>(first, dst, row, weights),
-        16 => horizontal_taps::<16>(first, dst, row, weights),
-        _ => horizontal_long(first, dst, row, weights),
+        8 => horizontal_taps::<8>(outputs, dst, row, weights),
+        16 => horizontal_taps::<16>(outputs, dst, row, weights),
+        _ => horizontal_long(outputs, dst, row, weights),
     }
 }
 
 #[inline(always)]
-fn horizontal_taps<const N: usize>(from: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
+fn horizontal_taps<const N: usize>(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst[from..].iter_mut().zip(weights.padded_rows(from)) {
+    for (value, (first, taps)) in dst[outputs.clone()].iter_mut().zip(weights.padded_rows(outputs)) {
         let (Some(samples), Some(taps)) =
             (row.get(first..).and_then(<[i16]>::first_chunk::<N>), taps.first_chunk::<N>())
         else {
@@ -226,9 +243,9 @@ fn horizontal_taps<const N: usize>(from: usize, dst: &mut [i16], row: &[i16], we
 }
 
 #[inline(always)]
-fn horizontal_long(from: usize, dst: &mut [i16], row: &[i16], weights: &Weights) {
+fn horizontal_long(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst[from..].iter_mut().zip(weights.padded_rows(from)) {
+    for (value, (first, taps)) in dst[outputs.clone()].iter_mut().zip(weights.padded_rows(outputs)) {
         let Some(samples) = row.get(first..first + taps.len()) else { return };
         let mut sum = half;
         for (&sample, &tap) in samples.iter().zip(taps) {

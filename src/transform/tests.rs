@@ -459,14 +459,22 @@ proptest! {
     fn all_compilations_of_the_loops_give_the_same_bytes(
         format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
         width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
+        scale in 0_u32..6, fit in proptest::sample::select(&[Fit::Stretch, Fit::Crop][..]),
     ) {
+        // Half of the time at scales where weights repeat: 1 and 2, of the picture or of its chroma.
+        let (out_w, out_h) = match scale {
+            0 => (width, height.min(20)),
+            1 => (2 * width, (2 * height).min(20)),
+            2 => (width, height),
+            _ => (out_w, out_h),
+        };
         let stream = stream(format, width, height);
         let mut picture = Picture::noise(&stream, seed);
         if fill {
             // The extremes, and beyond where a depth leaves bits free.
             picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
-        let options = TransformOptions::new().size(out_h, out_w).fit(Fit::Stretch).filter(filter);
+        let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter);
         prop_assert_eq!(run_by_baseline(&options, &stream, &picture), run(&options, &stream, &picture));
     }
 }

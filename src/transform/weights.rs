@@ -12,6 +12,7 @@
 use super::geometry::Axis;
 use super::options::Filter;
 use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
 
 /// How far rounding may have moved a position.
 const EDGE: f64 = 1e-9;
@@ -74,7 +75,20 @@ pub(super) struct Weights {
     bits: u32,
     /// Largest of `firsts`.
     last_first: u32,
+    regular: Option<Regular>,
 }
+
+/// A run of outputs whose weights repeat: those of output i are those of output i - `period`, one sample further on. So it is where
+/// the scale is 1 (period 1) or chroma is enlarged twice (period 2), away from the edges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Regular {
+    pub(super) period: usize,
+    /// A multiple of the period long.
+    pub(super) outputs: Range<usize>,
+}
+
+/// Fewest outputs of a run whose weights repeat.
+const MIN_REGULAR: usize = 64;
 
 /// Most bits that keep a vertical accumulator over samples of that depth within `i32`: samples below 2^depth, and positive
 /// weights that sum to less than 1.4 (the test below measures 1.34 at most, for Lanczos at an edge).
@@ -115,7 +129,27 @@ impl Weights {
             }
         }
         let last_first = firsts.iter().copied().max().unwrap_or(0);
-        Ok(Self { firsts, taps, values, stride, bits, last_first })
+        let mut this = Self { firsts, taps, values, stride, bits, last_first, regular: None };
+        this.regular = [1, 2].into_iter().find_map(|period| this.find_regular(period));
+        Ok(this)
+    }
+
+    /// The run around the middle output, where it is long enough to be worth it.
+    fn find_regular(&self, period: usize) -> Option<Regular> {
+        let repeats = |i: usize| {
+            let ((first, row), (before, other)) = (self.row(i), self.row(i - period));
+            first == before + 1 && row == other
+        };
+        let middle = (self.len() / 2).max(period);
+        let end = (middle..self.len()).find(|&i| !repeats(i)).unwrap_or(self.len());
+        let start = (period..middle).rev().find(|&i| !repeats(i)).map_or(0, |i| i + 1 - period);
+        let outputs = start..end.saturating_sub(end.saturating_sub(start) % period);
+        (outputs.len() >= MIN_REGULAR).then_some(Regular { period, outputs })
+    }
+
+    /// The run of outputs whose weights repeat.
+    pub(super) fn regular(&self) -> Option<&Regular> {
+        self.regular.as_ref()
     }
 
     /// Fraction bits of all weights.
@@ -143,9 +177,9 @@ impl Weights {
         (self.firsts[i] as usize, &self.values[i * self.stride..][..self.stride])
     }
 
-    /// The same of output `from` and all behind it.
-    pub(super) fn padded_rows(&self, from: usize) -> impl Iterator<Item = (usize, &[i16])> {
-        (from..self.len()).map(|i| self.padded_row(i))
+    /// The same of some outputs.
+    pub(super) fn padded_rows(&self, outputs: Range<usize>) -> impl Iterator<Item = (usize, &[i16])> {
+        outputs.map(|i| self.padded_row(i))
     }
 
     /// The samples that any output needs: first and one past the last.
@@ -228,6 +262,19 @@ mod tests {
         let weights = Weights::new(Axis { start: 0.0, step: 2.0, len: 3 }, 6, Filter::Area, 22, 4).unwrap();
         assert_eq!(weights.row(1), (2, &[16_384_i16, 16_384][..]));
         assert_eq!((weights.bits(), weights.stride(), weights.extent()), (15, 4, (0, 6)));
+    }
+
+    #[test]
+    fn weights_repeat_where_the_scale_is_one_or_a_half() {
+        let regular = |step: f64, start: f64, source| {
+            let axis = Axis { start, step, len: 200 };
+            Weights::new(axis, source, Filter::Bicubic, 16, 8).unwrap().regular().cloned()
+        };
+        assert_eq!(regular(1.0, 0.0, 200), Some(Regular { period: 1, outputs: 0..200 }));
+        assert_eq!(regular(1.0, 0.25, 201), Some(Regular { period: 1, outputs: 1..199 }));
+        let twice = regular(0.5, 0.25, 101).unwrap();
+        assert!(twice.period == 2 && twice.outputs.len() > 190 && twice.outputs.len() % 2 == 0, "{twice:?}");
+        assert_eq!(regular(1.7, 0.0, 340), None);
     }
 
     proptest! {
