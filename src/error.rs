@@ -106,6 +106,13 @@ impl Error {
         Self::new(kind, format!("cannot {action}")).with_path(path).with_source(source)
     }
 
+    /// Puts what it comes to before the message; kind, place and cause stay.
+    #[must_use]
+    pub(crate) fn in_context(mut self, context: &str) -> Self {
+        self.0.message = format!("{context}: {}", self.0.message);
+        self
+    }
+
     /// Names the file. The innermost name stays.
     #[must_use]
     pub fn with_path(mut self, path: impl AsRef<Path>) -> Self {

@@ -81,10 +81,13 @@ fn info_counts_and_estimates() {
     assert!(info["gop_frames"]["max"].as_u64().unwrap() >= info["gop_frames"]["median"].as_u64().unwrap());
     let text = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "8".as_ref()]).stdout;
     assert!(text.contains("h264 yuv420p") && text.contains("per frame delivered"), "{text}");
+    let one = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "1".as_ref()]);
+    assert!(one.stdout.contains("1 frame, stride 4: "), "{}", one.stdout);
     let long = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "5000".as_ref()]);
     assert!(long.code == Some(0) && long.stdout.contains("no clip is long enough"), "{}", long.stdout);
     run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "0".as_ref()]).fails(1, &["frames must be"]);
-    run([OsStr::new("info"), videos.source().as_os_str()]).fails(1, &["not found", "manifest.json", "hint: "]);
+    run([OsStr::new("info"), videos.source().as_os_str()])
+        .fails(1, &["not found", "manifest.json", "framefeed convert"]);
 }
 
 #[test]

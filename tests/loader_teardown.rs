@@ -1,24 +1,16 @@
 //! What is left behind when loaders of tensors are dropped with reads in flight. A process of its own, because it counts the
 //! process's threads, descriptors and mappings.
 
+#[path = "support/teardown.rs"]
+mod teardown;
+
 use framefeed::{
     Dataset, DatasetWriter, DatasetWriterOptions, DirectIo, EngineKind, Loader, NewTensor, NewTensorRecord, Ragged,
     Shuffle, StorageOptions, TensorType,
 };
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// Threads, descriptors and mappings of this process.
-fn held() -> (usize, usize, usize) {
-    let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
-    let mappings = std::fs::read_to_string("/proc/self/maps").unwrap().lines().filter(|line| is_ours(line)).count();
-    (count("/proc/self/task"), count("/proc/self/fd"), mappings)
-}
-
-/// Rings, shards and indexes; not the allocator's arenas and the stacks that the C library keeps for later threads.
-fn is_ours(mapping: &str) -> bool {
-    mapping.contains("io_uring") || mapping.contains("teardown-")
-}
+use std::time::Duration;
+use teardown::Held;
 
 /// Ragged tensors of a few chunks each, in several shards.
 fn write(folder: &Path) -> Dataset {
@@ -35,14 +27,10 @@ fn write(folder: &Path) -> Dataset {
 
 #[test]
 fn loaders_dropped_at_a_thousand_moments_leave_no_thread_descriptor_or_mapping_behind() {
-    let dir = tempfile::Builder::new().prefix("teardown-").tempdir().unwrap();
+    let dir = teardown::folder();
     drop(write(dir.path()));
-    let before = held();
-    let mut random = 42_u64;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % below
-    };
+    let before = Held::now();
+    let mut next = teardown::random();
     for round in 0..1000 {
         let storage = match round % 5 {
             0 => StorageOptions::new(),
@@ -73,10 +61,5 @@ fn loaders_dropped_at_a_thousand_moments_leave_no_thread_descriptor_or_mapping_b
             assert!(field.data.chunks(row).zip(&batch.records).all(|(data, &record)| data[0] == record as u8));
         }
     }
-    // The kernel ends threads, and the workers of a ring, a moment after they were joined or closed.
-    let started = Instant::now();
-    while held() != before && started.elapsed() < Duration::from_secs(10) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(held(), before, "threads, descriptors, mappings");
+    before.assert_is_all();
 }

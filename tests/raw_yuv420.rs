@@ -308,7 +308,7 @@ fn the_independent_reader_agrees() {
     let dataset = Dataset::open(videos.out()).unwrap();
     let (shape, _, columns) = frames(&dataset, "a");
     let mut command = Command::new(python);
-    let said = command.arg(here.join("tests/pyreader/framefeed_reader.py")).arg(videos.out()).output().unwrap();
+    let said = command.arg(here.join("tests/pyreader/framefeed_reader")).arg(videos.out()).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let row: Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!((&row["key"], &row["columns"]), (&json!("a"), &columns));

@@ -132,7 +132,10 @@ fn extract_gives_an_npy_file_and_says_what_there_is() {
     assert!(header.starts_with("{'descr': '<u4', 'fortran_order': False, 'shape': (7, 1000), }"), "{header}");
     std::fs::remove_file(&file).unwrap();
     extract("r/007", &["--field", "text"]).fails(1, &["not found", "no field 'text'", "r/007"]);
-    extract("r/006", &["--field", "txt"]).fails(1, &["the dataset has: latents, text"]);
+    let mistyped = extract("r/006", &["--field", "txt"]);
+    mistyped
+        .fails(1, &["no field 'txt', did you mean 'text'?", "the dataset has: latents, text", root.to_str().unwrap()]);
+    assert!(!mistyped.stderr.contains(file.to_str().unwrap()), "{}", mistyped.stderr);
     extract("r/006", &[]).fails(1, &["not a clip", "latents, text"]);
     extract("r/999", &["--field", "text"]).fails(1, &["no such record", "r/999"]);
     let shard = root.join(&Dataset::open(&root).unwrap().manifest().shards[0].file);

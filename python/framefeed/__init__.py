@@ -22,6 +22,7 @@ from framefeed._errors import (
     LimitExceededError,
     NotFoundError,
     OutOfMemoryError,
+    SkippedWarning,
     StorageError,
     UnsupportedError,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "NotFoundError",
     "OutOfMemoryError",
     "Record",
+    "SkippedWarning",
     "StorageError",
     "Tensor",
     "UnsupportedError",

@@ -1,4 +1,4 @@
-"""The exceptions of framefeed: one class for each kind of error, all derived from :class:`Error`."""
+"""The exceptions of framefeed: one class for each kind of error, all derived from :class:`Error`; and its warning."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class Error(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), self.args, self.__dict__)
+
+
+class SkippedWarning(UserWarning):
+    """A sample could not be read or decoded, and ``on_error`` left it out or replaced it. Each loader warns of its first."""
 
 
 class NotFoundError(Error):

@@ -102,16 +102,17 @@ class Window:
 
 @final
 class Dataset:
-    """A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and maps the index.
+    """A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and the index.
 
-    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used. Its files are
-    mapped into memory: while it is open, also by a loader or a table, they must be neither truncated nor edited in place.
+    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used. Indexes
+    above 16 MiB are mapped into memory, and those beyond 512 MiB in one process: while the dataset is open, also by a loader or a table, their
+    files must be neither truncated nor edited in place.
 
     Args:
         path: the folder that holds `manifest.json`.
 
     Raises:
-        NotFoundError: there is no dataset.
+        NotFoundError: there is no dataset; the message says what the folder is, and what may be done.
         CorruptError: manifest or index are not what they should be.
     """
 
@@ -158,8 +159,8 @@ class Dataset:
 
         Args:
             name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`.
-            producer: a function of a record that gives an array, several by name, or None where the record has none; or pairs
-                of a key and such a value, in the order of the dataset, from its first record on. Keys may be missing.
+            producer: a function of a record that gives an array, several by name, or None where the record has none (an exception
+                of it gets a note that names the record); or pairs of a key and such a value, in the order of the dataset, from its first record on. Keys may be missing.
             description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked for.
 
         Raises:
@@ -167,7 +168,7 @@ class Dataset:
             ConflictError: the dataset has a field of that name, or another writer is at work in it.
         """
     def table(self) -> pyarrow.Table:
-        """The dataset's index over mapped memory, one row for each record: key, shard, size, frames, fps, user columns, ...
+        """The dataset's index, without a copy, one row for each record: key, shard, size, frames, fps, user columns, ...
 
         Raises:
             CorruptError: a part of the index fails its checksum.
@@ -337,20 +338,23 @@ class Loader:
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
         engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`, `"pread"`, `"memory"`. With
-            any of them, shards must not be truncated in place while a dataset is open: their indexes are mapped, and the process would end with SIGBUS.
+            `"mmap"` a shard that is truncated in place while it is read ends the process with SIGBUS; with the others it is damage, as
+            long as its index was not large enough to be mapped (see :class:`Dataset`).
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
-        on_error: for damaged clips: `"raise"`; `"skip"`, the batch comes without them; or `"substitute"`, another record takes the
-            place. A missing file or a failing disk is always raised.
+        on_error: for clips and tensors that are damaged, or whose shard is cut off or missing: `"raise"`; `"skip"`, the batch comes
+            without them; or `"substitute"`, another record takes the place. The first one is warned of (:class:`SkippedWarning`), all are
+            counted. An epoch of which nothing is left is raised, as is always a failing disk.
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
         captions: whether to hand out captions.
 
     Raises:
         InvalidArgumentError: an argument is outside its range, or the window is longer than every clip; the message names it.
+        TypeError: an argument is of another type; for `window` and `size` the message says what to give.
     """
 
     def __new__(
@@ -411,13 +415,15 @@ class Loader:
         """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said."""
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration begin with that epoch."""
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: behind the last batch that was handed out, whatever was read ahead."""
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        """Makes the next iteration go on where the state was taken, with its seed.
+        """Makes the next iteration go on where the state was taken, in a loader whose samples are in the same order. Another number of
+        threads, another `size` or, without buckets, another `batch_size` are no other order.
 
         Raises:
-            InvalidArgumentError: it is no state, or one of another dataset or window.
+            InvalidArgumentError: it is no state, or one of another dataset, seed, shuffling or number of samples (which depends on
+                window and fields), or with `ragged="bucket"` of another batch size; the message has both values.
         """
     def stats(self) -> dict[str, Any]:
         """What the loader has done so far, in all its epochs.

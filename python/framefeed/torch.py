@@ -6,8 +6,9 @@ tensor that looks at it is gone. Keep a batch as long as you like; only then is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import torch
 from torch.utils.dlpack import from_dlpack
@@ -24,6 +25,39 @@ _DTYPES: dict[torch.dtype, DType] = {
     torch.bfloat16: "bfloat16",
     torch.float32: "float32",
 }
+
+
+_Options = ParamSpec("_Options")
+
+_NO_WORKERS = "framefeed decodes on threads of this process and has no worker processes"
+
+# What torch.utils.data.DataLoader takes and this one does not, and what to do about it.
+_OF_TORCH = {
+    "num_workers": f"{_NO_WORKERS}: give decode_workers=..., or nothing for one thread per core",
+    "worker_init_fn": f"{_NO_WORKERS}: leave it out",
+    "persistent_workers": f"{_NO_WORKERS}: leave it out",
+    "multiprocessing_context": f"{_NO_WORKERS}: leave it out",
+    "prefetch_factor": "give prefetch_batches=..., batches in all and not for each worker, or nothing",
+    "pin_memory": "batches are not pinned, device=... moves them: leave it out",
+    "collate_fn": "batches come whole: leave it out and change them in the loop",
+    "sampler": "the order is a function of shuffle=... and seed=...: give those",
+    "batch_sampler": "the order is a function of shuffle=..., seed=... and batch_size=...: give those",
+    "generator": "the order is a function of shuffle=... and seed=...: give those",
+    "timeout": "every clip has a budget of time by itself: leave it out",
+}
+
+
+def _explained(init: Callable[_Options, None]) -> Callable[_Options, None]:
+    """Says what becomes of the options of torch's loader, which type checkers refuse anyway."""
+
+    @wraps(init)
+    def checked(*args: _Options.args, **kwargs: _Options.kwargs) -> None:
+        for name in kwargs:
+            if name in _OF_TORCH:
+                raise TypeError(f"DataLoader has no {name}: {_OF_TORCH[name]}")
+        init(*args, **kwargs)
+
+    return checked
 
 
 class DataLoader:
@@ -72,16 +106,18 @@ class DataLoader:
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         prefetch_batches: batches that are finished or in the making while the training step runs.
         prefetch_bytes: memory of those batches.
-        on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``.
+        on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``; see :class:`framefeed.Loader`.
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
         captions: whether to hand out captions.
 
     Raises:
         framefeed.InvalidArgumentError: an argument is outside its range; the message names it.
+        TypeError: an argument is of another type, or one of torch's loader; the message says what to give.
         framefeed.DeviceError: ``device`` is not there.
     """
 
+    @_explained
     def __init__(
         self,
         dataset: Dataset,
@@ -198,7 +234,7 @@ class DataLoader:
         return self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Makes the next ``iter`` go on where the state was taken; in a loader with the same order, windows and dataset."""
+        """Makes the next ``iter`` go on where the state was taken; see :meth:`framefeed.Loader.load_state_dict`."""
         self._loader.load_state_dict(dict(state))
 
     def stats(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ use pyo3::types::PyMapping;
 
 use crate::array::{is_refusal, new_tensor};
 use crate::dataset::PyDataset;
-use crate::errors::{invalid, raise};
+use crate::errors::{invalid, noted, raise};
 use crate::record::PyRecord;
 
 /// Fills a column from a function of a record, or from pairs of keys and arrays.
@@ -53,7 +53,11 @@ impl Column<'_> {
 fn by_call(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bound<'_, PyAny>) -> PyResult<()> {
     for number in column.writer.position()..column.dataset.len() {
         let record = PyRecord::open(owner, column.dataset, number)?;
-        column.put(number, &producer.call1((record,))?)?;
+        let given = producer.call1((record,)).map_err(|error| {
+            let key = column.dataset.key(number).unwrap_or_default();
+            noted(owner.py(), error, &format!("add_column('{}'): of record '{key}'", column.name))
+        })?;
+        column.put(number, &given)?;
     }
     Ok(())
 }

@@ -184,7 +184,7 @@ impl PyDataset {
         PyRecord::open(slf, dataset, number)
     }
 
-    /// The dataset's index as a pyarrow Table over mapped memory: one row for each record.
+    /// The dataset's index as a pyarrow Table over the memory that holds it: one row for each record.
     fn table<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let opened = slf.get().here()?;

@@ -42,6 +42,16 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(instance))
 }
 
+/// An exception of somebody else's code with a note of where it happened: below its traceback, or, before Python 3.11, as what
+/// it was raised from.
+pub(crate) fn noted(py: Python<'_>, error: PyErr, note: &str) -> PyErr {
+    let value = error.value(py);
+    if value.call_method1("add_note", (note,)).is_err() && error.cause(py).is_none() {
+        error.set_cause(py, Some(pyo3::exceptions::PyRuntimeError::new_err(note.to_owned())));
+    }
+    error
+}
+
 /// An invalid argument.
 pub(crate) fn invalid(message: impl Into<String>) -> PyErr {
     raise(Error::invalid(message))

@@ -1,25 +1,29 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
 use framefeed::{
-    Batches, Checksum, EngineKind, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, StorageOptions,
+    Batches, Checksum, EngineKind, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, Skipped,
+    StorageOptions,
 };
-use pyo3::exceptions::{PyKeyError, PyStopIteration};
+use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::{Map, Value};
-use std::sync::{Mutex, PoisonError};
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::{batch_to_dict, lost};
 use crate::dataset::PyDataset;
 use crate::errors::{invalid, raise};
-use crate::json::object;
-use crate::options::{Picture, count};
+use crate::json::{object, to_python};
+use crate::options::{self, Picture, count, unsigned};
 use crate::process::Owned;
 use crate::wait::poll;
-use crate::window::PyWindow;
+use crate::window;
 
-/// Version of the state that `state_dict` gives.
-const STATE_VERSION: u64 = 1;
+/// Version of the state that `state_dict` gives, and its name in there.
+const STATE_VERSION: u64 = 2;
+const VERSION: &str = "version";
 
 /// Streams the samples of a dataset in batches.
 #[pyclass(frozen, name = "Loader", module = "framefeed")]
@@ -28,6 +32,8 @@ pub(crate) struct PyLoader {
     loader: Owned<Loader>,
     batch_size: usize,
     drop_last: bool,
+    /// Whether a warning told of a sample that was left out or replaced: one for each loader.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl PyLoader {
@@ -49,9 +55,9 @@ impl PyLoader {
     fn new(
         dataset: &Bound<'_, PyDataset>,
         batch_size: i64,
-        window: Option<&PyWindow>,
+        window: Option<&Bound<'_, PyAny>>,
         fields: Vec<String>,
-        size: Option<(i64, i64)>,
+        size: Option<&Bound<'_, PyAny>>,
         fit: &str,
         filter: &str,
         layout: &str,
@@ -61,7 +67,7 @@ impl PyLoader {
         std: [f32; 3],
         pad: [u8; 3],
         shuffle: bool,
-        seed: u64,
+        seed: i128,
         ragged: &str,
         checksum: &str,
         field_descriptions: Option<&Bound<'_, PyDict>>,
@@ -69,12 +75,13 @@ impl PyLoader {
         decode_workers: Option<i64>,
         tensor_readers: Option<i64>,
         prefetch_batches: Option<i64>,
-        prefetch_bytes: Option<u64>,
+        prefetch_bytes: Option<i128>,
         on_error: &str,
         drop_last: bool,
         columns: Vec<String>,
         captions: bool,
     ) -> PyResult<Self> {
+        let size = options::size(size)?;
         let transform =
             Picture { size, fit, filter, layout, dtype }.transform()?.scale(scale).normalize(mean, std).pad(pad);
         let batch_size = count("batch_size", batch_size)?;
@@ -86,15 +93,15 @@ impl PyLoader {
             .storage(StorageOptions::new().engine(engine.parse::<EngineKind>().map_err(raise)?))
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
-            .seed(seed)
+            .seed(unsigned("seed", seed)?)
             .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
             .columns(columns);
         if captions {
             builder = builder.with_captions();
         }
-        if let Some(window) = window {
-            builder = builder.window(window.window);
+        if let Some(window) = window::given(window)? {
+            builder = builder.window(window);
         }
         for (field, expected) in descriptions(field_descriptions)? {
             builder = builder.field_description(field, expected);
@@ -103,7 +110,7 @@ impl PyLoader {
             builder = builder.tensor_readers(count("tensor_readers", readers)?);
         }
         if let Some(bytes) = prefetch_bytes {
-            builder = builder.prefetch_bytes(bytes);
+            builder = builder.prefetch_bytes(unsigned("prefetch_bytes", bytes)?);
         }
         if let Some(workers) = decode_workers {
             builder = builder.decode_workers(count("decode_workers", workers)?);
@@ -112,7 +119,8 @@ impl PyLoader {
             builder = builder.prefetch_batches(count("prefetch_batches", batches)?);
         }
         let loader = dataset.py().detach(|| builder.build()).map_err(raise)?;
-        Ok(Self { dataset: dataset.clone().unbind(), loader: Owned::new(loader), batch_size, drop_last })
+        let (dataset, has_warned) = (dataset.clone().unbind(), Arc::default());
+        Ok(Self { dataset, loader: Owned::new(loader), batch_size, drop_last, has_warned })
     }
 
     /// What the loader loads from.
@@ -164,46 +172,37 @@ impl PyLoader {
     fn __iter__(&self, py: Python<'_>) -> PyResult<PyBatches> {
         let loader = self.here()?;
         let batches = py.detach(|| loader.iter());
-        Ok(PyBatches { batches: Owned::new(Mutex::new(Some(batches))) })
+        Ok(PyBatches { batches: Owned::new(Mutex::new(Some(batches))), has_warned: Arc::clone(&self.has_warned) })
     }
 
     /// Makes the next iteration begin with that epoch.
-    fn set_epoch(&self, epoch: u64) -> PyResult<()> {
-        self.here()?.set_epoch(epoch);
+    fn set_epoch(&self, epoch: i128) -> PyResult<()> {
+        self.here()?.set_epoch(unsigned("epoch", epoch)?);
         Ok(())
     }
 
     /// Where the loader stands: behind the last batch that was handed out.
-    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let state = self.here()?.state();
-        let dict = PyDict::new(py);
-        for (name, value) in [
-            ("version", STATE_VERSION),
-            ("seed", state.seed),
-            ("epoch", state.epoch),
-            ("position", state.position),
-            ("num_samples", state.num_samples),
-        ] {
-            dict.set_item(name, value)?;
+    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let failed = |error| raise(framefeed::Error::invalid("the state is not JSON").with_source(error));
+        let state = serde_json::to_value(self.here()?.state()).map_err(failed)?;
+        let mut whole = Map::from_iter([(VERSION.to_owned(), STATE_VERSION.into())]);
+        if let Value::Object(state) = state {
+            whole.extend(state);
         }
-        Ok(dict)
+        to_python(py, &whole)
     }
 
     /// Makes the next iteration go on where the state was taken.
     #[pyo3(signature = (state, /))]
     fn load_state_dict(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let field = |name: &str| -> PyResult<u64> {
-            let value = state.get_item(name).map_err(|error| {
-                let missing = error.is_instance_of::<PyKeyError>(state.py());
-                if missing { invalid(format!("state: '{name}' is missing")) } else { error }
-            })?;
-            value.extract().map_err(|_| invalid(format!("state: '{name}' is {value}, expected a whole number")))
-        };
-        let version = field("version")?;
-        if version != STATE_VERSION {
-            return Err(invalid(format!("state: version is {version}, expected {STATE_VERSION}")));
+        let mut state = object("state", state)?;
+        match state.remove(VERSION) {
+            Some(version) if version == STATE_VERSION => {}
+            Some(version) => return Err(invalid(format!("state: version is {version}, expected {STATE_VERSION}"))),
+            None => return Err(invalid("state: 'version' is missing")),
         }
-        let state = LoaderState::new(field("seed")?, field("epoch")?, field("position")?, field("num_samples")?);
+        let state: LoaderState =
+            serde_json::from_value(Value::Object(state)).map_err(|error| invalid(format!("state: {error}")))?;
         self.here()?.load_state(&state).map_err(raise)
     }
 
@@ -261,6 +260,30 @@ fn descriptions(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<
 pub(crate) struct PyBatches {
     /// Locked only while detached from the interpreter, so that nobody waits for it with the GIL held.
     batches: Owned<Mutex<Option<Batches>>>,
+    has_warned: Arc<AtomicBool>,
+}
+
+impl PyBatches {
+    fn lost(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
+        let batches = self.batches.here("the iterator")?;
+        Ok(py.detach(|| {
+            let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+            batches.as_ref().map_or_else(Vec::new, |batches| batches.left_out().to_vec())
+        }))
+    }
+
+    /// Warns, once for a loader, of a sample that was left out or replaced.
+    fn warn(&self, py: Python<'_>, lost: Option<&Skipped>) -> PyResult<()> {
+        let Some(lost) = lost else { return Ok(()) };
+        if self.has_warned.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let text = format!("a sample could not be read or decoded: {}; more are only counted, in stats()", lost.reason);
+        let category = py.import("framefeed._errors")?.getattr("SkippedWarning")?;
+        // A path may hold anything but this.
+        let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
+        PyErr::warn(py, &category, &text, 1)
+    }
 }
 
 #[pymethods]
@@ -280,21 +303,18 @@ impl PyBatches {
                 Next::Timeout => Ok(None),
             }
         })?;
-        match next {
-            Some(batch) => batch_to_dict(py, batch),
-            None => Err(PyStopIteration::new_err(())),
+        if let Some(batch) = next {
+            self.warn(py, batch.skipped.first().or(batch.substituted.first()))?;
+            return batch_to_dict(py, batch);
         }
+        self.warn(py, self.lost(py)?.first())?;
+        Err(PyStopIteration::new_err(()))
     }
 
     /// Samples that `on_error` left out since the last batch: after the end, those that no batch tells of.
     #[getter]
     fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let batches = self.batches.here("the iterator")?;
-        let samples = py.detach(|| {
-            let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
-            batches.as_ref().map_or_else(Vec::new, |batches| batches.left_out().to_vec())
-        });
-        lost(py, &samples)
+        lost(py, &self.lost(py)?)
     }
 
     /// Ends the epoch and its threads.

@@ -10,7 +10,7 @@ use crate::decode::{self, Wanted};
 use crate::dlpack::Tensor;
 use crate::errors::{invalid, raise};
 use crate::json;
-use crate::options::Picture;
+use crate::options::{self, Picture};
 
 /// What a record is, as its shard has it.
 enum Facts {
@@ -301,12 +301,13 @@ impl PyRecord {
         py: Python<'py>,
         frames: &Bound<'py, PyAny>,
         format: &str,
-        size: Option<(i64, i64)>,
+        size: Option<&Bound<'py, PyAny>>,
         fit: &str,
         filter: &str,
         layout: &str,
         dtype: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let size = options::size(size)?;
         let transform = Picture { size, fit, filter, layout, dtype }.transform()?;
         let frames = self.numbers(frames)?;
         let wanted = match format {
@@ -329,7 +330,8 @@ impl PyRecord {
                 let (stream, key) = (&record.stream, &record.key);
                 let ((width, height), frames) = (stream.display_size(), stream.num_frames());
                 let (fps, codec) = (stream.average_fps(), stream.codec.as_str());
-                format!("framefeed.Record('{key}', {frames} frames of {width}x{height}, {fps:.3} fps, {codec})")
+                let plural = if frames == 1 { "" } else { "s" };
+                format!("framefeed.Record('{key}', {frames} frame{plural} of {width}x{height}, {fps:.3} fps, {codec})")
             }
             Facts::Tensors(record) => {
                 let fields: Vec<_> = record.fields.iter().map(|field| field.name.as_str()).collect();

@@ -1,8 +1,9 @@
 //! `framefeed.Window`.
 
 use framefeed::{Placement, ShortPolicy, Step, Window};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 
 use crate::errors::{invalid, raise};
 
@@ -17,6 +18,22 @@ pub(crate) fn choose<T: Copy>(what: &str, name: &str, values: &[(&str, T)]) -> P
         let known: Vec<_> = values.iter().map(|&(known, _)| known).collect();
         invalid(format!("{what} is '{name}', expected one of {}", known.join(", ")))
     })
+}
+
+/// The window that a loader was given.
+///
+/// # Errors
+/// TypeError for what is none, which says how to make one.
+pub(crate) fn given(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Window>> {
+    let Some(value) = value else { return Ok(None) };
+    if let Ok(window) = value.cast::<PyWindow>() {
+        return Ok(Some(window.get().window));
+    }
+    let frames = if value.is_instance_of::<PyInt>() { value.to_string() } else { "16".to_owned() };
+    let found = value.repr()?;
+    Err(PyTypeError::new_err(format!(
+        "window is {found}, expected a framefeed.Window, such as framefeed.Window(frames={frames})"
+    )))
 }
 
 fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static str {

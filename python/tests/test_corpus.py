@@ -62,7 +62,7 @@ def test_every_frame_equals_ffmpegs_in_order_and_at_random(converted: tuple[Path
 
 
 def test_the_independent_reader_agrees_with_ours(converted: tuple[Path, dict]) -> None:
-    reader = ROOT / "tests" / "pyreader" / "framefeed_reader.py"
+    reader = ROOT / "tests" / "pyreader" / "framefeed_reader"
     run = subprocess.run([sys.executable, str(reader), str(converted[0])], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     rows = [json.loads(line) for line in run.stdout.splitlines()]

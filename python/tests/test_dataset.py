@@ -291,3 +291,38 @@ def test_damaged_bytes_are_corrupt_with_key_path_and_offset(copied: Path) -> Non
     assert error.path is not None and error.path.endswith(".tar") and error.offset is not None
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.offset) == (type(error), str(error), error.offset)
+
+
+def test_a_folder_that_is_no_dataset_is_said_to_be_what_it_is(videos: Path, tmp_path: Path) -> None:
+    def told(folder: Path) -> str:
+        with pytest.raises(framefeed.NotFoundError, match="no dataset: ") as raised:
+            framefeed.Dataset(folder)
+        assert raised.value.path == str(folder)
+        return str(raised.value)
+
+    assert f"`framefeed convert {videos} --out DATASET`" in told(videos)
+    assert "there is no such folder" in told(tmp_path / "missing")
+    (tmp_path / ".framefeed").mkdir()
+    (tmp_path / ".framefeed" / "plan.json").write_text("{}")
+    assert "its conversion has not finished; the same `framefeed convert` command goes on with it" in told(tmp_path)
+    writer = framefeed.Writer(tmp_path / "tensors")
+    assert "its writer has not finished" in told(tmp_path / "tensors")
+    writer.discard()
+
+
+def test_an_exception_of_a_producer_names_the_record(copied: Path) -> None:
+    dataset = framefeed.Dataset(copied)
+    key = dataset[2].key
+
+    def produce(record: framefeed.Record) -> np.ndarray:
+        if record.key == key:
+            raise KeyError("mine")
+        return np.zeros(3)
+
+    with pytest.raises(KeyError, match="mine") as raised:
+        dataset.add_column("x", produce)
+    note = f"add_column('x'): of record '{key}'"
+    if hasattr(raised.value, "__notes__"):
+        assert raised.value.__notes__ == [note]
+    else:
+        assert str(raised.value.__cause__) == note

@@ -166,12 +166,14 @@ def test_damage_follows_the_policy(tmp_path: Path, make: Make) -> None:
         list(make(dataset=dataset))
     assert caught.value.record == "r05" and caught.value.offset > 0
     skipping = make(dataset=dataset, on_error="skip")
-    assert sorted(sum((numbers(batch) for batch in skipping), [])) == [n for n in range(NUM_RECORDS) if n != 5]
+    with pytest.warns(framefeed.SkippedWarning, match="field 'latents' has CRC32C.*r05"):
+        assert sorted(sum((numbers(batch) for batch in skipping), [])) == [n for n in range(NUM_RECORDS) if n != 5]
     assert skipping.stats()["skipped"] == 1
     runs = []
     for readers in (1, 4):
         loader = make(dataset=dataset, on_error="substitute", tensor_readers=readers, shuffle=True)
-        batches = list(loader)
+        with pytest.warns(framefeed.SkippedWarning):
+            batches = list(loader)
         for batch in batches:
             for number, row in zip(numbers(batch), batch["latents"].numpy()):
                 assert number != 5 and np.array_equal(row, latents(number))
@@ -182,6 +184,7 @@ def test_damage_follows_the_policy(tmp_path: Path, make: Make) -> None:
     assert len(unchecked) == NUM_RECORDS and not np.array_equal(unchecked[5], latents(5))
 
 
+@pytest.mark.filterwarnings("ignore::framefeed.SkippedWarning")
 def test_a_substitute_may_be_larger_than_the_batch_it_comes_into(tmp_path: Path, make: Make) -> None:
     write(tmp_path / "dataset")
     flip(tmp_path / "dataset", 5)
@@ -196,14 +199,40 @@ def test_a_substitute_may_be_larger_than_the_batch_it_comes_into(tmp_path: Path,
             assert np.array_equal(batch["latents"].numpy()[0], latents(number))
 
 
-def test_a_missing_shard_is_raised_under_every_policy(tmp_path: Path, make: Make) -> None:
+def test_shards_that_are_cut_or_missing_before_or_after_the_loader_is_built_are_raised_where_nothing_is_left(
+    tmp_path: Path, make: Make
+) -> None:
     dataset = write(tmp_path / "dataset")
     loaders = [make(dataset=dataset, on_error=on_error) for on_error in ("raise", "skip", "substitute")]
-    for shard in (tmp_path / "dataset" / "shards").iterdir():
-        shard.unlink()
-    for loader in loaders:
-        with pytest.raises(framefeed.NotFoundError):
+    shards = sorted((tmp_path / "dataset" / "shards").iterdir())
+    for shard in shards:
+        shard.rename(shard.with_suffix(".away"))
+    expected = [framefeed.NotFoundError, framefeed.NotFoundError, framefeed.LimitExceededError]
+    for loader, error in zip(loaders, expected):
+        with pytest.raises(error, match=r"shards/.*\.tar"):
             list(loader)
+    for on_error in ("raise", "skip", "substitute"):
+        with pytest.raises(framefeed.NotFoundError) as raised:
+            make(dataset=framefeed.Dataset(tmp_path / "dataset"), on_error=on_error)
+        assert raised.value.path == str(shards[0])
+    for shard in shards:
+        shard.write_bytes(shard.with_suffix(".away").read_bytes()[:-512])
+    with pytest.raises(framefeed.CorruptError, match="samples can't be read"):
+        make(dataset=framefeed.Dataset(tmp_path / "dataset"), on_error="skip")
+
+
+def test_one_shard_that_is_cut_is_skipped_with_fields_as_without(tmp_path: Path, make: Make) -> None:
+    shards = [tmp_path / "dataset" / shard["file"] for shard in write(tmp_path / "dataset").manifest["shards"]]
+    assert len(shards) > 1
+    shards[1].write_bytes(shards[1].read_bytes()[:-512])
+    dataset = framefeed.Dataset(tmp_path / "dataset")
+    with pytest.raises(framefeed.CorruptError):
+        make(dataset=dataset)
+    loader = make(dataset=dataset, on_error="skip")
+    with pytest.warns(framefeed.SkippedWarning, match=shards[1].name):
+        rows = sum(len(batch["key"]) for batch in loader)
+    skipped = dataset.manifest["shards"][1]["rows"]
+    assert loader.stats()["skipped"] == skipped and rows == NUM_RECORDS - skipped
 
 
 def test_names_that_clash_and_fields_that_do_not_exist_are_refused(tmp_path: Path, make: Make) -> None:

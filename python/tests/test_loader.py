@@ -153,13 +153,22 @@ def test_each_iteration_is_the_next_epoch_and_set_epoch_chooses(make_loader: Mak
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"version": 1}, {"version": 99}, {"version": 1, "seed": "a", "epoch": 0, "position": 0, "num_samples": 8},
-              {"version": 1, "seed": 0, "epoch": 0, "position": 0, "num_samples": 3},
-              {"version": 1, "seed": 0, "epoch": 0, "position": 99, "num_samples": 8}]
+    "change, told", [({"version": 1}, "version is 1, expected 2"), ({"seed": "a"}, "state: invalid type: string"),
+                     ({"seed": None}, "state: "), ({"epoch": -1}, "state: "), ({"position": 99}, "position is 99, expected 0 to 8"),
+                     ({"num_samples": 3}, "is 3, this loader's is 8"), ({"seed": 7}, "seed is 7, this loader's is 0"),
+                     ({"shuffle": True}, "shuffle is true, this loader's is false"),
+                     ({"bucket_batch_size": 4}, "batch_size is 4, this loader's is no buckets"),
+                     ({"dataset": "other"}, "dataset is other, this loader's is ")]
 )  # fmt: skip
-def test_a_state_that_is_none_is_refused(make_loader: Make, state: dict) -> None:
-    with pytest.raises(framefeed.InvalidArgumentError, match="state"):
-        make_loader().load_state_dict(state)
+def test_a_state_of_something_else_is_refused_and_both_values_are_named(make_loader: Make, change: dict, told: str) -> None:
+    loader = make_loader()
+    state = loader.state_dict()
+    with pytest.raises(ValueError, match=told):
+        loader.load_state_dict({**state, **change})
+    assert loader.state_dict() == state
+    for name in state.keys() - {"bucket_batch_size"}:
+        with pytest.raises(framefeed.InvalidArgumentError, match=name):
+            loader.load_state_dict({key: value for key, value in state.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -253,28 +262,46 @@ def test_a_damaged_clip_is_raised_skipped_or_replaced(copied: Path, make_loader:
 
     loader = make("skip")
     iterator = iter(loader)
-    batches = list(iterator)
+    with pytest.warns(framefeed.SkippedWarning, match="record 'h264-b'.*more are only counted") as warned:
+        batches = list(iterator)
+    assert len(warned) == 1 and warned[0].filename == __file__
     assert sorted(key for batch in batches for key in batch["key"]) == sorted(set(NAMES) - {"h264-b"})
     (skipped,) = [entry for batch in batches for entry in batch["skipped"]] + iterator.left_out
     assert loader.stats()["skipped"] == 1
     assert "h264-b" in skipped["reason"] and skipped["epoch"] == 0
     assert damaged[skipped["record"]].key == "h264-b"
+    # Once for a loader.
+    assert len(list(loader)) == len(batches) and loader.stats()["skipped"] == 2
 
     loader = make("substitute")
-    batches = list(loader)
+    with pytest.warns(framefeed.SkippedWarning, match="record 'h264-b'"):
+        batches = list(loader)
     keys = [key for batch in batches for key in batch["key"]]
     assert len(keys) == len(NAMES) and "h264-b" not in keys
     assert loader.stats()["substituted"] == 1
     assert sum(len(batch["substituted"]) for batch in batches) == 1
-    assert [content(batch) for batch in make("substitute")] == [content(batch) for batch in batches]
+    with pytest.warns(framefeed.SkippedWarning):
+        assert [content(batch) for batch in make("substitute")] == [content(batch) for batch in batches]
 
 
-def test_a_missing_shard_is_raised_under_every_policy(copied: Path, make_loader: Make) -> None:
-    (copied / framefeed.Dataset(copied).manifest["shards"][0]["file"]).unlink()
-    for policy in ("raise", "skip", "substitute"):
-        with pytest.raises(framefeed.NotFoundError) as raised:
-            list(make_loader(dataset=framefeed.Dataset(copied), on_error=policy))
-        assert raised.value.path is not None and raised.value.path.endswith(".tar")
+def test_a_missing_shard_follows_the_policy_and_is_raised_where_nothing_is_left(copied: Path, make_loader: Make) -> None:
+    first, *others = (copied / shard["file"] for shard in framefeed.Dataset(copied).manifest["shards"])
+    assert others
+    first.unlink()
+    with pytest.raises(framefeed.NotFoundError) as raised:
+        list(make_loader(dataset=framefeed.Dataset(copied), on_error="raise"))
+    assert raised.value.path == str(first)
+    loader = make_loader(dataset=framefeed.Dataset(copied), on_error="skip")
+    with pytest.warns(framefeed.SkippedWarning, match=first.name):
+        rows = sum(len(batch["key"]) for batch in loader)
+    assert 0 < rows == len(NAMES) - loader.stats()["skipped"] < len(NAMES)
+    for shard in others:
+        with shard.open("r+b") as file:
+            file.truncate(shard.stat().st_size // 2)
+    loader = make_loader(dataset=framefeed.Dataset(copied), on_error="skip")
+    with pytest.raises(framefeed.Error, match="nothing is left of epoch 0, all 8 samples were skipped, the first: ") as raised_again:
+        list(loader)
+    assert raised_again.value.path is not None and raised_again.value.path.endswith(".tar")
 
 
 def test_statistics_add_up(make_loader: Make) -> None:
@@ -300,3 +327,32 @@ def test_close_ends_an_epoch_early(make_loader: Make) -> None:
     assert list(batches) == []
     batches.close()
     assert len(list(loader)) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    "options, kind, told",
+    [
+        ({"size": 256}, TypeError, r"size is 256, expected \(height, width\), such as \(256, 256\)"),
+        ({"size": (1, 2, 3)}, TypeError, r"size is \(1, 2, 3\), expected \(height, width\)"),
+        ({"size": "hd"}, TypeError, r"size is 'hd', expected \(height, width\)"),
+        ({"window": 16}, TypeError, r"window is 16, expected a framefeed.Window, such as framefeed.Window\(frames=16\)"),
+        ({"window": (16, 4)}, TypeError, r"window is \(16, 4\), expected a framefeed.Window"),
+        ({"seed": -1}, ValueError, r"seed is -1, expected a whole number from 0 to 2\*\*64 - 1"),
+        ({"prefetch_bytes": -1}, ValueError, "prefetch_bytes is -1, expected a whole number"),
+        ({"columns": ["scroe"]}, ValueError, "no column 'scroe', did you mean 'score'. the dataset has: "),
+        ({"fields": ["nope"]}, ValueError, "no field 'nope', the dataset has: none"),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_said_with_what_is_expected(
+    make_loader: Make, options: dict, kind: type[Exception], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        make_loader(**options)
+
+
+def test_epochs_have_no_sign_and_a_list_is_a_size(make_loader: Make, dataset: framefeed.Dataset) -> None:
+    with pytest.raises(ValueError, match="epoch is -1, expected a whole number"):
+        make_loader().set_epoch(-1)
+    assert next(iter(make_loader(size=[16, 24])))["video"].shape[-2:] == (16, 24)
+    with pytest.raises(TypeError, match="size is 64, expected"):
+        dataset[0].decode([0], size=64)  # type: ignore[call-overload]

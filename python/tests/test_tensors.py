@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 import framefeed
 
-READER = Path(__file__).resolve().parents[2] / "tests/pyreader/framefeed_reader.py"
+READER = Path(__file__).resolve().parents[2] / "tests/pyreader/framefeed_reader"
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
 
 

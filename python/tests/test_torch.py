@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,11 @@ def test_an_epoch_can_be_closed_and_says_what_it_left_out(dataset: framefeed.Dat
     # A window over the whole record meets the damage for sure.
     window = framefeed.Window(frames=40, short="repeat_last")
     damaged = iter(DataLoader(framefeed.Dataset(copied), window=window, size=(32, 48), on_error="skip"))
-    assert list(damaged) == [] and len(damaged.left_out) == len(NAMES)
+    with pytest.raises(framefeed.CorruptError, match="all 8 samples were skipped"):
+        next(damaged)
+    with pytest.warns(framefeed.SkippedWarning):
+        assert list(damaged) == []
+    assert len(damaged.left_out) == len(NAMES)
 
 
 def test_dropped_tensors_are_used_again(make: Make) -> None:
@@ -146,3 +151,21 @@ def test_describe_and_repr_say_what_it_is(make: Make) -> None:
     loader = make()
     assert "device: cpu" in loader.describe() and "DataLoader" in repr(loader)
     assert loader.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "option, told",
+    [
+        ("num_workers", "DataLoader has no num_workers: .*threads.* give decode_workers="),
+        ("prefetch_factor", "give prefetch_batches="),
+        ("pin_memory", "has no pin_memory: .*leave it out"),
+        ("worker_init_fn", "no worker processes"),
+        ("persistent_workers", "no worker processes"),
+        ("collate_fn", "change them in the loop"),
+        ("nonsense", "unexpected keyword argument 'nonsense'"),
+    ],
+)
+def test_options_of_torchs_loader_are_explained(make: Make, option: str, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        make(**{option: 2})
+    assert "decode_workers" in inspect.signature(DataLoader).parameters

@@ -11,7 +11,7 @@ import framefeed
 import numpy as np
 import pytest
 
-READER = Path(__file__).parents[2] / "tests/pyreader/framefeed_reader.py"
+READER = Path(__file__).parents[2] / "tests/pyreader/framefeed_reader"
 
 
 @pytest.fixture(scope="module")

@@ -98,9 +98,13 @@ fn field_line(field: &FieldCount, sampled: u64) -> String {
 fn cost(text: &mut String, info: &DatasetInfo, args: &InfoArgs) {
     if let Some(gop) = info.gop_frames {
         let sampled = count(info.sampled_clips, "clip");
-        line(text, "GOPs", &format!("{} to {} frames, median {} (of {sampled})", gop.min, gop.max, gop.median));
+        line(
+            text,
+            "GOPs",
+            &format!("{} to {}, median {} (of {sampled})", gop.min, count(gop.max.into(), "frame"), gop.median),
+        );
     }
-    let name = format!("{} frames, stride {}", args.window, args.stride);
+    let name = format!("{}, stride {}", count(u64::from(args.window), "frame"), args.stride);
     let cost = match info.window {
         Some(cost) => format!(
             "{name}: {:.2} frames decoded per frame delivered, {:.2} bytes read per byte needed; {} too short",

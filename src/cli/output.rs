@@ -65,9 +65,6 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::Conflict if message.contains("already exists") => Some("--force replaces it"),
         ErrorKind::Conflict if message.starts_with("the report") => Some("choose another name with --report"),
         ErrorKind::Conflict => Some("choose another folder with --out, or remove this one if it is not needed"),
-        ErrorKind::NotFound if report.contains("manifest.json") => {
-            Some("this is no dataset, or its conversion has not finished: run its `framefeed convert` command again")
-        }
         ErrorKind::NotFound if message == "no such record" => {
             Some("keys are listed in index.arrow; a key is the video's path without its extension")
         }

@@ -1,5 +1,6 @@
 //! The stored tensors of a dataset: which there are, where they lie, and what they are said to be.
 
+use super::names::no_such;
 use super::shards::Shards;
 use crate::error::{Error, Result};
 use crate::format::{ColumnSet, Manifest, TensorField, TensorType};
@@ -80,8 +81,7 @@ impl Fields {
 
     fn unknown(manifest: &Manifest, name: &str) -> Error {
         let known = Self::names(manifest);
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Error::invalid(format!("fields: there is no field '{name}', the dataset has: {known}"))
+        Error::invalid(format!("fields: {}", no_such("field", name, known.iter().map(String::as_str))))
     }
 }
 

@@ -3,6 +3,7 @@
 mod buckets;
 mod column_writer;
 mod fields;
+mod names;
 mod open;
 mod order;
 mod samples;

@@ -1,12 +1,13 @@
 //! A dataset: its manifest, its index, and its shards, which are opened when they are first needed.
 
 use super::fields::{FieldEntry, Fields, Home, check_description, same_key, tensor_entry};
+use super::names::no_such;
 use super::shards::Shards;
 use super::window::Extent;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{DatasetIndex, DatasetKind, IndexPlace, IndexRow, Manifest, Record, TensorRecord};
 use crate::media::StreamInfo;
-use crate::shard::{Shard, TensorShard};
+use crate::shard::{PLAN_FILE, STATE_FOLDER, Shard, TensorShard, WRITER_MARK};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
@@ -16,8 +17,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Records that are looked at, at most, to find out whether a column that is not in the dataset's index exists.
-const MAX_COLUMN_SEARCH: usize = 1 << 16;
+/// Shards that are looked at, at most, to find out whether a column that is not in the dataset's index exists.
+const MAX_COLUMN_SEARCH: usize = 64;
 
 struct Inner {
     root: PathBuf,
@@ -54,22 +55,23 @@ pub(crate) enum IndexColumn {
     Text,
 }
 
-/// A dataset on disk. Clones are one dataset: the index is mapped once, and every shard is opened once, when a record of it is
+/// A dataset on disk. Clones are one dataset: the index is read once, and every shard is opened once, when a record of it is
 /// first wanted. Any thread may use it.
 #[derive(Clone)]
 pub struct Dataset(Arc<Inner>);
 
 impl Dataset {
-    /// Opens a dataset's folder: reads and checks the manifest, maps the index. No shard is touched.
+    /// Opens a dataset's folder: reads and checks the manifest, reads the index. No shard is touched.
     ///
-    /// Index and shards are mapped: they must not be truncated or edited in place while the dataset is open.
+    /// Indexes of more than 16 MiB, of the dataset or of a shard, are mapped, as are those beyond 512 MiB in one process: such
+    /// files must not be truncated or edited in place while the dataset is open.
     ///
     /// # Errors
-    /// `NotFound` where there is no dataset; `Corrupt` where manifest or index are not what they should be; `Unsupported`
+    /// `NotFound` where there is no dataset, which says what may be done about it; `Corrupt` where manifest or index are not what they should be; `Unsupported`
     /// for a newer format.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref().to_owned();
-        let manifest = Manifest::read(&root)?;
+        let manifest = Manifest::read(&root).map_err(|error| no_dataset(&root, error))?;
         let index_path = root.join(&manifest.index.file);
         let index = DatasetIndex::open(&index_path, &manifest.index, manifest.kind)?;
         // Record numbers are kept in 32 bits where a window leaves some out.
@@ -146,7 +148,7 @@ impl Dataset {
             return Ok(());
         }
         let message = format!("there is no record {record}, the dataset has {}", self.len());
-        Err(Error::new(crate::error::ErrorKind::NotFound, message).with_path(&self.0.root))
+        Err(Error::new(ErrorKind::NotFound, message).with_path(&self.0.root))
     }
 
     /// Key, caption and columns of a record, from its shard, whatever its kind.
@@ -187,7 +189,7 @@ impl Dataset {
     /// # Errors
     /// `InvalidArgument` that lists the fields, where there is none of that name.
     pub fn description(&self, name: &str) -> Result<&Map<String, Value>> {
-        Fields::description(&self.0.manifest, name)
+        Fields::description(&self.0.manifest, name).map_err(|error| error.with_path(&self.0.root))
     }
 
     /// Compares what a field is with what it is expected to be: every key of `expected` must be there, with that value.
@@ -207,7 +209,8 @@ impl Dataset {
         let place = self.place(record)?;
         let Inner { manifest, fields, records, .. } = &*self.0;
         let (shard, row) = (place.shard as usize, place.row as usize);
-        let find = || match (fields.find(manifest, name)?, records) {
+        let home = fields.find(manifest, name).map_err(|error| error.with_path(&self.0.root))?;
+        let find = || match (home, records) {
             (Home::Column(shards), _) | (Home::Record, Records::Tensors(shards)) => {
                 tensor_entry(&*shards.get(shard)?, row, place.key, name)
             }
@@ -267,31 +270,52 @@ impl Dataset {
             .map_err(|error| Error::corrupt("index cannot be joined into one table").with_source(error))
     }
 
-    /// Names of the user columns: those in the index, and those of text that the first records of the first shard have.
+    /// Names of the user columns: those in the index, and those of text that the first shard has.
+    ///
+    /// # Errors
+    /// Those of opening that shard.
     pub fn column_names(&self) -> Result<Vec<String>> {
         let mut names: BTreeSet<String> = self.0.index.column_names().iter().cloned().collect();
-        for record in 0..self.len().min(16) {
-            names.extend(self.metadata(record)?.columns.into_iter().map(|(name, _)| name));
+        if !self.is_empty() {
+            names.extend(self.shard_columns(0)?);
         }
         Ok(names.into_iter().collect())
+    }
+
+    fn num_shards(&self) -> usize {
+        match &self.0.records {
+            Records::Videos(shards) => shards.len(),
+            Records::Tensors(shards) => shards.len(),
+        }
+    }
+
+    fn shard_columns(&self, number: usize) -> Result<Vec<String>> {
+        match &self.0.records {
+            Records::Videos(shards) => shards.column_names(number),
+            Records::Tensors(shards) => shards.column_names(number),
+        }
     }
 
     /// The type of a user column.
     ///
     /// # Errors
-    /// `InvalidArgument` that lists the known columns, where there is none of that name in the first 65536 records.
+    /// `InvalidArgument` that lists the known columns, where there is none of that name in the first 64 shards; that of the
+    /// first of these shards that can't be opened, where the others lack it.
     pub(crate) fn column(&self, name: &str) -> Result<IndexColumn> {
-        if self.0.index.column_names().iter().any(|known| known == name) {
+        let mut known: BTreeSet<String> = self.0.index.column_names().iter().cloned().collect();
+        if known.contains(name) {
             return self.index_column(name);
         }
-        for record in 0..self.len().min(MAX_COLUMN_SEARCH) {
-            if self.metadata(record)?.columns.contains_key(name) {
-                return Ok(IndexColumn::Text);
+        let mut unreadable = None;
+        for number in 0..self.num_shards().min(MAX_COLUMN_SEARCH) {
+            match self.shard_columns(number) {
+                Ok(names) if names.iter().any(|known| known == name) => return Ok(IndexColumn::Text),
+                Ok(names) => known.extend(names),
+                Err(error) => drop(unreadable.get_or_insert(error)),
             }
         }
-        let known = self.column_names()?;
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Err(Error::invalid(format!("columns: there is no column '{name}', the dataset has: {known}")))
+        let known = known.iter().map(String::as_str);
+        Err(unreadable.unwrap_or_else(|| Error::invalid(format!("columns: {}", no_such("column", name, known)))))
     }
 
     fn index_column(&self, name: &str) -> Result<IndexColumn> {
@@ -329,6 +353,26 @@ impl fmt::Debug for Dataset {
             .field("shards", &self.0.manifest.shards.len())
             .finish()
     }
+}
+
+/// Says what a folder is that has no manifest.
+fn no_dataset(root: &Path, error: Error) -> Error {
+    let state = root.join(STATE_FOLDER);
+    let why = if error.kind() != ErrorKind::NotFound {
+        return error;
+    } else if !root.is_dir() {
+        "no dataset: there is no such folder".to_owned()
+    } else if state.join(WRITER_MARK).exists() {
+        "no dataset: its writer has not finished; it is there when the writer is closed".to_owned()
+    } else if state.join(PLAN_FILE).exists() {
+        "no dataset: its conversion has not finished; the same `framefeed convert` command goes on with it".to_owned()
+    } else {
+        let root = root.display();
+        format!(
+            "no dataset: it has no manifest.json; `framefeed convert {root} --out DATASET` makes a dataset of videos"
+        )
+    };
+    Error::new(ErrorKind::NotFound, why).with_path(root)
 }
 
 fn place(error: Error, shard: &Shard, key: &str) -> Error {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) trait OpenShard: Sized {
     fn open(path: &Path) -> Result<Arc<Self>>;
     fn num_records(&self) -> usize;
+    fn column_names(&self) -> Vec<String>;
 }
 
 impl OpenShard for Shard {
@@ -20,6 +21,10 @@ impl OpenShard for Shard {
     fn num_records(&self) -> usize {
         self.len()
     }
+
+    fn column_names(&self) -> Vec<String> {
+        self.column_names()
+    }
 }
 
 impl OpenShard for TensorShard {
@@ -29,6 +34,10 @@ impl OpenShard for TensorShard {
 
     fn num_records(&self) -> usize {
         self.len()
+    }
+
+    fn column_names(&self) -> Vec<String> {
+        self.column_names()
     }
 }
 
@@ -52,6 +61,15 @@ impl<S: OpenShard> Shards<S> {
             open: Mutex::default(),
         };
         Self(entries.iter().map(slot).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Names of the user's columns that shard `number` has.
+    pub(super) fn column_names(&self, number: usize) -> Result<Vec<String>> {
+        self.get(number).map(|shard| shard.column_names())
     }
 
     /// Shard `number`, opened and compared with what the manifest says of it.

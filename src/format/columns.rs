@@ -10,6 +10,11 @@ use serde_json::{Map, Number, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The columns' names.
+pub(super) fn names(columns: &StructArray) -> Vec<String> {
+    columns.column_names().into_iter().map(str::to_owned).collect()
+}
+
 /// Name of the struct column in both indexes.
 pub(crate) const COLUMNS: &str = "columns";
 const MAX_NAME_BYTES: usize = 255;

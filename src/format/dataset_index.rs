@@ -2,7 +2,7 @@
 
 use super::columns::{self, COLUMNS, ColumnTypes};
 use super::ipc::{self, IpcFile};
-use super::mapped::{map, open_regular};
+use super::mapped::{MAX_READ_INDEX_BYTES, index_bytes, open_regular};
 use super::schema::KIND_KEY;
 use super::{DatasetKind, IndexEntry, Record, TensorRecord, crc32c};
 use crate::error::{Error, Result};
@@ -274,7 +274,7 @@ fn encode_videos(rows: &[OwnedRow]) -> Vec<ArrayRef> {
     ]
 }
 
-/// The index of a dataset, mapped. Rows are in the order of the shards in the manifest, and of the rows in each shard.
+/// The index of a dataset, in memory or, where it is large, mapped. Rows are in the order of the shards in the manifest, and of the rows in each shard.
 /// The footer is checked when it is opened; each batch of rows is checked against its CRC32C, and every row of it
 /// validated, when the batch is first touched.
 #[derive(Debug)]
@@ -311,14 +311,24 @@ struct VideoColumns {
 }
 
 impl DatasetIndex {
-    /// Maps the file and checks its size and footer against the manifest's entry.
+    /// Reads the file, or maps it where it is larger than 16 MiB, and checks its size and footer against the manifest's entry.
     pub fn open(path: &Path, entry: &IndexEntry, kind: DatasetKind) -> Result<Self> {
+        Self::open_bounded(path, entry, kind, MAX_READ_INDEX_BYTES)
+    }
+
+    /// As [`open`](Self::open), mapped where it is longer than `max_read_bytes`.
+    pub(crate) fn open_bounded(
+        path: &Path,
+        entry: &IndexEntry,
+        kind: DatasetKind,
+        max_read_bytes: u64,
+    ) -> Result<Self> {
         let open = || {
             let (file, bytes) = open_regular(path)?;
             if bytes != entry.bytes {
                 return Err(Error::corrupt(format!("index has {bytes} bytes, the manifest says {}", entry.bytes)));
             }
-            Self::from_buffer(map(&file, path, 0, bytes)?, entry, kind, path)
+            Self::from_buffer(index_bytes(&file, path, 0, bytes, max_read_bytes)?, entry, kind, path)
         };
         open().map_err(|error| error.with_path(path))
     }

@@ -1,4 +1,4 @@
-//! Bytes to meaning and back, pure but for mapping and publishing files: tar members, index schema, trailer, manifest,
+//! Bytes to meaning and back, pure but for reading or mapping indexes and publishing files: tar members, index schema, trailer, manifest,
 //! checksums.
 //!
 //! Nothing that comes from a file is believed: lengths are checked against the file before they size or slice anything,
@@ -32,7 +32,7 @@ pub use dataset_index::{DatasetIndex, IndexPlace, IndexRow};
 pub use key::{sanitize_key, validate_key};
 pub use manifest::{ColumnSet, DatasetKind, FORMAT_VERSION, IndexEntry, MANIFEST_FILE, Manifest, ShardEntry, publish};
 pub(crate) use manifest::{sync_folder, temporary_name};
-pub(crate) use mapped::{map, open_regular};
+pub(crate) use mapped::{MAX_READ_INDEX_BYTES, index_bytes, map, open_regular, read_exact};
 pub use record::{Member, Record, TensorField, TensorRecord};
 pub(crate) use rows::ShardRows;
 pub(crate) use schema::{encode_index, encode_tensor_index};

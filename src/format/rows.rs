@@ -128,6 +128,11 @@ impl ShardRows {
         self.len
     }
 
+    /// Names of the user's columns.
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        self.columns.as_ref().map_or_else(Vec::new, columns::names)
+    }
+
     /// The key of a row.
     pub(crate) fn key(&self, row: usize) -> Result<&str> {
         if row < self.len { Ok(self.key.value(row)) } else { Err(self.no_row(row)) }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub(super) enum RowOutcome {
     /// Its content is in its slots.
     Delivered(Box<DeliveredRow>),
-    /// The error policy leaves it out.
-    Skipped(Skipped),
+    /// The error policy leaves it out, for that error.
+    Skipped(Skipped, Error),
     /// The error policy raises it.
     Raised(Error),
 }
@@ -83,8 +83,8 @@ pub(super) struct Finished {
 pub(super) enum Outcome {
     /// A batch of at least one row.
     Batch(Box<Batch>),
-    /// All samples were left out.
-    Empty(Vec<Skipped>),
+    /// All samples were left out, the first for that error.
+    Empty(Vec<Skipped>, Option<Error>),
     /// The error of its first row that raised one.
     Raised(Error),
 }
@@ -102,17 +102,20 @@ impl Finished {
 
     /// The batch: rows that were left out are closed up.
     pub(super) fn assemble(self, shared: &LoaderShared) -> Outcome {
-        let (mut delivered, mut skipped) = (Vec::with_capacity(self.rows.len()), Vec::new());
+        let (mut delivered, mut skipped, mut first) = (Vec::with_capacity(self.rows.len()), Vec::new(), None);
         for (row, outcome) in self.rows.into_iter().enumerate() {
             match outcome {
                 Some(RowOutcome::Delivered(content)) => delivered.push((row, *content)),
-                Some(RowOutcome::Skipped(sample)) => skipped.push(sample),
+                Some(RowOutcome::Skipped(sample, error)) => {
+                    skipped.push(sample);
+                    first.get_or_insert(error);
+                }
                 Some(RowOutcome::Raised(error)) => return Outcome::Raised(error),
                 None => {}
             }
         }
         if delivered.is_empty() {
-            return Outcome::Empty(skipped);
+            return Outcome::Empty(skipped, first);
         }
         batch(self.epoch, self.memory, delivered, skipped, shared)
             .map_or_else(Outcome::Raised, |batch| Outcome::Batch(Box::new(batch)))

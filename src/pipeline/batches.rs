@@ -31,7 +31,8 @@ pub enum Next {
 
 /// The batches of one iteration of a [`Loader`](crate::Loader), in the order of positions.
 ///
-/// An error stands in the place of its batch, and the next call goes on with the batch after it. An error that ends the
+/// An error stands in the place of its batch, and the next call goes on with the batch after it. An epoch whose samples were
+/// all left out, from its first to its last, has such an error at its end, the first sample's: a job must not take it for done. An error that ends the
 /// iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment stops its
 /// threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at hand.
 pub struct Batches {
@@ -42,8 +43,31 @@ pub struct Batches {
     schedule: Schedule,
     /// Left out since the last batch.
     skipped: Vec<Skipped>,
+    /// The epoch at hand, as long as it gave nothing but samples that were left out; `None` where its begin was not seen.
+    barren: Option<Barren>,
     /// When the consumer last went, from the first batch on.
     last_seen: Option<Instant>,
+}
+
+/// An epoch that gave nothing so far.
+#[derive(Default)]
+struct Barren {
+    num_skipped: usize,
+    first: Option<Error>,
+}
+
+impl Barren {
+    fn add(&mut self, num_skipped: usize, first: Option<Error>) {
+        self.num_skipped += num_skipped;
+        self.first = self.first.take().or(first);
+    }
+
+    /// The first sample's error, as that of a whole epoch.
+    fn into_error(self, epoch: u64) -> Option<Error> {
+        let context =
+            format!("nothing is left of epoch {epoch}, all {} samples were skipped, the first", self.num_skipped);
+        self.first.map(|first| first.in_context(&context))
+    }
 }
 
 impl Batches {
@@ -61,6 +85,7 @@ impl Batches {
             threads: Vec::new(),
             schedule: schedule.clone(),
             skipped: Vec::new(),
+            barren: None,
             last_seen: None,
         };
         batches.spawn("ff-read".to_owned(), move |run| reader::read(run, schedule));
@@ -115,16 +140,10 @@ impl Batches {
                 Delivery::End => break Next::End,
                 Delivery::Failure(error) => break Next::Batch(Err(error)),
                 Delivery::Outcome(positions, outcome) => {
-                    self.schedule.next();
+                    let epoch = self.schedule.next().map_or(0, |(epoch, _)| epoch);
                     self.record_progress(&positions);
-                    match outcome {
-                        Outcome::Raised(error) => break Next::Batch(Err(error)),
-                        Outcome::Empty(skipped) => self.leave_out(skipped),
-                        Outcome::Batch(mut batch) => {
-                            self.leave_out(std::mem::take(&mut batch.skipped));
-                            batch.skipped = std::mem::take(&mut self.skipped);
-                            break Next::Batch(Ok(*batch));
-                        }
+                    if let Some(next) = self.receive(epoch, &positions, outcome) {
+                        break Next::Batch(next);
                     }
                 }
             }
@@ -148,8 +167,38 @@ impl Batches {
         next
     }
 
+    /// What an outcome is to the consumer; `None` where it is passed over.
+    fn receive(&mut self, epoch: u64, positions: &Range<u64>, outcome: Outcome) -> Option<Result<Batch>> {
+        if positions.start == 0 {
+            self.barren = Some(Barren::default());
+        }
+        match outcome {
+            Outcome::Raised(error) => {
+                self.barren = None;
+                Some(Err(error))
+            }
+            Outcome::Batch(mut batch) => {
+                self.barren = None;
+                self.leave_out(std::mem::take(&mut batch.skipped));
+                batch.skipped = std::mem::take(&mut self.skipped);
+                self.run.shared.warn_of(batch.substituted.first());
+                Some(Ok(*batch))
+            }
+            Outcome::Empty(skipped, first) => {
+                if let Some(barren) = &mut self.barren {
+                    barren.add(skipped.len(), first);
+                }
+                self.leave_out(skipped);
+                let is_last = self.run.shared.cut.num_batches(positions.end) == 0;
+                let barren = self.barren.take_if(|_| is_last)?;
+                barren.into_error(epoch).map(Err)
+            }
+        }
+    }
+
     fn leave_out(&mut self, skipped: Vec<Skipped>) {
         add(&self.run.shared.counters.skipped, skipped.len() as u64);
+        self.run.shared.warn_of(skipped.first());
         self.skipped.extend(skipped);
     }
 

@@ -1,11 +1,12 @@
 //! From options to a loader: the check of all of them, and what they come to.
 
-use super::fields::{self, FieldSpec, Survey};
+use super::fields::{self, FieldSpec};
 use super::loader::Loader;
 use super::options::{LoaderBuilder, Options};
 use super::policies::LastBatch;
 use super::schedule::Cut;
 use super::shared::{Column, LoaderShared, Sizes, VideoSpec, open_storage};
+use super::survey::{Survey, survey};
 use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,7 +27,8 @@ impl LoaderBuilder {
     /// # Errors
     /// `InvalidArgument` naming the option, its value and its range: also a window longer than every record, an unknown
     /// column or field, records of different sizes where no size is set, a ragged field where that is an error, a field
-    /// whose description is not the one expected. `LimitExceeded` for a batch that memory cannot hold. `Unsupported` for a storage
+    /// whose description is not the one expected. Those of opening shards for fields, where the error policy raises them or no
+    /// shard can be read. `LimitExceeded` for a batch that memory cannot hold. `Unsupported` for a storage
     /// engine that the machine lacks.
     pub fn build(self) -> Result<Loader> {
         let Self { dataset, options } = self;
@@ -42,8 +44,8 @@ impl LoaderBuilder {
             Some(window) => Samples::new(&dataset, window)?,
             None => Samples::all(&dataset)?,
         };
-        let Survey { specs, samples, bucket_lens, num_incomplete } =
-            fields::survey(&dataset, &options.fields, options.ragged, samples, options.batch_size)?;
+        let Survey { specs, samples, bucket_lens, num_incomplete, unreadable } =
+            survey(&dataset, &options.fields, options.ragged, options.on_error, samples, options.batch_size)?;
         let num_rows =
             bucket_lens.iter().copied().max().unwrap_or(samples.len()).min(options.batch_size as u64) as usize;
         let video = options.window.map(|window| video(&dataset, &options, window, &samples, num_rows)).transpose()?;
@@ -56,7 +58,9 @@ impl LoaderBuilder {
             buckets: (!bucket_lens.is_empty()).then(|| Arc::new(Buckets::new(&bucket_lens, options.batch_size as u64))),
         };
         let sizes = sizes(&options, video.as_ref(), &specs, num_incomplete);
-        Ok(Loader::new(LoaderShared::new(dataset, options, video, specs, samples, storage, columns, cut, sizes)))
+        let loader =
+            LoaderShared::new(dataset, options, video, specs, samples, unreadable, storage, columns, cut, sizes);
+        Ok(Loader::new(loader))
     }
 }
 

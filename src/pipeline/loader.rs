@@ -40,7 +40,7 @@ impl Loader {
         progress.state.position = position;
         progress.next = (epoch.saturating_add(num_epochs), 0);
         progress.iteration += 1;
-        let (seed, iteration) = (progress.state.seed, progress.iteration);
+        let (seed, iteration) = (progress.state.order.seed, progress.iteration);
         drop(progress);
         Batches::start(Arc::clone(shared), schedule, seed, iteration)
     }
@@ -92,17 +92,18 @@ impl Loader {
 
     /// Where the loader stands: behind the last batch that was delivered, whatever was read ahead.
     pub fn state(&self) -> LoaderState {
-        self.0.progress().state
+        self.0.progress().state.clone()
     }
 
-    /// Makes the next iteration begin where `state` was taken, with its seed. An iteration that runs is not changed.
+    /// Makes the next iteration begin where `state` was taken. An iteration that runs is not changed.
     ///
     /// # Errors
-    /// `InvalidArgument` where the state is of another dataset or window.
+    /// `InvalidArgument` that names both values, where the state is of another dataset, seed, shuffling or number of samples, or
+    /// with buckets of another batch size.
     pub fn load_state(&self, state: &LoaderState) -> Result<()> {
-        state.check(self.0.samples.len())?;
+        state.check(&self.state().order)?;
         self.restart(|progress| {
-            progress.state = *state;
+            progress.state = state.clone();
             progress.next = (state.epoch, state.position);
         });
         Ok(())
@@ -131,7 +132,7 @@ impl Loader {
 
     /// What was chosen, in a few lines for people: engine, threads, budgets, what the machine lacks.
     pub fn describe(&self) -> String {
-        describe::describe(&self.0, self.len(), self.state().seed)
+        describe::describe(&self.0, self.len(), self.0.options.seed)
     }
 }
 

@@ -34,6 +34,7 @@ mod run;
 mod schedule;
 mod shared;
 mod stats;
+mod survey;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -50,5 +51,5 @@ pub use inspect::{
 pub use loader::Loader;
 pub use options::LoaderBuilder;
 pub use policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
-pub use schedule::LoaderState;
+pub use schedule::{LoaderState, OrderKey};
 pub use stats::{Limit, LoaderStats};

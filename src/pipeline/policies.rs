@@ -1,23 +1,30 @@
 //! The choices that a loader's options offer by name.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
-/// limit that is exceeded. Anything else (a missing file, a failing disk) is raised under every policy.
+/// limit that is exceeded, a shard that is cut off or missing. Anything else, such as a failing disk, is raised under every
+/// policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrorPolicy {
     /// The loader gives the error in place of the batch; the next call goes on with the batch after.
     #[default]
     Raise,
-    /// The batch comes without the sample, with fewer rows; `Batch::skipped` and the statistics say so. A batch that has no
-    /// row left is passed over.
+    /// The batch comes without the sample, with fewer rows; `Batch::skipped` and the statistics say so, and the first one is
+    /// warned of. A batch that has no row left is passed over; an epoch that has none left ends with the first sample's error.
     Skip,
     /// Another record stands in, chosen by seed, epoch, position and attempt alone, so that it is the same in every run and
-    /// on every rank; `Batch::substituted` and the statistics say so. After 16 damaged ones in a row the error is raised.
+    /// on every rank; `Batch::substituted` and the statistics say so, and the first one is warned of. After 16 damaged ones in
+    /// a row the error is raised.
     Substitute,
 }
 
 impl ErrorPolicy {
+    /// Whether a sample that failed with that error is left out or replaced.
+    pub(super) fn passes_over(self, error: &Error) -> bool {
+        self != Self::Raise && (error.is_data_error() || error.kind() == ErrorKind::NotFound)
+    }
+
     /// `raise`, `skip` or `substitute`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -75,14 +75,14 @@ impl Run {
             Ok(key) => error.with_record(key),
             Err(_) => error,
         };
-        if policy == ErrorPolicy::Raise || !error.is_data_error() {
+        if !policy.passes_over(&error) {
             return self.deliver(task, RowOutcome::Raised(error));
         }
         let (epoch, position, record) = (task.epoch, task.position, record as u64);
         let failed = Skipped { epoch, position, record, reason: error.report() };
         tracing::debug!(position, record, reason = failed.reason, "a sample could not be read or decoded");
         if policy == ErrorPolicy::Skip {
-            return self.deliver(task, RowOutcome::Skipped(failed));
+            return self.deliver(task, RowOutcome::Skipped(failed, error));
         }
         if task.attempt >= MAX_ATTEMPTS {
             let message = format!("no sound substitute for position {position} in {MAX_ATTEMPTS} attempts");

@@ -1,10 +1,12 @@
 //! What all threads of a loader, and all its iterations, have in common.
 
+use super::batch::Skipped;
 use super::fields::FieldSpec;
 use super::files::Files;
 use super::options::Options;
+use super::policies::Shuffle;
 use super::run::Run;
-use super::schedule::{Cut, LoaderState};
+use super::schedule::{Cut, LoaderState, OrderKey};
 use super::stats::{Counters, LoaderStats};
 use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
@@ -12,6 +14,7 @@ use crate::dataset::{Dataset, Samples, Window};
 use crate::error::{Error, Result};
 use crate::storage::{Storage, StorageOptions};
 use crate::transform::ClipShape;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A user column that batches carry.
@@ -41,7 +44,7 @@ pub(super) struct Sizes {
 }
 
 /// Where the loader stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Progress {
     /// The next sample to be delivered.
     pub(super) state: LoaderState,
@@ -58,6 +61,8 @@ pub(super) struct LoaderShared {
     pub(super) video: Option<VideoSpec>,
     pub(super) fields: Vec<FieldSpec>,
     pub(super) samples: Samples,
+    /// Samples of which nothing is known, ascending: they fail, also where their shard comes back with who knows which shapes.
+    pub(super) unreadable: Vec<u32>,
     pub(super) storage: Storage,
     pub(super) columns: Vec<Column>,
     pub(super) cut: Cut,
@@ -66,6 +71,8 @@ pub(super) struct LoaderShared {
     pub(super) memory: BatchPool,
     pub(super) counters: Counters,
     progress: Mutex<Progress>,
+    /// Whether the log was told of a sample that was left out or replaced.
+    has_warned: AtomicBool,
     /// Open decoders and tables of workers that have ended, for those of the next iteration.
     parked: Mutex<Vec<Tools>>,
     /// The newest iteration, for its queues' depths.
@@ -96,23 +103,32 @@ impl LoaderShared {
         video: Option<VideoSpec>,
         fields: Vec<FieldSpec>,
         samples: Samples,
+        unreadable: Vec<u32>,
         storage: Storage,
         columns: Vec<Column>,
         cut: Cut,
         sizes: Sizes,
     ) -> Self {
-        let state = LoaderState::new(options.seed, 0, 0, samples.len());
+        let order = OrderKey {
+            seed: options.seed,
+            shuffle: options.shuffle == Shuffle::On,
+            num_samples: samples.len(),
+            bucket_batch_size: cut.buckets.is_some().then_some(cut.batch_size),
+            dataset: dataset.manifest().id.clone(),
+        };
+        let state = LoaderState { epoch: 0, position: 0, order };
         let num_parts = usize::from(video.is_some()) + fields.len();
         let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
         let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
         let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
-        let current = Mutex::default();
+        let (current, has_warned) = (Mutex::default(), AtomicBool::new(false));
         Self {
             dataset,
             options,
             video,
             fields,
             samples,
+            unreadable,
             storage,
             columns,
             cut,
@@ -121,6 +137,7 @@ impl LoaderShared {
             memory,
             counters,
             progress,
+            has_warned,
             parked,
             current,
         }
@@ -128,6 +145,19 @@ impl LoaderShared {
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says in the log, once in the life of the loader, that a sample was left out or replaced: of thousands, the counters tell.
+    pub(super) fn warn_of(&self, lost: Option<&Skipped>) {
+        let Some(lost) = lost else { return };
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            let policy = self.options.on_error.as_str();
+            tracing::warn!(
+                policy,
+                reason = lost.reason,
+                "a sample could not be read or decoded; more are only counted"
+            );
+        }
     }
 
     /// The clips of batches, where there are any.

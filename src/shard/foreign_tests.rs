@@ -40,7 +40,7 @@ fn succeeded(output: &Output) -> String {
 }
 
 fn reader() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pyreader/framefeed_reader.py")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pyreader/framefeed_reader")
 }
 
 /// Names and contents that a shard must give.

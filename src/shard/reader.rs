@@ -1,15 +1,16 @@
 //! Reading one shard.
 
 use crate::error::{Error, Result};
-use crate::format::{self, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, TensorField, Trailer, crc32c, tar};
+use crate::format::{
+    self, MAX_READ_INDEX_BYTES, Record, ShardRows, TRAILER_BYTES, TRAILER_FROM_END, TensorField, Trailer, crc32c, tar,
+};
 use crate::media::StreamInfo;
 use arrow::buffer::Buffer;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An open shard: its index, mapped and checked. The tables of the streams that it gives out share the mapping, and keep
-/// it alive. Reading the clips' bytes is the caller's business.
+/// An open shard: its index, checked, in memory or, where it is large, mapped. The tables of the streams that it gives out share
+/// that memory, and keep it alive. Reading the clips' bytes is the caller's business.
 #[derive(Debug)]
 pub struct Shard {
     path: Arc<Path>,
@@ -22,13 +23,19 @@ impl Shard {
     /// Opens a shard: checks the trailer against the file's size, the index against the trailer's CRC32C, and the
     /// index's columns against the format. Rows are checked when they are asked for.
     ///
-    /// The file is mapped: it must not be truncated or edited in place while it is open.
+    /// An index of up to 16 MiB is read. A longer one, and one of a process that holds 512 MiB of them, is mapped: such a file
+    /// must not be truncated or edited in place while it is open.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
-        Self::open_file(path).map(Arc::new).map_err(|error| error.with_path(path))
+        Self::open_bounded(path, MAX_READ_INDEX_BYTES)
     }
 
-    fn open_file(path: &Path) -> Result<Self> {
-        let IndexOfFile { file_bytes, trailer, index } = IndexOfFile::open(path)?;
+    /// As [`open`](Self::open), with an index longer than `max_read_bytes` mapped.
+    pub(crate) fn open_bounded(path: &Path, max_read_bytes: u64) -> Result<Arc<Self>> {
+        Self::open_file(path, max_read_bytes).map(Arc::new).map_err(|error| error.with_path(path))
+    }
+
+    fn open_file(path: &Path, max_read_bytes: u64) -> Result<Self> {
+        let IndexOfFile { file_bytes, trailer, index } = IndexOfFile::open(path, max_read_bytes)?;
         let in_index = |error: Error| error.with_offset(trailer.index_offset);
         let rows = ShardRows::parse(index).map_err(in_index)?;
         trailer.check_rows(rows.len()).map_err(in_index)?;
@@ -58,6 +65,11 @@ impl Shard {
     /// Size of the file.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Names of the user's columns that some record has a value of.
+    pub fn column_names(&self) -> Vec<String> {
+        self.rows.column_names()
     }
 
     /// The key of a record.
@@ -105,7 +117,7 @@ impl Shard {
     }
 }
 
-/// The index of a shard of any kind, mapped and compared with its checksum.
+/// The index of a shard of any kind, read or mapped, and compared with its checksum.
 pub(super) struct IndexOfFile {
     pub(super) file_bytes: u64,
     pub(super) trailer: Trailer,
@@ -113,15 +125,15 @@ pub(super) struct IndexOfFile {
 }
 
 impl IndexOfFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, max_read_bytes: u64) -> Result<Self> {
         let (file, file_bytes) = format::open_regular(path)?;
         let at = file_bytes
             .checked_sub(TRAILER_FROM_END)
             .ok_or_else(|| Error::corrupt(format!("not a shard: {file_bytes} bytes")))?;
         let mut bytes = [0; TRAILER_BYTES as usize];
-        file.read_exact_at(&mut bytes, at).map_err(|error| Error::io("read", path, error))?;
+        format::read_exact(&file, path, at, &mut bytes)?;
         let trailer = Trailer::from_bytes(&bytes, file_bytes).map_err(|error| error.with_offset(at))?;
-        let index = format::map(&file, path, trailer.index_offset, trailer.index_size)?;
+        let index = format::index_bytes(&file, path, trailer.index_offset, trailer.index_size, max_read_bytes)?;
         let (actual, expected) = (crc32c(&index), trailer.index_crc32c);
         if actual != expected {
             let message = format!("index has checksum {actual:08x}, its trailer says {expected:08x}");

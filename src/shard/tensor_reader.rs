@@ -2,11 +2,11 @@
 
 use super::reader::IndexOfFile;
 use crate::error::{Error, Result};
-use crate::format::{TensorField, TensorRecord, TensorRows, Trailer, tar};
+use crate::format::{MAX_READ_INDEX_BYTES, TensorField, TensorRecord, TensorRows, Trailer, tar};
 use std::path::Path;
 use std::sync::Arc;
 
-/// An open tensor shard: its index, mapped and checked. Reading the tensors' bytes is the caller's business.
+/// An open tensor shard: its index, checked, in memory or, where it is large, mapped. Reading the tensors' bytes is the caller's business.
 #[derive(Debug)]
 pub struct TensorShard {
     path: Arc<Path>,
@@ -19,7 +19,7 @@ impl TensorShard {
     /// Opens a tensor shard, with the checks and under the conditions of [`Shard::open`](super::Shard::open).
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let open = || {
-            let IndexOfFile { file_bytes, trailer, index } = IndexOfFile::open(path)?;
+            let IndexOfFile { file_bytes, trailer, index } = IndexOfFile::open(path, MAX_READ_INDEX_BYTES)?;
             let in_index = |error: Error| error.with_offset(trailer.index_offset);
             let rows = TensorRows::parse(index).map_err(in_index)?;
             trailer.check_rows(rows.len()).map_err(in_index)?;
@@ -51,6 +51,11 @@ impl TensorShard {
     /// Size of the file.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Names of the user's columns that some record has a value of.
+    pub fn column_names(&self) -> Vec<String> {
+        self.rows.column_names()
     }
 
     /// The key of a record.

@@ -34,6 +34,24 @@ fn problems(path: &Path) -> Vec<Error> {
 }
 
 #[test]
+fn an_index_that_is_mapped_gives_the_same_rows_as_one_that_was_read() {
+    let fixture = fixture();
+    let (read, mapped) = (Shard::open(&fixture.path).unwrap(), Shard::open_bounded(&fixture.path, 0).unwrap());
+    let is_mapped = || fs::read_to_string("/proc/self/maps").unwrap().contains(fixture.path.to_str().unwrap());
+    assert!(is_mapped());
+    let rows = |shard: &Shard| (0..shard.len()).map(|row| shard.record(row).unwrap()).collect::<Vec<_>>();
+    assert_eq!(format!("{:?}", rows(&read)), format!("{:?}", rows(&mapped)));
+    assert_eq!(read.column_names(), ["score", "views", "good", "tags"]);
+    // What was given out keeps the memory.
+    let stream = mapped.stream(0).unwrap();
+    drop(mapped);
+    assert!(is_mapped());
+    drop(stream);
+    assert!(!is_mapped());
+    assert_eq!(rows(&read).len(), KEYS.len());
+}
+
+#[test]
 fn records_come_back_as_they_were_added() {
     let fixture = fixture();
     let shard = Shard::open(&fixture.path).unwrap();
@@ -87,7 +105,7 @@ fn records_come_back_as_they_were_added() {
 }
 
 #[test]
-fn tables_of_a_stream_share_the_mapped_index() {
+fn tables_of_a_stream_share_the_index() {
     let fixture = fixture();
     let shard = Shard::open(&fixture.path).unwrap();
     let (a, b) = (shard.stream(2).unwrap(), shard.record(2).unwrap().stream);
@@ -319,6 +337,9 @@ fn the_datasets_index_says_what_the_shards_say() {
     assert_eq!((index.find("other").unwrap(), index.find("nope").unwrap()), (Some(3), None));
     assert_eq!(index.row(4).unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(index.batch(0).unwrap().num_rows(), 4);
+    let mapped = DatasetIndex::open_bounded(&path, &built.entry, DatasetKind::Video, 0).unwrap();
+    assert!(fs::read_to_string("/proc/self/maps").unwrap().contains(path.to_str().unwrap()));
+    assert!((0..4).all(|row| mapped.row(row).unwrap() == index.row(row).unwrap()));
 }
 
 #[test]

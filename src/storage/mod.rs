@@ -17,8 +17,8 @@
 //! Files are taken for immutable while they are open, as shards are. A file that was cut short since is an error of the
 //! read that comes after, on every engine. One that is cut short while bytes of its mapping are in use (`mmap` alone)
 //! ends the process with SIGBUS, as does a device error under a mapping. So `mmap` is chosen by itself only in memory, file by file, where no device
-//! can fail and it reads 1.5 times as fast as `pread`; shards are never edited in place by framefeed. No engine makes it safe to truncate an open shard: its index is
-//! mapped whatever reads its data.
+//! can fail and it reads 1.5 times as fast as `pread`; shards are never edited in place by framefeed. With every other engine an open shard may be cut short, whose index has at most
+//! 16 MiB and was read for that reason; a longer index is mapped, whatever reads the data.
 //!
 //! # Defaults, and what they were measured by
 //!

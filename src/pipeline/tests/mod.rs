@@ -1,5 +1,6 @@
 //! The loader on small real datasets.
 
+mod broken_shards;
 mod damage;
 mod fields;
 mod lifetime;
@@ -113,8 +114,13 @@ impl TestSet {
 
     /// Four frames of every clip as 16 by 16 pictures, three clips a batch, shuffled.
     pub(super) fn builder(&self) -> LoaderBuilder {
+        Self::builder_of(self.dataset())
+    }
+
+    /// The same of a dataset that was opened before.
+    pub(super) fn builder_of(dataset: Dataset) -> LoaderBuilder {
         let window = Window::strided(4, 1);
-        Loader::builder(self.dataset()).batch_size(3).window(window).size(16, 16).shuffle(Shuffle::On).decode_workers(2)
+        Loader::builder(dataset).batch_size(3).window(window).size(16, 16).shuffle(Shuffle::On).decode_workers(2)
     }
 
     /// Flips a byte in the middle of every packet of a record.

@@ -3,7 +3,7 @@
 use super::{LENGTHS, TestSet, content, keys, video};
 use crate::dataset::{Placement, ShortPolicy, Window};
 use crate::decode::DecodeLimits;
-use crate::pipeline::{ClipReader, LastBatch, LoaderState, Shuffle};
+use crate::pipeline::{ClipReader, LastBatch, Shuffle};
 use crate::storage::{EngineKind, StorageOptions};
 use crate::transform::{DType, Layout};
 use crate::{ColumnValues, ErrorKind};
@@ -107,8 +107,11 @@ fn resuming_anywhere_gives_what_the_uninterrupted_run_gives() {
         let rest: Vec<_> = other.iter().take(6 - done).map(|batch| content(&batch.unwrap())).collect();
         assert_eq!(rest, all[done..], "after {done} batches");
     }
-    let other = LoaderState::new(0, 0, 0, 8);
-    assert_eq!(loader.load_state(&other).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let other = set.builder().seed(12).build().unwrap().state();
+    let error = loader.load_state(&other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("seed is 12, this loader's is 11"), "{error}");
+    assert_eq!(loader.state().epoch, 2);
 }
 
 #[test]
