@@ -31,5 +31,5 @@ class Clock:
 
 
 def keep_to(cores: int) -> None:
-    """Keeps this process, and those that it starts, to that many cores."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    """Keeps this process, and those that it starts, to that many cores: the last ones, because the first have the interrupts."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])

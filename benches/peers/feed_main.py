@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,19 @@ def window_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[s
     return jobs
 
 
+def decoded(record: framefeed.Record, frames: Iterable[int]) -> framefeed.Tensor:
+    """Frames at full resolution, turned for display, but in the pixels of the file, as peers give them: not made square."""
+    height, width = record.coded_size if record.rotation % 180 == 0 else record.coded_size[::-1]
+    return record.decode(frames, size=(height, width), fit="stretch", layout="THWC")
+
+
 def whole_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[str, Any]]:
     jobs: list[dict[str, Any]] = []
     for record in dataset:
         last = record.num_frames - 1
         frames = sorted({round(last * step / (NUM_COMPARED - 1)) for step in range(NUM_COMPARED)})
         reference = Path(plan["references"]) / f"{len(jobs):06}.npy"
-        np.save(reference, record.decode(frames, layout="THWC").numpy())
+        np.save(reference, decoded(record, frames).numpy())
         jobs.append({"key": record.key, "frames": frames, "num_frames": record.num_frames, "reference": str(reference)})
     return jobs
 
@@ -73,7 +79,7 @@ def pieces(record: framefeed.Record) -> Iterator[range]:
 
 
 def decode_whole(record: framefeed.Record) -> int:
-    return sum(len(record.decode(piece, layout="THWC")) for piece in pieces(record))
+    return sum(len(decoded(record, piece)) for piece in pieces(record))
 
 
 def time_whole(dataset: framefeed.Dataset, plan: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def _retrieved(capture: cv2.VideoCapture) -> np.ndarray:
     there, picture = capture.retrieve()
     if not there:
         raise OSError("OpenCV has no such frame")
-    return picture
+    return np.asarray(picture)
 
 
 def _clip(window: Window, interpolation: int) -> np.ndarray:

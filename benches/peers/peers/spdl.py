@@ -29,14 +29,15 @@ def _scale(size: tuple[int, int], algorithm: str) -> str:
 
 
 def _arrays(frames: object) -> np.ndarray:
-    return spdl.io.to_numpy(spdl.io.convert_frames(frames))
+    return np.asarray(spdl.io.to_numpy(spdl.io.convert_frames(frames)))
 
 
 def _by_time(window: Window, algorithm: str) -> np.ndarray:
     times = [_starts[window.path] + second for second in window.seconds]
     stride = window.frames[1] - window.frames[0]
     interval = min(b - a for a, b in zip(times, times[1:])) / stride
-    first, last = max(times[0] - interval / 2, 0.0), times[-1] + interval / 2
+    # The filter rounds both to the stream's time base, which may be as coarse as a frame, and leaves out what is at the end.
+    first, last = max(times[0] - interval / 4, 0.0), times[-1] + 3 * interval / 4
     # Packets are taken in decoding order up to the window's end: with B-frames that is some frames too early.
     packets = spdl.io.demux_video(window.path, timestamp=(first, last + NUM_REORDERED * interval))
     chosen = f"trim=start={first:.6f}:end={last:.6f},select=not(mod(n\\,{stride}))"

@@ -27,7 +27,7 @@ PACKAGES = ("video-reader-rs",)
 def _clip(window: Window, algorithm: str, from_start: bool | None) -> np.ndarray:
     height, width = window.size
     reader = PyVideoReader(window.path, threads=1, target_width=width, target_height=height, resize_algo=algorithm)
-    return reader.get_batch(window.frames, with_fallback=from_start)
+    return np.asarray(reader.get_batch(window.frames, with_fallback=from_start))
 
 
 def _decode(path: str, num_frames: int) -> Iterator[np.ndarray]:
