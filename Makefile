@@ -1,6 +1,7 @@
 # The two commands of the README are `make demo` and `make test`.
 #   make demo [VIDEOS=folder]   install what is needed, convert videos, stream them through a small training step
 #   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
+#   make peers VIDEOS=folder [LIST=file]  framefeed beside other decoders, in an environment of their own; see benches/peers/run.py
 #   make check                  formatting, lints, documentation, licences
 
 SHELL := /bin/bash
@@ -8,7 +9,7 @@ PYTHON := .venv/bin/python
 DEMO := demo-out
 export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
 
-.PHONY: demo test test-rust test-python check setup clean
+.PHONY: demo test test-rust test-python peers check setup clean
 
 setup:
 	@scripts/setup.sh
@@ -34,6 +35,14 @@ test-rust:
 test-python:
 	$(PYTHON) -m pytest -q python/tests
 
+peers: setup
+	@if [ -z "$(VIDEOS)" ]; then echo "usage: make peers VIDEOS=folder [LIST=file] [PEERS_OPTIONS='--mode windows']"; exit 2; fi
+	@scripts/python-env.sh test
+	cargo build --release
+	@benches/peers/make-venv.sh
+	$(PYTHON) -m pytest -q benches/peers
+	$(PYTHON) benches/peers/run.py "$(VIDEOS)" $(if $(LIST),--list "$(LIST)") $(PEERS_OPTIONS)
+
 check: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -42,4 +51,4 @@ check: setup
 
 clean:
 	cargo clean
-	rm -rf .venv $(DEMO)
+	rm -rf .venv .venv-peers $(DEMO)

@@ -1,127 +1,174 @@
-"""framefeed's loader and TorchCodec on the same windows of the same clips, in turn; prints medians and ratios.
+"""framefeed beside other decoders on the same clips: agreement first, then rates in turn, then ratios.
 
-    python benches/peers/run.py CLIPS --list clips.txt --peer-python PATH [--rounds 5]
+    python benches/peers/run.py VIDEOS --peer-python .venv-peers/bin/python [--list clips.txt] [--rounds 5]
 
-CLIPS is a folder of videos, the list names some of them, one path a line (all when left out). framefeed converts them once
-(packets copied). Then, for strides 1 and 4, both decode the same windows of 16 frames and give 256x256 RGB uint8; the
-pictures are compared before anything is timed. One decode thread each; files are in the page cache. The peer runs in its
-own Python environment (--peer-python), which needs torch and torchcodec.
+VIDEOS is a folder, the list names some of its files, one path a line. framefeed converts them, once with packets copied and once with
+`--profile train --short-side 256 --gop 16`. Then, for each case, framefeed chooses the windows (or whole clips), every peer decodes
+them with every one of its settings, and the fastest one whose pictures agree with framefeed's is timed. Modes:
+
+    windows  16 frames, strides 1 and 4, to 256x256 RGB; one core; peers read the sources, and for the profile train also its files
+    whole    whole clips at full resolution to RGB; one core
+    loader   the same windows in batches of 8 torch tensors; --cores cores, and as many worker processes around the peer that was best
+             alone, and around TorchCodec
+
+Programs take turns, --rounds times, each in a process of its own; imports and the first clips are not timed. Files are in the page
+cache. A window counts for a peer where the peer's pictures agree; one that it refuses or takes from other frames costs its time and
+gives nothing. The best of each mode is named last, with our ratio to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import peers as peer_modules
+import report
+from datasets import Datasets
+from participants import Participant, Peer, choose, feed_command, peer_command, run
 
-import framefeed
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-SIZE = (256, 256)
-
-
-def loader(dataset: framefeed.Dataset, stride: int, epochs_seed: int) -> framefeed.Loader:
-    window = framefeed.Window(frames=16, stride=stride, placement="random", short="skip")
-    return framefeed.Loader(
-        dataset, batch_size=1, window=window, size=SIZE, fit="stretch", shuffle=True, seed=epochs_seed, decode_workers=1
-    )
+ROOT = Path(__file__).resolve().parents[2]
+MODES = ("windows", "whole", "loader")
+NUM_FRAMES, SIZE, BATCH_SIZE = 16, (256, 256), 8
+# Jobs that every setting is tried on; the chosen one is checked on all.
+NUM_TUNED = {"windows": 40, "whole": 6}
 
 
-def framefeed_round(dataset: framefeed.Dataset, stride: int, epochs: int, expected: list[list[int]]) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    feed = loader(dataset, stride, 0)
-    seen = []
-    for epoch in range(epochs):
-        feed.set_epoch(epoch)
-        for batch in feed:
-            seen.append(np.asarray(batch["frame"])[0].tolist())
-    result = {"frames": 16 * len(seen), "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-    assert seen == expected, "a timed round gave other windows than the jobs"
-    return result
+@dataclass
+class Case:
+    """What is decoded: `dataset` by framefeed, the file of each key by the peers."""
+
+    name: str
+    kind: str
+    dataset: Path
+    files: dict[str, str]
+    stride: int = 1
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
-    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+def cases(datasets: Datasets, modes: list[str]) -> list[Case]:
+    found = []
+    if "windows" in modes or "loader" in modes:
+        for stride in (1, 4):
+            words = f"windows of {NUM_FRAMES} frames, stride {stride}"
+            copy, train = datasets.copy, datasets.train
+            found += [
+                Case(f"{words}, packets copied; peers read the sources", "windows", copy.path, copy.sources, stride),
+                Case(f"{words}, profile train; peers read the sources", "windows", train.path, train.sources, stride),
+                Case(f"{words}, profile train; peers read its files", "windows", train.path, train.files, stride),
+            ]
+    if "whole" in modes:
+        copy = datasets.copy
+        found.append(Case("whole clips; peers read the sources", "whole", copy.path, copy.sources))
+    return found
+
+
+class Suite:
+    """The cases, one after another. Text goes to stdout, or to stderr where stdout is for JSON."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
+        self.arguments, self.folder = arguments, folder
+        self.results: list[dict[str, Any]] = []
+
+    def say(self, *lines: str) -> None:
+        print(*lines, sep="\n", file=sys.stderr if self.arguments.json else sys.stdout, flush=True)
+
+    def run(self, case: Case) -> None:
+        with tempfile.TemporaryDirectory(dir=self.folder) as references:
+            file, plan = self.planned(case, references)
+            jobs = plan["jobs"]
+            self.say("", f"{case.name}: {len(jobs)} {'clips' if case.kind == 'whole' else 'windows'}")
+            chosen = {
+                name: choose(self.arguments.peer_python, name, file, self.arguments.timeout)
+                for name in self.arguments.peers
+            }
+        self.say(*report.agreement(jobs, chosen))
+        result = {"case": case.name, "jobs": len(jobs), "checks": report.checks_as_json(chosen)}
+        ready = [peer for peer in chosen.values() if isinstance(peer, Peer)]
+        if case.kind in self.arguments.modes:
+            self.say("  one core:")
+            result["one core"] = self.compare(file, len(jobs), "time", ready)
+        if case.kind == "windows" and "loader" in self.arguments.modes and ready:
+            best = max(ready, key=lambda peer: peer.checked.frames_per_cpu_second)
+            inside = [peer for peer in ready if peer is best or peer.name == "torchcodec"]
+            self.say(f"  batches of {BATCH_SIZE} torch tensors, {self.arguments.cores} cores:")
+            result["loader"] = self.compare(file, len(jobs), "load", inside)
+        self.results.append(result)
+
+    def planned(self, case: Case, references: str) -> tuple[Path, dict[str, Any]]:
+        """The plan of a case, with the jobs that framefeed chose and the files that peers read."""
+        file = self.folder / "plan.json"
+        plan: dict[str, Any] = {
+            "kind": case.kind,
+            "dataset": str(case.dataset),
+            "stride": case.stride,
+            "num_frames": NUM_FRAMES,
+            "size": SIZE,
+            "epochs": self.arguments.epochs,
+            "cores": self.arguments.cores,
+            "batch_size": BATCH_SIZE,
+            "num_tuned": NUM_TUNED[case.kind],
+            "references": references,
+        }
+        file.write_text(json.dumps(plan))
+        jobs = run(feed_command("jobs", file), self.arguments.timeout)
+        plan["jobs"] = [{**job, "path": case.files[job["key"]]} for job in jobs]
+        file.write_text(json.dumps(plan))
+        return file, plan
+
+    def compare(self, file: Path, num_jobs: int, task: str, ready: list[Peer]) -> dict[str, Any]:
+        """The rounds: all take one turn in each, and who begins changes."""
+        ours = Participant("framefeed", "", [True] * num_jobs, feed_command(task, file))
+        others = [self.participant(peer, task, file) for peer in ready]
+        everyone = [ours, *others]
+        for number in range(self.arguments.rounds):
+            first = number % len(everyone)
+            for one in everyone[first:] + everyone[:first]:
+                one.take_turn(self.arguments.timeout)
+        self.say(*report.table(ours, others))
+        return report.as_json(ours, others)
+
+    def participant(self, peer: Peer, task: str, file: Path) -> Participant:
+        name = peer.name if task == "time" else f"torch's DataLoader with {peer.name}"
+        command = peer_command(self.arguments.peer_python, task, peer.name, file, peer.settings)
+        return Participant(name, peer.settings, peer.checked.agreed, command)
+
+
+def parsed() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("videos", type=lambda text: Path(text).resolve(), help="folder")
+    options.add_argument("--list", type=Path, help="paths in the folder, one a line; all videos when left out")
+    options.add_argument("--peer-python", default=str(ROOT / ".venv-peers/bin/python"))
+    options.add_argument("--framefeed", type=Path, default=ROOT / "target/release/framefeed", help="the command")
+    options.add_argument("--mode", dest="modes", action="append", choices=MODES, help="may be repeated; default all")
+    options.add_argument("--peers", type=lambda text: text.split(","), default=list(peer_modules.NAMES))
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=2, help="windows of each clip")
+    options.add_argument("--cores", type=int, default=2, help="of the mode loader")
+    options.add_argument("--timeout", type=float, default=1800.0, help="seconds for one program")
+    options.add_argument("--work", type=Path, help="folder for datasets and pictures, some GB; default a temporary one")
+    options.add_argument("--json", action="store_true", help="print everything as JSON; text goes to stderr")
+    arguments = options.parse_args()
+    arguments.modes = arguments.modes or list(MODES)
+    if unknown := set(arguments.peers) - set(peer_modules.NAMES):
+        options.error(f"--peers: {', '.join(sorted(unknown))}, expected {', '.join(peer_modules.NAMES)}")
+    return arguments
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("clips", type=lambda text: Path(text).resolve(), help="folder")
-    options.add_argument("--list", type=Path)
-    options.add_argument("--peer-python", required=True)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--epochs", type=int, default=3)
-    arguments = options.parse_args()
-
-    names = arguments.list.read_text().split("\n") if arguments.list else None
-    sources = [str(arguments.clips / name) for name in names if name] if names else [str(arguments.clips)]
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "dataset"
-        sources_list = Path(folder) / "list.csv"
-        sources_list.write_text("path\n" + "".join(f"{source}\n" for source in sources))
-        command = [str(ROOT / "target/release/framefeed"), "convert", str(sources_list), "--out", str(out)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        dataset = framefeed.Dataset(out)
-        paths = {record.key: record.source for record in dataset}
-        for stride in (1, 4):
-            compare(dataset, paths, stride, arguments, Path(folder))
+    arguments = parsed()
+    names = [line for line in arguments.list.read_text().splitlines() if line] if arguments.list else None
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        datasets = Datasets(arguments.framefeed.resolve(), arguments.videos, names, Path(folder))
+        suite = Suite(arguments, Path(folder))
+        for case in cases(datasets, arguments.modes):
+            suite.run(case)
+    if arguments.json:
+        print(json.dumps({"rounds": arguments.rounds, "epochs": arguments.epochs, "cases": suite.results}))
     return 0
-
-
-def compare(dataset: framefeed.Dataset, paths: dict, stride: int, arguments: argparse.Namespace, folder: Path) -> None:
-    jobs, expected, sample = [], [], []
-    feed = loader(dataset, stride, 0)
-    for epoch in range(arguments.epochs):
-        feed.set_epoch(epoch)
-        for batch in feed:
-            frames = np.asarray(batch["frame"])[0].tolist()
-            expected.append(frames)
-            jobs.append({"path": str(paths[batch["key"][0]]), "frames": frames})
-            if len(sample) < 40:
-                sample.append(np.from_dlpack(batch["video"])[0].copy())
-    sample_file = folder / "sample.npy"
-    job_file = folder / f"jobs-{stride}.json"
-
-    def write_jobs(num_compared: int) -> None:
-        """Jobs for the peer: the first ones to be saved, or all of them to be timed."""
-        text = {"clips": jobs, "size": SIZE, "sample": num_compared, "sample_file": str(sample_file)}
-        job_file.write_text(json.dumps(text))
-
-    peer = [arguments.peer_python, str(HERE / "peer_torchcodec.py"), str(job_file)]
-
-    def peer_round() -> dict[str, float]:
-        return json.loads(subprocess.run(peer, check=True, capture_output=True, text=True).stdout)
-
-    write_jobs(len(sample))
-    subprocess.run(peer, check=True, capture_output=True)
-    agreement = [psnr(ours, theirs) for ours, theirs in zip(sample, np.load(sample_file))]
-    print(f"stride {stride}: {len(jobs)} windows; PSNR between the pictures {statistics.median(agreement):.1f} dB (median)")
-    others = [Path(job["path"]).name for job, value in zip(jobs, agreement) if value < 30]
-    if others:
-        sys.exit(f"the pictures do not agree, so nothing is timed: {', '.join(sorted(set(others)))}")
-    write_jobs(0)
-    peer_round()
-    ours, theirs = [], []
-    for _ in range(arguments.rounds):
-        ours.append(framefeed_round(dataset, stride, arguments.epochs, expected))
-        theirs.append(peer_round())
-    failed = statistics.median(run["failed"] for run in theirs)
-    print(f"  the peer refused {failed:.0f} of {len(jobs)} windows when it was timed; they count their time and no frames")
-    for unit in ("cpu", "wall"):
-        a = statistics.median(run["frames"] / run[unit] for run in ours)
-        b = statistics.median(run["frames"] / run[unit] for run in theirs)
-        ratios = [x["frames"] / x[unit] / (y["frames"] / y[unit]) for x, y in zip(ours, theirs)]
-        print(f"  frames per {unit} second: framefeed {a:.0f}, TorchCodec {b:.0f}; ratio {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
 
 
 if __name__ == "__main__":
