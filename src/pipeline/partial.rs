@@ -56,7 +56,7 @@ pub struct PartialLoader {
 
 impl PartialLoader {
     /// Starts an iteration, as [`Loader::iter`] does.
-    pub fn iter(&self) -> PartialBatches {
+    pub fn start(&self) -> PartialBatches {
         PartialBatches { batches: self.loader.iter(), stage: self.stage }
     }
 

@@ -12,7 +12,7 @@ fn whole(set: &TestSet) -> LoaderStats {
 
 fn without(set: &TestSet, stage: Stage) -> (Vec<PartialBatch>, LoaderStats) {
     let loader = set.builder().build_without(stage).unwrap();
-    let (mut iteration, mut batches) = (loader.iter(), Vec::new());
+    let (mut iteration, mut batches) = (loader.start(), Vec::new());
     while let Some(batch) = iteration.next_within(Duration::from_secs(10)) {
         batches.extend(batch.unwrap());
     }
@@ -42,7 +42,7 @@ fn without_decode_the_same_bytes_are_read_and_checked() {
     assert!(batches.iter().all(|batch| batch.without == Stage::Decode));
     set.damage("clip-001");
     let loader = set.builder().build_without(Stage::Decode).unwrap();
-    let mut iteration = loader.iter();
+    let mut iteration = loader.start();
     let failed = std::iter::from_fn(|| iteration.next_within(Duration::from_secs(10))).filter(Result::is_err).count();
     assert_eq!(failed, 1);
 }
