@@ -77,7 +77,7 @@ impl Feed {
         }
     }
 
-    fn iter(&self) -> Batches {
+    fn start(&self) -> Batches {
         match self {
             Self::Whole(loader) => Batches::Whole(loader.iter()),
             Self::Partial(loader) => Batches::Partial(loader.start()),
@@ -119,7 +119,7 @@ pub(super) fn run(plan: &Plan, setting: Setting, seconds: f64, cache: CacheState
     let is_cold = cache == CacheState::Cold;
     let feed = Feed::open(plan, setting, is_cold)?;
     let (mut before, mut start, mut cpu) = (LoaderStats::default(), Instant::now(), cpu_seconds());
-    let mut batches = feed.iter();
+    let mut batches = feed.start();
     if !is_cold {
         while batches.advance()? && start.elapsed().as_secs_f64() < seconds * WARM_UP_SHARE {}
         (before, start, cpu) = (feed.stats(), Instant::now(), cpu_seconds());

@@ -70,9 +70,9 @@ fn head(report: &LoaderReport) -> String {
     let checked = &report.checked;
     let _ = writeln!(
         text,
-        "checked: {} of the first batch against their records, {} equal for {}",
+        "checked: {} of the first batch against their records, the first {} batches of {} against each other",
         count(checked.rows as u64, "row"),
-        count(checked.batches as u64, "batch").replace("batchs", "batches"),
+        checked.batches,
         count(checked.loaders as u64, "loader")
     );
     let _ = writeln!(text, "medians of {} runs in turn, slowest and fastest in brackets\n", report.runs);

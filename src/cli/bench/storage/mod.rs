@@ -147,9 +147,9 @@ pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
     let report = measure(args, path, &work)?;
     write_page(args.report.as_deref(), || report::page(&report))?;
     if args.json {
-        output::print_json(&report)?
+        output::print_json(&report)?;
     } else {
-        output::print(&table::table(&report))?
+        output::print(&table::table(&report))?;
     }
     Ok(Ending::Good)
 }

@@ -261,10 +261,8 @@ fn row(html: &mut String, point: &Point, has_fio: bool) {
 fn circumstances(html: &mut String, report: &StorageReport) {
     let checked =
         "before its first run, reads of each point were compared with plain ones; the length of each read while it ran";
-    let checksum = match report.checksum {
-        true => "CRC32C of every byte, while the clock ran",
-        false => "none while the clock ran",
-    };
+    let checksum =
+        if report.checksum { "CRC32C of every byte, while the clock ran" } else { "none while the clock ran" };
     let limit = report.max_bytes.map(|limit| format!(" or {}", bytes(limit))).unwrap_or_default();
     let mut facts = vec![
         ("Order", report.pattern.clone()),
