@@ -25,9 +25,14 @@ pub(super) struct Bar {
     pub starts_group: bool,
 }
 
-/// Bars from the left, one below the other.
-pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
-    let most = bars.iter().flat_map(|bar| [bar.value.2, bar.peer.map_or(0.0, |(_, peer)| peer)]).fold(0.0, f64::max);
+/// Bars from the left, one below the other. Those that are longer than `longest` end at the edge, with an arrow: the others
+/// would else not be told apart.
+pub(super) fn bars(title: &str, bars: &[Bar], longest: f64) -> String {
+    let most = bars
+        .iter()
+        .flat_map(|bar| [bar.value.2, bar.peer.map_or(0.0, |(_, peer)| peer)])
+        .fold(0.0, f64::max)
+        .min(longest);
     let axis = Axis::linear("", most);
     let groups = bars.iter().skip(1).filter(|bar| bar.starts_group).count() as f64;
     let height = bars.len() as f64 * ROW + groups * ROW / 2.0 + 26.0;
@@ -66,7 +71,8 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
         );
         let middle = top + 2.0 + thickness / 2.0;
         let _ = write!(svg, "<path class=\"reach\" d=\"M{:.1} {middle:.1}H{:.1}\"/>", at(min), at(max));
-        let mut text = figure(value);
+        let arrow = if value > axis.max { "→ " } else { "" };
+        let mut text = format!("{arrow}{}", figure(value));
         let mut last = at(max);
         if let Some((name, peer)) = bar.peer {
             let _ = write!(
@@ -170,6 +176,21 @@ mod tests {
         ] {
             assert!(svg.contains(&part), "{part:?} is not in {svg}");
         }
+    }
+
+    #[test]
+    fn a_bar_that_would_press_the_others_to_the_ground_is_cut() {
+        let bar = |value| Bar {
+            class: String::new(),
+            name: String::new(),
+            value: (value, value, value),
+            peer: None,
+            starts_group: false,
+        };
+        let svg = bars("", &[bar(1.0), bar(1000.0)], 5.0);
+        let room = BARS_WIDTH - NAMES - VALUES;
+        assert!(svg.contains(&format!("width=\"{:.1}\"", room / 5.0)) && svg.contains(&format!("width=\"{room:.1}\"")));
+        assert!(svg.contains(">→ 1000<") && svg.contains(">1.000<"), "{svg}");
     }
 
     #[test]

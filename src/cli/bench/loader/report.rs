@@ -10,6 +10,9 @@ use crate::cli::bench::spread::Spread;
 use crate::cli::units::{bytes, count, grouped};
 use std::fmt::Write as _;
 
+/// Bars of bounds end at so many times the rate of the whole loader.
+const LONGEST: f64 = 6.0;
+
 /// The whole page.
 pub(super) fn page(report: &LoaderReport) -> String {
     let mut html = String::new();
@@ -142,7 +145,8 @@ fn bounds(html: &mut String, report: &LoaderReport) {
     let _ = writeln!(
         html,
         "<section>\n<h2>If a stage took no time</h2>\n<p class=\"soft\">{unit} per second at {}, each measured in turn with the whole \
-         loader. Pale: nothing was put into the batches, the rate is no loader's.</p>",
+         loader. Pale: nothing was put into the batches, the rate is no loader's. \
+         Arrow: the bar goes on.</p>",
         workers(last.workers)
     );
     let mut rows = vec![Bar {
@@ -159,7 +163,11 @@ fn bounds(html: &mut String, report: &LoaderReport) {
         peer: None,
         starts_group: false,
     }));
-    let _ = writeln!(html, "<figure>{}</figure>\n<dl>", bars("If a stage took no time", &rows));
+    let _ = writeln!(
+        html,
+        "<figure>{}</figure>\n<dl>",
+        bars("If a stage took no time", &rows, LONGEST * last.figures.rate().median)
+    );
     for Bound { without, explain, ratio, figures, .. } in &report.bounds {
         let limit = figures.limited_by;
         let _ = writeln!(

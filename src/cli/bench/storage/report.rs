@@ -193,7 +193,7 @@ fn costs(html: &mut String, report: &StorageReport) {
             starts_group: number == 0,
         }));
     }
-    let _ = writeln!(html, "<figure>{}</figure>\n</section>", bars("CPU seconds per GB", &rows));
+    let _ = writeln!(html, "<figure>{}</figure>\n</section>", bars("CPU seconds per GB", &rows, f64::INFINITY));
 }
 
 fn micros(value: f64) -> String {
