@@ -43,6 +43,8 @@ pub use pipeline::{
     LoaderStats, Next, OrderKey, Problem, Ragged, ShapeCount, Shuffle, SizeCount, Skipped, StoredTensor, VerifyLevel,
     VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field, verify_dataset, window_reads,
 };
+#[doc(hidden)]
+pub use pipeline::{PartialBatch, PartialBatches, PartialLoader, Stage};
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,
     TensorShardWriter, VerifyReport, build_index, build_tensor_index,

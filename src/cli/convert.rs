@@ -1,6 +1,6 @@
 //! `framefeed convert`.
 
-use super::units::{bytes, count, grouped, hours, parse_bytes};
+use super::units::{bytes, count, grouped, hours, parse_bytes, parse_size};
 use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
@@ -120,14 +120,6 @@ enum CheckArg {
 enum OnErrorArg {
     Skip,
     Fail,
-}
-
-fn parse_size(text: &str) -> std::result::Result<(u32, u32), String> {
-    let sides = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
-    match sides {
-        Some((Ok(height), Ok(width))) => Ok((height, width)),
-        _ => Err("expected a height and a width, such as 256x256".to_owned()),
-    }
 }
 
 fn parse_seconds(text: &str) -> std::result::Result<f64, String> {

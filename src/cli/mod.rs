@@ -30,6 +30,7 @@ Examples:
   framefeed verify data/ --decode                    every checksum and every frame
   framefeed extract data/ some/key -o clip.mp4       one clip back, as a playable file
   framefeed bench storage data/                      how fast it can be read, by every engine
+  framefeed bench loader data/ --size 256x256        how fast batches are made, and what limits it
 
 Then, in Python: framefeed.Dataset(\"data/\"), framefeed.torch.DataLoader(...).
 `framefeed <command> --help` says more. Messages go to stderr, results to stdout.
@@ -60,7 +61,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Write one clip as a playable MP4, or one stored tensor as an NPY file.
     Extract(extract::ExtractArgs),
-    /// Measure storage.
+    /// Measure storage, or the loader.
     Bench(bench::BenchArgs),
 }
 

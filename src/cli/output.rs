@@ -68,6 +68,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         ErrorKind::NotFound if message == "no such record" => {
             Some("keys are listed in index.arrow; a key is the video's path without its extension")
         }
+        ErrorKind::InvalidArgument if message.starts_with("size must be set") => Some("choose one with --size HxW"),
         ErrorKind::Io if report.contains("os error 28") || report.contains("os error 122") => {
             Some("make room and run the same command again: it goes on where this one stopped")
         }

@@ -21,6 +21,15 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err("expected at least one byte".to_owned()) }
 }
 
+/// `256x384`: a height and a width in pixels.
+pub(super) fn parse_size(text: &str) -> std::result::Result<(u32, u32), String> {
+    let sides = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
+    match sides {
+        Some((Ok(height), Ok(width))) => Ok((height, width)),
+        _ => Err("expected a height and a width, such as 256x256".to_owned()),
+    }
+}
+
 /// Bytes in binary units, three digits.
 pub(super) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -79,6 +88,14 @@ mod tests {
         assert_eq!(parse_bytes("500MB"), Ok(500_000_000));
         for bad in ["", "x", "1XB", "-1", "0", "1e99"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_height_and_a_width() {
+        assert_eq!(parse_size("256x384"), Ok((256, 384)));
+        for bad in ["256", "x", "256x", "-1x2", "256x384x3"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 

@@ -125,7 +125,7 @@ impl ClipReader {
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
         let decoded = clip.check(limits).and_then(|()| {
             let bytes = self.read(&clip)?;
-            self.tools.clip_to_frames(&clip, &bytes, limits, sink)
+            self.tools.clip_to_frames(&clip, &bytes, limits, &|| false, sink).map(drop)
         });
         decoded.map_err(|error| self.place(&clip, error))
     }

@@ -142,6 +142,12 @@ impl PacketSource for CheckedPackets<'_> {
     }
 }
 
+/// Checks all packets of a clip, and nothing else.
+pub(super) fn check_packets(clip: &ClipPlan, bytes: &ClipBytes) -> Result<()> {
+    let source = CheckedPackets { clip, bytes };
+    clip.plan.packets().iter().try_for_each(|&index| source.packet(index).map(drop))
+}
+
 fn no_packet(index: u32) -> Error {
     Error::corrupt(format!("the plan names packet {index}, which the record lacks"))
 }

@@ -27,6 +27,7 @@ mod inspect;
 mod loader;
 mod monitor;
 mod options;
+mod partial;
 mod policies;
 mod reader;
 mod row;
@@ -50,6 +51,8 @@ pub use inspect::{
 };
 pub use loader::Loader;
 pub use options::LoaderBuilder;
+#[doc(hidden)]
+pub use partial::{PartialBatch, PartialBatches, PartialLoader, Stage};
 pub use policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
 pub use schedule::{LoaderState, OrderKey};
 pub use stats::{Limit, LoaderStats};

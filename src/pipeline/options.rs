@@ -1,5 +1,6 @@
 //! The options of a loader.
 
+use super::partial::Stage;
 use super::policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
 use crate::dataset::{Dataset, Window};
 use crate::decode::DecodeLimits;
@@ -31,6 +32,8 @@ pub(super) struct Options {
     pub(super) columns: Vec<String>,
     pub(super) captions: bool,
     pub(super) limits: DecodeLimits,
+    /// The stage that is left out: only in the loader inside a [`PartialLoader`](super::PartialLoader).
+    pub(super) without: Option<Stage>,
 }
 
 /// Collects the options of a [`Loader`](super::Loader); [`build`](Self::build) checks them.
@@ -64,6 +67,7 @@ impl LoaderBuilder {
             columns: Vec::new(),
             captions: false,
             limits: DecodeLimits::default(),
+            without: None,
         };
         Self { dataset, options }
     }

@@ -189,6 +189,8 @@ impl LoaderShared {
             ready_batches,
             queued_clips,
             held_bytes,
+            prefetch_batches: self.sizes.prefetch as u64,
+            read_ahead_bytes: self.options.read_ahead_bytes,
             num_workers: self.sizes.workers as u64,
             num_tensor_readers: self.sizes.tensor_readers as u64,
             num_short: self.samples.num_short(),

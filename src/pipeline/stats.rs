@@ -17,6 +17,10 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct LoaderStats {
             $($(#[$doc])* pub $name: u64,)+
+            /// Batches that may be in the making or finished at a time: the bound of `ready_batches`.
+            pub prefetch_batches: u64,
+            /// The bound of `held_bytes`, which one clip may exceed.
+            pub read_ahead_bytes: u64,
             /// Decode workers of the running iteration, or of the last one.
             pub num_workers: u64,
             /// Tensor readers of the running iteration, or of the last one.
@@ -45,6 +49,13 @@ macro_rules! counters {
             /// The counters that are sums, by name, for printing and for JSON.
             pub fn counters(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name)),+]
+            }
+
+            /// What was done since an earlier snapshot of the same loader: counters are differences, everything else is as it is
+            /// now. Stages add a time when it is over, so that of what runs at either end counts where it ends.
+            #[must_use]
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)+ ..*self }
             }
         }
     };
@@ -89,12 +100,16 @@ counters! {
     decode_nanos,
     /// Time spent on transforming frames, over all workers.
     transform_nanos,
+    /// Time workers spent on bringing finished clips together into batches, over all workers.
+    assemble_nanos,
     /// Time workers waited for clips, over all workers.
     worker_wait_nanos,
     /// Time spent on reading tensors, and on waiting for storage to bring them, over all tensor readers.
     tensor_read_nanos,
     /// Time spent on the checksums of tensors, over all tensor readers.
     tensor_check_nanos,
+    /// Time tensor readers spent on bringing tensors together into batches, over all of them.
+    tensor_assemble_nanos,
     /// Time tensor readers had nothing to read, over all of them: every budget was full.
     tensor_wait_nanos,
     /// Time the consumer waited for the first batch of each iteration.
@@ -234,6 +249,15 @@ mod tests {
         assert_eq!(limit(tensors), Limit::Storage);
         assert_eq!(limit(LoaderStats { tensor_check_nanos: 800, ..tensors }), Limit::Check);
         assert_eq!(limit(LoaderStats { decode_nanos: 900, ..tensors }), Limit::Decode);
+    }
+
+    #[test]
+    fn a_difference_is_of_counters_and_keeps_what_is_no_sum() {
+        let earlier = LoaderStats { num_reads: 3, ready_batches: 2, ..LoaderStats::default() };
+        let now = LoaderStats { num_reads: 10, errors: 1, ready_batches: 1, num_short: 4, ..LoaderStats::default() };
+        let since = now.since(&earlier);
+        assert_eq!((since.num_reads, since.errors, since.ready_batches, since.num_short), (7, 1, 1, 4));
+        assert_eq!(now.since(&LoaderStats::default()), now);
     }
 
     #[test]

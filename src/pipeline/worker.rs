@@ -2,10 +2,11 @@
 //! clip's place in the batch. One clip is one thread's from begin to end.
 
 use super::assemble::ClipFacts;
-use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job};
+use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job, check_packets};
+use super::partial::Stage;
 use super::row::Part;
 use super::run::Run;
-use super::stats::{Counters, add, add_duration};
+use super::stats::{Counters, add, add_duration, add_since};
 use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
 use crate::error::{Error, Result};
 use crate::media::{ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo};
@@ -103,16 +104,19 @@ impl Tools {
         Ok(self.transforms[index].1.clip_shape(clip.frames.len()))
     }
 
-    /// Decodes a clip and hands each frame to `sink` with its positions in the request.
+    /// Decodes a clip and hands each frame to `sink` with its positions in the request. The sink's time counts as decoding.
     pub(super) fn clip_to_frames(
         &mut self,
         clip: &ClipPlan,
         bytes: &ClipBytes,
         limits: &DecodeLimits,
+        cancel: &dyn Fn() -> bool,
         sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let source = CheckedPackets { clip, bytes };
-        self.decoder.decode(&clip.stream, &clip.plan, &source, limits, &|| false, sink).map(drop)
+    ) -> Result<ClipCost> {
+        let (start, source) = (Instant::now(), CheckedPackets { clip, bytes });
+        let stats = self.decoder.decode(&clip.stream, &clip.plan, &source, limits, cancel, sink)?;
+        let (packets, frames) = (stats.packets, stats.decoded_frames);
+        Ok(ClipCost { packets, frames, total: start.elapsed(), transform: Duration::ZERO })
     }
 
     /// The place of the transform for a stream, which is made where there is none.
@@ -138,10 +142,7 @@ pub(super) fn work(run: &Run) {
     while let Some(job) = run.monitor.next_job(counters) {
         let Job { row, mut slot, clip, bytes, held_bytes } = job;
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let output = slot.bytes_mut();
-            let cancel = || run.monitor.is_cancelled();
-            let options = &shared.options;
-            let cost = tools.clip_to_tensor(&clip, &bytes, &options.transform, &options.limits, &cancel, output)?;
+            let cost = process(&mut tools, run, &clip, &bytes, slot.bytes_mut())?;
             Ok((cost, facts(&clip)?))
         }));
         let result = result.unwrap_or_else(|panic| {
@@ -158,13 +159,29 @@ pub(super) fn work(run: &Run) {
             }
             Err(error) => Err(error.with_path(clip.shard.path())),
         };
+        let start = Instant::now();
         if let Some(settled) = row.settle(Part::Clip { slot, result }) {
             run.row_settled(settled);
         }
+        add_since(&counters.assemble_nanos, start);
     }
     // Between iterations nobody decodes, and the memory may be wanted elsewhere.
     tools.decoder.shrink(PARKED_DECODER_BYTES);
     shared.park_tools(tools);
+}
+
+/// Everything that is done to a clip, but the stage that a partial loader leaves out.
+fn process(tools: &mut Tools, run: &Run, clip: &ClipPlan, bytes: &ClipBytes, output: &mut [u8]) -> Result<ClipCost> {
+    let (options, cancel) = (&run.shared.options, || run.monitor.is_cancelled());
+    match options.without {
+        None => tools.clip_to_tensor(clip, bytes, &options.transform, &options.limits, &cancel, output),
+        Some(Stage::Transform) => tools.clip_to_frames(clip, bytes, &options.limits, &cancel, &mut |_, _| Ok(())),
+        Some(Stage::Decode) => {
+            let start = Instant::now();
+            check_packets(clip, bytes)?;
+            Ok(ClipCost { total: start.elapsed(), ..ClipCost::default() })
+        }
+    }
 }
 
 fn count(counters: &Counters, cost: ClipCost) {

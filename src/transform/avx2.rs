@@ -5,6 +5,10 @@
 //! through pointers: a check for each load costs more than the arithmetic.
 
 #![expect(unsafe_code, reason = "loads and stores through pointers, within lengths that were compared before")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument about lengths holds for all loads and stores of a block"
+)]
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::weights::{Regular, Weights};
@@ -114,7 +118,7 @@ fn add_rows(sums: &mut [__m256i; 4], first: __m256i, second: __m256i, both: __m2
 /// eight; returns how many.
 #[target_feature(enable = "avx2")]
 pub(super) fn horizontal(dst: &mut [i16], row: &[i16], weights: &Weights) -> usize {
-    if weights.reach() > row.len() || dst.len() > weights.len() || weights.stride() % TAPS != 0 {
+    if weights.reach() > row.len() || dst.len() > weights.len() || !weights.stride().is_multiple_of(TAPS) {
         return 0;
     }
     let count = dst.len() / OUTPUTS * OUTPUTS;

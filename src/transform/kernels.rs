@@ -146,17 +146,12 @@ fn vertical_by_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i1
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn horizontal_by_avx2(dst: &mut [i16], row: &[i16], weights: &Weights) {
-    match weights.regular() {
-        Some(regular) => {
-            let done = avx2::horizontal_regular(dst, row, weights, regular);
-            horizontal_outputs(0..done.start, dst, row, weights);
-            horizontal_outputs(done.end..dst.len(), dst, row, weights);
-        }
-        None => {
-            let done = avx2::horizontal(dst, row, weights);
-            horizontal_outputs(done..dst.len(), dst, row, weights);
-        }
-    }
+    let done = match weights.regular() {
+        Some(regular) => avx2::horizontal_regular(dst, row, weights, regular),
+        None => 0..avx2::horizontal(dst, row, weights),
+    };
+    horizontal_outputs(0..done.start, dst, row, weights);
+    horizontal_outputs(done.end..dst.len(), dst, row, weights);
 }
 
 #[cfg(target_arch = "x86_64")]

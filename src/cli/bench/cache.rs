@@ -5,13 +5,46 @@ use framefeed::{Error, Result};
 use rustix::fs::Advice;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes read at a time to fill the cache.
 const WARM_BYTES: usize = 4 << 20;
 
+/// One file and what can be read of it.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub path: PathBuf,
+    pub len: u64,
+}
+
+/// Whether files are to be in the page cache before they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CacheState {
+    /// Not at all, as far as the kernel lets go of them.
+    Cold,
+    /// Whole, as far as there is room.
+    Warm,
+    /// However they are.
+    AsIs,
+}
+
+/// Makes the page cache cold or warm, and gives the share of the files' bytes that it holds then.
+pub(super) fn prepare(files: &[Source], state: CacheState) -> Result<f64> {
+    let (mut cached, mut total) = (0.0, 0.0);
+    for Source { path, len } in files {
+        match state {
+            CacheState::Cold => drop_pages(path)?,
+            CacheState::Warm if cached_share(path)? < 1.0 => fill(path)?,
+            CacheState::Warm | CacheState::AsIs => {}
+        }
+        cached += cached_share(path)? * *len as f64;
+        total += *len as f64;
+    }
+    Ok(if total > 0.0 { cached / total } else { 0.0 })
+}
+
 /// Share of a file's pages that are in the page cache, 0 to 1; 0 for what cannot be mapped (empty files, devices).
-pub(super) fn cached_share(path: &Path) -> Result<f64> {
+fn cached_share(path: &Path) -> Result<f64> {
     let failed = |action: &str, error| Error::io(action, path, error);
     let file = File::open(path).map_err(|error| failed("open", error))?;
     let len = file.metadata().map_err(|error| failed("look at", error))?.len();
@@ -32,14 +65,14 @@ pub(super) fn cached_share(path: &Path) -> Result<f64> {
 }
 
 /// Asks the kernel to drop a file's pages. What is dirty or in use stays; `cached_share` tells.
-pub(super) fn drop_pages(path: &Path) -> Result<()> {
+fn drop_pages(path: &Path) -> Result<()> {
     let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
     file.sync_all().map_err(|error| Error::io("sync", path, error))?;
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| Error::io("advise on", path, error.into()))
 }
 
 /// Reads a file once, so that its pages are in the cache as far as there is room.
-pub(super) fn fill(path: &Path) -> Result<()> {
+fn fill(path: &Path) -> Result<()> {
     let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
     let mut buffer = vec![0; WARM_BYTES];
     while file.read(&mut buffer).map_err(|error| Error::io("read", path, error))? > 0 {}

@@ -28,7 +28,7 @@ impl Machine {
         let (file_system, device) = mount_of(path).unwrap_or_else(|| ("unknown".to_owned(), "unknown".to_owned()));
         Self {
             cpu: value("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            cores: num_cores(),
             memory_bytes: value("/proc/meminfo", "MemTotal")
                 .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
                 .map_or(0, |kib| kib << 10),
@@ -38,6 +38,11 @@ impl Machine {
             device,
         }
     }
+}
+
+/// Cores that this process may use.
+pub(super) fn num_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The value of the first line `name: value`.
@@ -63,6 +68,12 @@ fn parse_mount(line: &str) -> Option<(String, String, String)> {
     let point = left.split(' ').nth(4)?.replace("\\040", " ");
     let mut right = right.split(' ');
     Some((point, right.next()?.to_owned(), right.next()?.to_owned()))
+}
+
+/// CPU time of this process so far: user and kernel, all threads, those of io_uring's workers included.
+pub(super) fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Now, in UTC, to the minute.

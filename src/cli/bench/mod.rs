@@ -1,22 +1,20 @@
-//! `framefeed bench`: what storage gives, and how far the loader's own reading is from it.
+//! `framefeed bench`: what storage gives, how far the loader's own reading is from it, and what the whole loader gives.
 
+mod bars;
 mod cache;
-mod create;
-mod fio;
+mod common;
+mod loader;
 mod machine;
-mod measure;
+mod page;
 mod plot;
-mod report;
-mod result;
+mod spread;
 mod storage;
-mod table;
-mod work;
 
 use super::Ending;
 use clap::{Args, Subcommand};
 use framefeed::Result;
 
-/// Measure storage.
+/// Measure storage, or the loader.
 #[derive(Args)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
@@ -27,10 +25,13 @@ pub(super) struct BenchArgs {
 enum BenchCommand {
     /// Measure how fast a file, a folder, a dataset or a block device is read, by every engine.
     Storage(storage::StorageArgs),
+    /// Measure how fast batches of a dataset are made, over numbers of threads, and what limits it.
+    Loader(loader::LoaderArgs),
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<Ending> {
     match &args.command {
         BenchCommand::Storage(args) => storage::run(args),
+        BenchCommand::Loader(args) => loader::run(args),
     }
 }

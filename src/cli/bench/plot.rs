@@ -10,12 +10,6 @@ const RIGHT: f64 = 26.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 42.0;
 
-/// Size of a bar chart, its column of names, and a row of it.
-const BARS_WIDTH: f64 = 960.0;
-const NAMES: f64 = 210.0;
-const VALUES: f64 = 130.0;
-const ROW: f64 = 24.0;
-
 /// What an axis shows.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
@@ -65,7 +59,8 @@ impl Axis {
         Self { label, min: 0.0, max: 3.1, ticks: ticks.map(|(at, name)| (at, name.to_owned())).to_vec() }
     }
 
-    fn share(&self, value: f64) -> f64 {
+    /// How far along the axis a value is, 0 to 1.
+    pub(super) fn share(&self, value: f64) -> f64 {
         ((value - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
     }
 }
@@ -180,79 +175,6 @@ impl Plot {
         }
         svg.push_str("</g>\n");
     }
-}
-
-/// A row of a bar chart.
-#[derive(Debug, Clone)]
-pub(super) struct Bar {
-    pub class: String,
-    pub name: String,
-    pub value: Reach,
-    /// The other program's, for comparison.
-    pub peer: Option<f64>,
-    /// True where a gap stands before it.
-    pub starts_group: bool,
-}
-
-/// Bars from the left, one below the other.
-pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
-    let most = bars.iter().flat_map(|bar| [bar.value.2, bar.peer.unwrap_or(0.0)]).fold(0.0, f64::max);
-    let axis = Axis::linear("", most);
-    let groups = bars.iter().skip(1).filter(|bar| bar.starts_group).count() as f64;
-    let height = bars.len() as f64 * ROW + groups * ROW / 2.0 + 26.0;
-    let room = BARS_WIDTH - NAMES - VALUES;
-    let at = |value: f64| NAMES + axis.share(value) * room;
-    let mut svg = format!(
-        "<svg class=\"plot wide\" viewBox=\"0 0 {BARS_WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
-        escape(title)
-    );
-    for (tick, name) in &axis.ticks {
-        let x = at(*tick);
-        let _ = write!(svg, "<path class=\"grid\" d=\"M{x:.1} 0V{}\"/>", height - 22.0);
-        let _ = writeln!(svg, "<text class=\"tick middle\" x=\"{x:.1}\" y=\"{}\">{name}</text>", height - 7.0);
-    }
-    let mut top = 2.0;
-    for (number, bar) in bars.iter().enumerate() {
-        if bar.starts_group && number > 0 {
-            top += ROW / 2.0;
-        }
-        let (value, min, max) = bar.value;
-        let end = at(value);
-        let _ = write!(svg, "<g class=\"{}\"><title>{}: {value:.4}</title>", bar.class, escape(&bar.name));
-        let _ = write!(
-            svg,
-            "<text class=\"name end\" x=\"{}\" y=\"{:.1}\">{}</text>",
-            NAMES - 9.0,
-            top + 14.0,
-            escape(&bar.name)
-        );
-        let thickness = if bar.peer.is_some() { 9.0 } else { 14.0 };
-        let _ = write!(
-            svg,
-            "<rect class=\"bar\" x=\"{NAMES}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{thickness}\"/>",
-            top + 2.0,
-            (end - NAMES).max(0.5)
-        );
-        let middle = top + 2.0 + thickness / 2.0;
-        let _ = write!(svg, "<path class=\"reach\" d=\"M{:.1} {middle:.1}H{:.1}\"/>", at(min), at(max));
-        let mut text = format!("{value:.3}");
-        let mut last = at(max);
-        if let Some(peer) = bar.peer {
-            let _ = write!(
-                svg,
-                "<rect class=\"peer\" x=\"{NAMES}\" y=\"{:.1}\" width=\"{:.1}\" height=\"5\"/>",
-                top + 13.5,
-                (at(peer) - NAMES).max(0.5)
-            );
-            let _ = write!(text, " · fio {peer:.3}");
-            last = last.max(at(peer));
-        }
-        let _ =
-            writeln!(svg, "<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{text}</text></g>", last + 8.0, top + 14.0);
-        top += ROW;
-    }
-    svg.push_str("</svg>\n");
-    svg
 }
 
 /// Text as HTML and its attributes need it.

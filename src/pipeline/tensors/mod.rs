@@ -14,7 +14,7 @@ use super::fields::{FieldJob, PlannedTensor};
 use super::policies::Checksum;
 use super::row::{Part, Row};
 use super::run::Run;
-use super::stats::add;
+use super::stats::{add, add_since};
 use crate::batch::{BatchAssembly, spread};
 use crate::buf::Slot;
 use crate::dataset::FieldEntry;
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::storage::StorageFile;
 use checks::Checks;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The thread's life.
 pub(super) fn read(run: &Run) {
@@ -117,9 +118,11 @@ impl Tensor {
 }
 
 fn settle(run: &Run, row: &Row, part: Part) {
+    let start = Instant::now();
     if let Some(settled) = row.settle(part) {
         run.row_settled(settled);
     }
+    add_since(&run.shared.counters.tensor_assemble_nanos, start);
 }
 
 /// Counts a read of `len` bytes.

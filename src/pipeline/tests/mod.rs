@@ -5,6 +5,7 @@ mod damage;
 mod fields;
 mod lifetime;
 mod order;
+mod partial;
 
 use super::{Batch, Loader, LoaderBuilder, Shuffle, VideoBatch};
 use crate::dataset::{Dataset, Window};

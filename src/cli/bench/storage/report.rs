@@ -1,9 +1,13 @@
-//! The measurements as one page that needs nothing else: to be sent to somebody, read on a screen or printed.
+//! The measurements of storage as a page.
 
-use super::plot::{Axis, Bar, Line, Plot, bars, escape, nines};
-use super::result::{FioPoint, Point, Spread, StorageReport};
+use super::result::{FioPoint, Point, StorageReport};
 use super::table::block_name;
-use crate::cli::units::{bytes, grouped};
+use crate::cli::bench::bars::{Bar, bars};
+use crate::cli::bench::common::distinct;
+use crate::cli::bench::page;
+use crate::cli::bench::plot::{Axis, Line, Plot, nines};
+use crate::cli::bench::spread::Spread;
+use crate::cli::units::{bytes, count, grouped};
 use std::fmt::Write as _;
 
 /// Plots of latencies shown at most: the largest depths are kept.
@@ -11,50 +15,21 @@ const MAX_LATENCY_PLOTS: usize = 8;
 
 /// The whole page.
 pub(super) fn page(report: &StorageReport) -> String {
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Storage: {}</title>\n<style>\n{}</style>\n</head>\n\
-         <body>\n<main>\n",
-        escape(&report.path),
-        include_str!("report.css")
-    );
+    let mut html = String::new();
     head(&mut html, report);
     rates(&mut html, report);
     latencies(&mut html, report);
     costs(&mut html, report);
     table(&mut html, report);
     circumstances(&mut html, report);
-    let _ = write!(
-        html,
-        "<footer>framefeed {}, {}. GB are 10<sup>9</sup> bytes, KiB and MiB powers of 1024.</footer>\n</main>\n</body>\n</html>\n",
-        report.version,
-        escape(&report.date)
-    );
-    html
+    page::page(&format!("Storage: {}", report.path), report.version, &report.date, &html)
 }
 
 fn head(html: &mut String, report: &StorageReport) {
-    let machine = &report.machine;
-    let _ = writeln!(html, "<h1>Reading {}</h1>", escape(&report.path));
-    let _ = writeln!(
-        html,
-        "<p class=\"soft\">{}, {} in {} file{}; {} on {}; {} cores of {}; Linux {}; {}</p>",
-        report.kind,
-        bytes(report.bytes),
-        grouped(report.files as u64),
-        if report.files == 1 { "" } else { "s" },
-        escape(&machine.file_system),
-        escape(&machine.device),
-        machine.cores,
-        escape(&machine.cpu),
-        escape(&machine.kernel),
-        escape(&report.date),
-    );
-    html.push_str("<div class=\"tiles\">\n");
-    let mut tile = |figure: String, said: String| {
-        let _ = writeln!(html, "<div class=\"tile\"><b>{figure}</b><span>{}</span></div>", escape(&said));
-    };
+    let files = count(report.files as u64, "file");
+    let what = format!("{}, {} in {files}", report.kind, bytes(report.bytes));
+    page::heading(html, &format!("Reading {}", report.path), &what, &report.machine, &report.date);
+    let mut tiles = Vec::new();
     for (is_direct, way) in [(true, "past the page cache"), (false, "through the page cache")] {
         let fastest = report
             .points
@@ -63,37 +38,26 @@ fn head(html: &mut String, report: &StorageReport) {
             .max_by(|a, b| a.gigabytes_per_second.median.total_cmp(&b.gigabytes_per_second.median));
         if let Some(point) = fastest {
             let place = format!("fastest {way}: {}, {}, depth {}", point.engine, block_name(point), point.depth);
-            tile(format!("{:.2} GB/s", point.gigabytes_per_second.median), place);
+            tiles.push((format!("{:.2} GB/s", point.gigabytes_per_second.median), place));
         }
     }
     if let Some(point) = cheapest(report) {
-        let figure = format!("{:.3} s/GB", point.cpu_seconds_per_gigabyte.median);
-        tile(figure, format!("least CPU time: {}, {}, depth {}", series_name(point), block_name(point), point.depth));
+        let place = format!("{}, {}, depth {}", series_name(point), block_name(point), point.depth);
+        tiles.push((format!("{:.3} s/GB", point.cpu_seconds_per_gigabyte.median), format!("least CPU time: {place}")));
     }
     let ratios: Vec<f64> =
         report.points.iter().filter_map(|point| point.fio.as_ref()).map(|fio| fio.rate_ratio).collect();
     if !ratios.is_empty() {
         let spread = Spread::of(&ratios);
-        let figure = format!("{:.2} × fio", spread.median);
-        tile(figure, format!("median ratio of the rates, from {:.2} to {:.2}", spread.min, spread.max));
+        let said = format!("median ratio of the rates, from {:.2} to {:.2}", spread.min, spread.max);
+        tiles.push((format!("{:.2} × fio", spread.median), said));
     }
-    html.push_str("</div>\n");
+    page::tiles(html, &tiles);
 }
 
 fn cheapest(report: &StorageReport) -> Option<&Point> {
     let cost = |point: &&Point| point.cpu_seconds_per_gigabyte.median;
     report.points.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)))
-}
-
-/// Each value once, in the order of its first appearance.
-fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut found = Vec::new();
-    for value in values {
-        if !found.contains(&value) {
-            found.push(value);
-        }
-    }
-    found
 }
 
 /// Engine and way: what one line stands for.
@@ -110,27 +74,13 @@ fn block_title(point: &Point) -> String {
     point.block_bytes.map_or_else(|| "Windows".to_owned(), |_| format!("Blocks of {}", block_name(point)))
 }
 
-fn reach(spread: Spread) -> (f64, f64, f64) {
-    (spread.median, spread.min, spread.max)
-}
-
 fn legend(html: &mut String, report: &StorageReport, has_fio: bool) {
-    html.push_str("<ul class=\"legend\">\n");
-    let mut entry = |class: &str, name: &str| {
-        let _ = writeln!(
-            html,
-            "<li><svg viewBox=\"0 0 34 12\" aria-hidden=\"true\"><g class=\"{class}\"><path class=\"line\" d=\"M0 6H34\"/>\
-             <circle class=\"mark\" cx=\"17\" cy=\"6\" r=\"3.6\"/></g></svg>{}</li>",
-            escape(name)
-        );
-    };
-    for (class, name) in distinct(report.points.iter().map(|point| (class(point), series_name(point)))) {
-        entry(&class, &name);
-    }
+    let mut entries = distinct(report.points.iter().map(|point| (class(point), series_name(point))));
     if has_fio && let Some(point) = report.points.iter().find(|point| point.fio.is_some()) {
-        entry(&format!("{} fio", class(point)), "fio, in the colour of the engine it is compared with");
+        let name = "fio, in the colour of the engine it is compared with";
+        entries.push((format!("{} fio", class(point)), name.to_owned()));
     }
-    html.push_str("</ul>\n");
+    page::line_legend(html, entries.iter().map(|(class, name)| (class.as_str(), name.as_str())));
 }
 
 fn rates(html: &mut String, report: &StorageReport) {
@@ -175,14 +125,14 @@ fn rate_lines(points: &[&Point], place: &dyn Fn(&Point) -> f64) -> Vec<Line> {
     for name in distinct(points.iter().map(|point| series_name(point))) {
         let of_series: Vec<&Point> = points.iter().copied().filter(|point| series_name(point) == name).collect();
         let Some(first) = of_series.first() else { continue };
-        let fio = |point: &Point, fio: &FioPoint| (place(point), reach(fio.gigabytes_per_second));
+        let fio = |point: &Point, fio: &FioPoint| (place(point), fio.gigabytes_per_second.reach());
         let theirs: Vec<_> =
             of_series.iter().filter_map(|point| point.fio.as_ref().map(|peer| fio(point, peer))).collect();
         if !theirs.is_empty() {
             let (class, title) = (format!("{} fio", class(first)), format!("fio as {name}"));
             lines.push(Line { class, title, points: theirs, marked: true });
         }
-        let ours = of_series.iter().map(|point| (place(point), reach(point.gigabytes_per_second))).collect();
+        let ours = of_series.iter().map(|point| (place(point), point.gigabytes_per_second.reach())).collect();
         lines.push(Line { class: class(first), title: name, points: ours, marked: true });
     }
     lines
@@ -238,12 +188,12 @@ fn costs(html: &mut String, report: &StorageReport) {
         rows.extend(points.enumerate().map(|(number, point)| Bar {
             class: class(point),
             name: format!("{}, {} × {}", series_name(point), block_name(point), point.depth),
-            value: reach(point.cpu_seconds_per_gigabyte),
-            peer: point.fio.as_ref().map(|fio| fio.cpu_seconds_per_gigabyte.median),
+            value: point.cpu_seconds_per_gigabyte.reach(),
+            peer: point.fio.as_ref().map(|fio| ("fio", fio.cpu_seconds_per_gigabyte.median)),
             starts_group: number == 0,
         }));
     }
-    let _ = writeln!(html, "<figure>{}</figure>\n</section>", bars("CPU seconds per GB", &rows));
+    let _ = writeln!(html, "<figure>{}</figure>\n</section>", bars("CPU seconds per GB", &rows, f64::INFINITY));
 }
 
 fn micros(value: f64) -> String {
@@ -309,38 +259,24 @@ fn row(html: &mut String, point: &Point, has_fio: bool) {
 }
 
 fn circumstances(html: &mut String, report: &StorageReport) {
-    let machine = &report.machine;
-    html.push_str("<section>\n<h2>How it was measured</h2>\n");
-    let _ = writeln!(html, "<pre>{}</pre>\n<dl>", escape(&report.command));
-    let mut fact = |name: &str, value: &str| {
-        let _ = writeln!(html, "<dt>{name}</dt><dd>{}</dd>", escape(value));
-    };
-    fact("Processor", &format!("{}, {} cores to be used", machine.cpu, machine.cores));
-    fact("Memory", &bytes(machine.memory_bytes));
-    fact("Kernel", &format!("Linux {}", machine.kernel));
-    fact("File system", &format!("{} on {}", machine.file_system, machine.device));
-    fact("Order", &report.pattern);
-    fact("Page cache", &report.cache);
+    let checked =
+        "before its first run, reads of each point were compared with plain ones; the length of each read while it ran";
+    let checksum =
+        if report.checksum { "CRC32C of every byte, while the clock ran" } else { "none while the clock ran" };
     let limit = report.max_bytes.map(|limit| format!(" or {}", bytes(limit))).unwrap_or_default();
-    fact("Runs", &format!("{} of each point in turn, each {} s{limit}", report.runs, report.seconds));
-    fact(
-        "Checked",
-        "before its first run, reads of each point were compared with plain ones; the length of each read while it ran",
-    );
-    fact(
-        "Checksum",
-        if report.checksum { "CRC32C of every byte, while the clock ran" } else { "none while the clock ran" },
-    );
+    let mut facts = vec![
+        ("Order", report.pattern.clone()),
+        ("Page cache", report.cache.clone()),
+        ("Runs", format!("{} of each point in turn, each {} s{limit}", report.runs, report.seconds)),
+        ("Checked", checked.to_owned()),
+        ("Checksum", checksum.to_owned()),
+    ];
     for series in distinct(report.points.iter().map(series_name)) {
         // Depths differ in nothing else: the greatest speaks for all.
         let deepest = report.points.iter().filter(|point| series_name(point) == series).max_by_key(|point| point.depth);
-        fact("Engine", deepest.map_or("", |point| point.describe.as_str()));
+        facts.extend(deepest.map(|point| ("Engine", point.describe.clone())));
     }
-    if let Some(version) = &report.fio_version {
-        fact("Compared with", version);
-    }
-    for note in &report.notes {
-        fact("Note", note);
-    }
-    html.push_str("</dl>\n</section>\n");
+    facts.extend(report.fio_version.iter().map(|version| ("Compared with", version.clone())));
+    facts.extend(report.notes.iter().map(|note| ("Note", note.clone())));
+    page::circumstances(html, &report.command, &report.machine, &facts);
 }

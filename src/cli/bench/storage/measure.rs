@@ -2,6 +2,7 @@
 
 use super::result::Latency;
 use super::work::{Pattern, Work};
+use crate::cli::bench::machine::cpu_seconds;
 use crate::cli::signal;
 use framefeed::{
     ByteRange, Completion, DirectIo, EngineKind, Error, ErrorKind, ReadOutcome, ReadRequest, Result, Slot, Storage,
@@ -269,12 +270,6 @@ pub(super) fn latency(histogram: &Histogram<u64>) -> Latency {
         max_micros: micros(histogram.max()),
         distribution: told.map(|quantile| (at(quantile), quantile)).chain([(micros(histogram.max()), 1.0)]).collect(),
     }
-}
-
-/// CPU time of this process so far: user and kernel, all threads, those of io_uring's workers included.
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Threads that the kernel made for this process's rings.

@@ -1,18 +1,28 @@
 //! `framefeed bench storage`: arguments, the plan of the points, the runs in turn.
 
-use super::create::Created;
-use super::measure::{Run, Setting, histogram, latency};
-use super::result::{FioPoint, Point, Spread, StorageReport};
-use super::work::{Pattern, Source, Work};
-use super::{cache, fio, machine, report, table};
+mod create;
+mod fio;
+mod measure;
+mod report;
+mod result;
+mod table;
+mod work;
+
+use super::cache::{self, CacheState};
+use super::common::{check_page, check_seconds, command_line, range, stop_if_asked, write_page};
+use super::machine;
+use super::spread::Spread;
 use crate::cli::units::parse_bytes;
 use crate::cli::{Ending, output, signal};
 use clap::Args;
+use create::Created;
 use framefeed::{EngineKind, Error, ErrorKind, Result, Storage, StorageFile};
 use hdrhistogram::Histogram;
-use std::ffi::OsString;
+use measure::{Run, Setting, histogram, latency};
+use result::{FioPoint, Point, StorageReport};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use work::{Pattern, Work};
 
 /// Measure how fast a path is read: rates, latencies and CPU time, for every engine, block size and depth.
 ///
@@ -126,11 +136,7 @@ struct Candidate {
 pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
     check(args)?;
     signal::listen();
-    if let Some(page) = &args.report
-        && page.symlink_metadata().is_ok_and(|metadata| !metadata.is_file())
-    {
-        return Err(Error::new(ErrorKind::Conflict, "the report would replace what is no regular file").with_path(page));
-    }
+    check_page(args.report.as_deref())?;
     let created = args.create.map(|size| Created::make(&args.path, size, args.seed, args.keep)).transpose()?;
     let path = created.as_ref().map_or(args.path.as_path(), |created| &created.path);
     let window = (!args.blocks).then_some((args.window, args.stride));
@@ -139,10 +145,7 @@ pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
         return Err(Error::invalid("there is nothing to read").with_path(path));
     }
     let report = measure(args, path, &work)?;
-    if let Some(page) = &args.report {
-        framefeed::publish(page, report::page(&report).as_bytes())?;
-        eprintln!("wrote {}", page.display());
-    }
+    write_page(args.report.as_deref(), || report::page(&report))?;
     if args.json {
         output::print_json(&report)?;
     } else {
@@ -152,19 +155,10 @@ pub(super) fn run(args: &StorageArgs) -> Result<Ending> {
 }
 
 fn check(args: &StorageArgs) -> Result<()> {
-    let range = |name: &str, value: usize, max: usize| {
-        if (1..=max).contains(&value) {
-            Ok(())
-        } else {
-            Err(Error::invalid(format!("{name} is {value}, expected 1 to {max}")))
-        }
-    };
     range("--threads", args.threads, 1024)?;
     range("--runs", args.runs, 1000)?;
     args.depth.iter().try_for_each(|&depth| range("--depth", depth, 4096))?;
-    if !(args.seconds > 0.0 && args.seconds <= 86_400.0) {
-        return Err(Error::invalid(format!("--seconds is {}, expected more than 0 and at most 86400", args.seconds)));
-    }
+    check_seconds(args.seconds)?;
     if args.engine.contains(&EngineKind::Auto) {
         return Err(Error::invalid("--engine is auto, expected uring, pread, mmap or memory"));
     }
@@ -231,10 +225,6 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
         notes,
         points: candidates.iter().map(Candidate::point).collect::<Result<Vec<_>>>()?,
     })
-}
-
-pub(super) fn stop_if_asked() -> Result<()> {
-    if signal::is_asked_to_stop() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
 }
 
 /// All points that can be measured here, checked; what cannot be is said in the notes.
@@ -338,16 +328,8 @@ impl Candidate {
         if self.setting.direct || work.kind == "block device" {
             return Ok(());
         }
-        let mut cached = 0.0;
-        for Source { path, len } in &work.sources {
-            if cold {
-                cache::drop_pages(path)?;
-            } else if cache::cached_share(path)? < 1.0 {
-                cache::fill(path)?;
-            }
-            cached += cache::cached_share(path)? * *len as f64;
-        }
-        self.cached_before = self.cached_before.max(cached / work.bytes() as f64);
+        let state = if cold { CacheState::Cold } else { CacheState::Warm };
+        self.cached_before = self.cached_before.max(cache::prepare(&work.sources, state)?);
         Ok(())
     }
 
@@ -391,26 +373,5 @@ impl Candidate {
             rate_ratio: rate.median / theirs.median.max(1e-9),
             cpu_ratio: cpu.median / their_cpu.median.max(1e-9),
         })
-    }
-}
-
-/// The command as it was given, quoted where a shell would need it.
-fn command_line(args: impl Iterator<Item = OsString>) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+%@".contains(c);
-    let quote = |arg: OsString| {
-        let arg = arg.to_string_lossy().into_owned();
-        if arg.chars().all(is_plain) && !arg.is_empty() { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) }
-    };
-    args.map(quote).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_can_be_given_to_a_shell_again() {
-        let args = ["framefeed", "a b", "it's", "", "--depth=1,8"].map(OsString::from);
-        assert_eq!(command_line(args.into_iter()), "framefeed 'a b' 'it'\\''s' '' --depth=1,8");
     }
 }

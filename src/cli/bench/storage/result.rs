@@ -1,5 +1,7 @@
 //! What was measured, as `--json` prints it and the report shows it.
 
+use crate::cli::bench::machine::Machine;
+use crate::cli::bench::spread::Spread;
 use serde::Serialize;
 
 /// A benchmark of storage.
@@ -20,7 +22,7 @@ pub(super) struct StorageReport {
     /// Their size.
     pub bytes: u64,
     /// Where it was measured.
-    pub machine: super::machine::Machine,
+    pub machine: Machine,
     /// `sequential`, `random`, or the loader's own.
     pub pattern: String,
     /// `cold` or `warm`, and how it was made so.
@@ -91,26 +93,6 @@ pub(super) struct FioPoint {
     pub cpu_ratio: f64,
 }
 
-/// Median, least and greatest of the runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub median: f64,
-    pub min: f64,
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of at least one value; zeros of none.
-    pub(super) fn of(values: &[f64]) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-        let last = sorted.len().saturating_sub(1);
-        let median = f64::midpoint(at(last / 2), at(sorted.len() / 2));
-        Self { median, min: at(0), max: at(last) }
-    }
-}
-
 /// Latencies in microseconds. A percentile is given where at least ten reads lie beyond it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Latency {
@@ -123,16 +105,4 @@ pub(super) struct Latency {
     pub max_micros: f64,
     /// Microseconds, and the share of reads that took at most as long.
     pub distribution: Vec<(f64, f64)>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_of_runs_lies_between_the_middle_two() {
-        assert_eq!(Spread::of(&[4.0, 1.0, 3.0, 2.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
-        assert_eq!(Spread::of(&[7.0, 1.0, 3.0]), Spread { median: 3.0, min: 1.0, max: 7.0 });
-        assert_eq!(Spread::of(&[]), Spread { median: 0.0, min: 0.0, max: 0.0 });
-    }
 }

@@ -1,19 +1,13 @@
 //! What is read: files, and the order of the ranges in them.
 
+use crate::cli::bench::cache::Source;
 use framefeed::{ByteRange, Dataset, Error, Result, Storage, StorageFile, Window, window_reads};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Windows of a dataset that are planned ahead, for each thread in turn.
 const MAX_WINDOWS: usize = 1 << 14;
-
-/// One file and what can be read of it.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    pub path: PathBuf,
-    pub len: u64,
-}
 
 /// All that a benchmark reads.
 #[derive(Debug)]

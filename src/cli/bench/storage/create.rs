@@ -1,7 +1,7 @@
 //! A file to read, made for the purpose.
 
-use super::storage::stop_if_asked;
 use super::work::Random;
+use crate::cli::bench::common::stop_if_asked;
 use framefeed::{Error, Result};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
