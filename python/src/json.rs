@@ -1,7 +1,7 @@
 //! Python values as JSON and back, by Python's own module.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 use serde_json::{Map, Value};
 
 use crate::errors::{invalid, raise};
@@ -12,6 +12,10 @@ pub(crate) fn object(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Map<Strin
     let options = PyDict::new(py);
     options.set_item("allow_nan", false)?;
     options.set_item("default", py.import("operator")?.call_method1("methodcaller", ("item",))?)?;
+    let value = match value.cast::<PyMapping>() {
+        Ok(mapping) if !value.is_instance_of::<PyDict>() => py.get_type::<PyDict>().call1((mapping,))?,
+        _ => value.clone(),
+    };
     let text = py.import("json")?.call_method("dumps", (value,), Some(&options));
     let text: String = text.map_err(|error| invalid(format!("{what} cannot be stored as JSON: {error}")))?.extract()?;
     match serde_json::from_str(&text) {

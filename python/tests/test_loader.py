@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,8 @@ def test_a_state_of_something_else_is_refused_and_both_values_are_named(make_loa
     with pytest.raises(ValueError, match=told):
         loader.load_state_dict({**state, **change})
     assert loader.state_dict() == state
-    for name in state.keys() - {"bucket_batch_size"}:
+    loader.load_state_dict(types.MappingProxyType(state))
+    for name in state.keys() - {"bucket_batch_size", "bucket_crc32c"}:
         with pytest.raises(framefeed.InvalidArgumentError, match=name):
             loader.load_state_dict({key: value for key, value in state.items() if key != name})
 

@@ -100,8 +100,6 @@ pub(super) type FrameSink<'a> = dyn FnMut(&Given<'_>) -> Result<()> + 'a;
 
 /// Packets of one reading that gave no frame, one after another, before it is called hopeless.
 const MAX_SILENT_PACKETS: usize = 200_000;
-/// Packets that are decoded before one that is shown before them, at most: twice what any codec allows.
-const MAX_REORDERED_PACKETS: usize = 64;
 
 struct Reader<'a> {
     source: &'a mut Source,
@@ -114,6 +112,10 @@ struct Reader<'a> {
     out: Ingest,
     silent: usize,
     bytes: u64,
+    /// The range's.
+    stop: Option<i64>,
+    /// Earliest time at or after `stop` at which a packet is shown that was read.
+    first_behind: Option<i64>,
 }
 
 /// Reads `range`. `None` where no random access point was found for its start, or a packet lacks the times to tell.
@@ -155,6 +157,8 @@ fn read_range<'a>(
         out: Ingest::default(),
         silent: 0,
         bytes: 0,
+        stop: range.stop,
+        first_behind: None,
     };
     // Packets since the last random access point, until it is sure that no later one serves.
     let mut waiting: Vec<ff::Packet> = Vec::new();
@@ -241,9 +245,7 @@ impl Reader<'_> {
     /// has been read: a packet is decoded no later than it is shown.
     fn is_behind(&self, stop: i64, packet: &ff::Packet) -> bool {
         let Some(dts) = packet.dts().filter(|&dts| dts >= stop) else { return false };
-        let is_shown_before = |read: &&SourcePacket| read.time.pts.is_some_and(|pts| (stop..=dts).contains(&pts));
-        packet.pts().is_none()
-            || self.out.packets.iter().rev().take(MAX_REORDERED_PACKETS).any(|read| is_shown_before(&read))
+        packet.pts().is_none_or(|pts| pts >= dts && self.first_behind.is_some_and(|first| first <= dts))
     }
 
     fn scan(&self, packet: &ff::Packet) -> PictureFacts {
@@ -269,6 +271,11 @@ impl Reader<'_> {
             (Some(store), Some(data)) if self.unpacker.is_none() => store.push(data)?,
             _ => Slot::default(),
         };
+        if let (Some(stop), Some(pts)) = (self.stop, packet.pts())
+            && pts >= stop
+        {
+            self.first_behind = Some(self.first_behind.map_or(pts, |first| first.min(pts)));
+        }
         self.out.packets.push(SourcePacket {
             time: SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() },
             discard: av::packet_flags(&packet) & ff::ffi::AV_PKT_FLAG_DISCARD != 0,

@@ -122,10 +122,11 @@ impl Reading {
         Ok(None)
     }
 
-    /// True where the source's times were good as they are.
+    /// True where the source's times were good as they are: all there, no packet shown before it is decoded, decoded in order.
     fn is_trustworthy(&self) -> bool {
+        let is_good = |time: &SourceTime| matches!((time.pts, time.dts), (Some(pts), Some(dts)) if pts >= dts);
         self.times.repaired_frames == 0
-            && self.ingest.packets.iter().all(|packet| packet.time.pts.is_some() && packet.time.dts.is_some())
+            && self.ingest.packets.iter().all(|packet| is_good(&packet.time))
             && self.ingest.packets.windows(2).all(|pair| matches!(pair, [a, b] if a.time.dts < b.time.dts))
     }
 

@@ -5,6 +5,8 @@
 //! batch. Which samples of a bucket make its first full batch, its second and its rest says a keyed permutation of the
 //! bucket. So the sample at a position is found without a list of the epoch, and one number says where to resume.
 
+use super::samples::Samples;
+use crate::format::crc32c;
 use std::ops::Range;
 
 /// Where the samples, the full batches and the rests of the buckets begin. Samples are numbered bucket by bucket.
@@ -55,6 +57,13 @@ impl Buckets {
             full_batches,
             rests: starts(full_positions, lens.iter().map(|len| len % batch_size)),
         }
+    }
+
+    /// CRC32C of where the buckets begin and of the records of their samples.
+    pub(crate) fn crc32c(&self, samples: &Samples) -> u32 {
+        let begins = self.samples.iter().flat_map(|begin| begin.to_le_bytes());
+        let records = samples.records().flat_map(|record| (record as u32).to_le_bytes());
+        crc32c(&begins.chain(records).collect::<Vec<u8>>())
     }
 
     /// Number of buckets.

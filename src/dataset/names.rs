@@ -4,11 +4,18 @@ use std::fmt::Write as _;
 
 /// Names that a message lists, at most.
 const MAX_LISTED: usize = 24;
+/// Bytes of a name beyond which nothing like it is looked for: the work grows with the square.
+const MAX_COMPARED: usize = 256;
 
 /// "there is no column 'scroe', did you mean 'score'? the dataset has: score, tag".
 pub(super) fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let nearest = known.iter().map(|other| (distance(name, other), other)).min_by_key(|&(distance, _)| distance);
+    let is_short = name.len() <= MAX_COMPARED;
+    let nearest = known
+        .iter()
+        .filter(|other| is_short && other.len() <= MAX_COMPARED)
+        .map(|other| (distance(name, other), other))
+        .min_by_key(|&(distance, _)| distance);
     // A third of the letters may be wrong; what is further away is another word.
     let near = nearest.filter(|&(distance, _)| distance <= name.chars().count().div_ceil(3));
     let hint = near.map_or_else(|| ", ".to_owned(), |(_, other)| format!(", did you mean '{other}'? "));

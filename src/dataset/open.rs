@@ -17,8 +17,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Shards that are looked at, at most, to find out whether a column that is not in the dataset's index exists.
-const MAX_COLUMN_SEARCH: usize = 64;
+/// Shards, and records in them, that are looked at, at least, to find out whether a column that is not in the dataset's index exists.
+const MIN_SHARDS_SEARCHED: usize = 64;
+const MIN_RECORDS_SEARCHED: u64 = 1 << 16;
 
 struct Inner {
     root: PathBuf,
@@ -289,6 +290,13 @@ impl Dataset {
         }
     }
 
+    fn shard_rows(&self, number: usize) -> u64 {
+        match &self.0.records {
+            Records::Videos(shards) => shards.num_rows(number),
+            Records::Tensors(shards) => shards.num_rows(number),
+        }
+    }
+
     fn shard_columns(&self, number: usize) -> Result<Vec<String>> {
         match &self.0.records {
             Records::Videos(shards) => shards.column_names(number),
@@ -299,7 +307,7 @@ impl Dataset {
     /// The type of a user column.
     ///
     /// # Errors
-    /// `InvalidArgument` that lists the known columns, where there is none of that name in the first 64 shards; that of the
+    /// `InvalidArgument` that lists the known columns, where there is none of that name in the first 64 shards and 65,536 records; that of the
     /// first of these shards that can't be opened, where the others lack it.
     pub(crate) fn column(&self, name: &str) -> Result<IndexColumn> {
         let mut known: BTreeSet<String> = self.0.index.column_names().iter().cloned().collect();
@@ -307,7 +315,12 @@ impl Dataset {
             return self.index_column(name);
         }
         let mut unreadable = None;
-        for number in 0..self.num_shards().min(MAX_COLUMN_SEARCH) {
+        let mut num_records = 0;
+        for number in 0..self.num_shards() {
+            if number >= MIN_SHARDS_SEARCHED && num_records >= MIN_RECORDS_SEARCHED {
+                break;
+            }
+            num_records += self.shard_rows(number);
             match self.shard_columns(number) {
                 Ok(names) if names.iter().any(|known| known == name) => return Ok(IndexColumn::Text),
                 Ok(names) => known.extend(names),

@@ -67,6 +67,11 @@ impl<S: OpenShard> Shards<S> {
         self.0.len()
     }
 
+    /// Records of shard `number` by the manifest; 0 where there is no such shard.
+    pub(super) fn num_rows(&self, number: usize) -> u64 {
+        self.0.get(number).map_or(0, |slot| slot.rows)
+    }
+
     /// Names of the user's columns that shard `number` has.
     pub(super) fn column_names(&self, number: usize) -> Result<Vec<String>> {
         self.get(number).map(|shard| shard.column_names())

@@ -33,6 +33,8 @@ pub struct OrderKey {
     pub num_samples: u64,
     /// Samples of a batch where batches are of one bucket each, so that the order is one of batches.
     pub bucket_batch_size: Option<u64>,
+    /// CRC32C of what is in which bucket, where there are buckets: it depends on the shapes that could be read.
+    pub bucket_crc32c: Option<u32>,
     /// The dataset's id.
     pub dataset: String,
 }
@@ -71,6 +73,10 @@ impl OrderKey {
         if self.num_samples != loader.num_samples {
             let name = "number of samples, which depends on window, short policy and fields,";
             return differ(name, &self.num_samples, &loader.num_samples);
+        }
+        if self.bucket_crc32c != loader.bucket_crc32c {
+            let message = "state: the buckets hold other samples, as where a shard can't be read; nothing was resumed";
+            return Err(Error::invalid(message));
         }
         Ok(())
     }
@@ -196,8 +202,14 @@ mod tests {
 
     #[test]
     fn a_state_of_another_order_is_refused_and_both_values_are_named() {
-        let order =
-            OrderKey { seed: 3, shuffle: true, num_samples: 10, bucket_batch_size: None, dataset: "one".to_owned() };
+        let order = OrderKey {
+            seed: 3,
+            shuffle: true,
+            num_samples: 10,
+            bucket_batch_size: None,
+            bucket_crc32c: None,
+            dataset: "one".to_owned(),
+        };
         let state = LoaderState { epoch: 1, position: 10, order: order.clone() };
         state.check(&order).unwrap();
         for (other, told) in [
@@ -205,6 +217,7 @@ mod tests {
             (OrderKey { shuffle: false, ..order.clone() }, "shuffle is true, this loader's is false"),
             (OrderKey { num_samples: 11, ..order.clone() }, "is 10, this loader's is 11"),
             (OrderKey { bucket_batch_size: Some(8), ..order.clone() }, "batch_size is no buckets, this loader's is 8"),
+            (OrderKey { bucket_crc32c: Some(1), ..order.clone() }, "the buckets hold other samples"),
             (OrderKey { dataset: "two".to_owned(), ..order.clone() }, "dataset is one, this loader's is two"),
         ] {
             let error = state.check(&other).unwrap_err();

@@ -114,6 +114,7 @@ impl LoaderShared {
             shuffle: options.shuffle == Shuffle::On,
             num_samples: samples.len(),
             bucket_batch_size: cut.buckets.is_some().then_some(cut.batch_size),
+            bucket_crc32c: cut.buckets.as_ref().map(|buckets| buckets.crc32c(&samples)),
             dataset: dataset.manifest().id.clone(),
         };
         let state = LoaderState { epoch: 0, position: 0, order };

@@ -142,10 +142,10 @@ pub(super) fn horizontal(dst: &mut [i16], row: &[i16], weights: &Weights) -> usi
 #[target_feature(enable = "avx2")]
 pub(super) fn horizontal_regular(dst: &mut [i16], row: &[i16], weights: &Weights, regular: &Regular) -> Range<usize> {
     let Regular { period, ref outputs } = *regular;
-    let mut done = outputs.start..outputs.start;
     if outputs.end > dst.len() || dst.len() > weights.len() {
-        return done;
+        return 0..0;
     }
+    let mut done = outputs.start..outputs.start;
     let block = VALUES * period;
     let phases: [(usize, &[i16]); 2] = std::array::from_fn(|phase| weights.row(outputs.start + phase % period));
     let longest = phases.map(|(first, row)| first + row.len()).into_iter().max().unwrap_or_default();

@@ -200,12 +200,12 @@ impl Weights {
         (self.firsts.as_ptr(), self.values.as_ptr())
     }
 
-    /// Counts samples from `origin` on instead of from the first of the plane.
+    /// Counts samples from `origin` on, which is at most the first that any output needs, instead of from the first of the plane.
     pub(super) fn rebase(&mut self, origin: usize) {
         for first in &mut self.firsts {
-            *first -= origin as u32;
+            *first = first.saturating_sub(origin as u32);
         }
-        self.last_first -= origin as u32;
+        self.last_first = self.firsts.iter().copied().max().unwrap_or(0);
     }
 }
 

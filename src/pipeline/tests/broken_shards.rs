@@ -134,6 +134,22 @@ fn a_shard_that_comes_back_stays_left_out_of_a_loader_that_did_not_see_it() {
 }
 
 #[test]
+fn a_state_is_refused_where_a_shard_that_cannot_be_read_changes_what_is_in_the_buckets() {
+    let set = Tensors::new();
+    let build = || set.ragged(Ragged::Bucket).on_error(ErrorPolicy::Skip).build().unwrap();
+    let whole = build();
+    let state = whole.state();
+    whole.load_state(&state).unwrap();
+    build().load_state(&state).unwrap();
+    remove(&shards(&set.dataset())[1]);
+    let broken = build();
+    assert_eq!(broken.num_samples(), whole.num_samples());
+    let error = broken.load_state(&state).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("the buckets hold other samples"), "{error}");
+}
+
+#[test]
 fn an_epoch_of_which_nothing_is_left_is_an_error_and_not_an_empty_one() {
     for (break_shard, kind) in HOW {
         let set = TestSet::with(&[12, 12], 1);
