@@ -182,9 +182,6 @@ fn a_cut_holds_exactly_the_frames_of_its_time() {
         remux("remux.mkv", &[], &plain, &copy),
         remux("remux.h264", &[], &plain, &copy),
         remux("trimmed.mp4", &["-ss", "1.1"], &plain, &copy),
-        // Decoded a second before they are shown.
-        remux("early.mkv", &[], &plain, &["-c", "copy", "-bsf:v", "setts=dts=DTS-1/TB"]),
-        remux("early.mp4", &[], &plain, &["-c", "copy", "-bsf:v", "setts=dts=DTS-1/TB"]),
         testing::HEVC_OPEN_GOP.path(),
         testing::H264_OPEN_GOP.path(),
         testing::VP9_ODD.path(),

@@ -162,10 +162,11 @@ impl Reader<'_> {
 
     fn entries(&self, record: usize) -> Result<Vec<FieldEntry>> {
         let shared = &self.run.shared;
+        let entries = guarded(|| fields::entries(&shared.dataset, &shared.fields, record))?;
         if shared.unreadable.binary_search(&(record as u32)).is_ok() {
             return Err(Error::corrupt("its shard could not be read when the loader was built"));
         }
-        guarded(|| fields::entries(&shared.dataset, &shared.fields, record))
+        Ok(entries)
     }
 
     fn plan_next(&mut self) {
