@@ -219,7 +219,7 @@ fn damaged_samples_are_left_out_and_counted() {
 #[test]
 fn what_cannot_be_loaded_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    bench(folder.path(), &[]).fails(1, &["manifest.json", "it has no manifest.json"]);
+    bench(folder.path(), &[]).fails(1, &["no dataset: it has no manifest.json", "framefeed convert"]);
     let videos = videos();
     let out = videos.out();
     bench(&out, &["--frames", "9999", "--size", "8x8"]).fails(1, &["9999 frames", "the longest has 50"]);

@@ -345,9 +345,9 @@ class Loader:
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
-        on_error: for clips and tensors that are damaged, or whose shard is cut off or missing: `"raise"`; `"skip"`, the batch comes
+        on_error: for clips and tensors that are damaged, or whose shard is cut off: `"raise"`; `"skip"`, the batch comes
             without them; or `"substitute"`, another record takes the place. The first one is warned of (:class:`SkippedWarning`), all are
-            counted. An epoch of which nothing is left is raised, as is always a failing disk.
+            counted. An epoch of which nothing is left is raised, as are always a missing shard and a failing disk.
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
         captions: whether to hand out captions.

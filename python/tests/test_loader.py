@@ -286,11 +286,24 @@ def test_a_damaged_clip_is_raised_skipped_or_replaced(copied: Path, make_loader:
         assert [content(batch) for batch in make("substitute")] == [content(batch) for batch in batches]
 
 
-def test_a_missing_shard_follows_the_policy_and_is_raised_where_nothing_is_left(copied: Path, make_loader: Make) -> None:
+def test_a_missing_shard_is_raised_under_every_policy(copied: Path, make_loader: Make) -> None:
+    (copied / framefeed.Dataset(copied).manifest["shards"][0]["file"]).unlink()
+    for policy in ("raise", "skip", "substitute"):
+        with pytest.raises(framefeed.NotFoundError) as raised:
+            list(make_loader(dataset=framefeed.Dataset(copied), on_error=policy))
+        assert raised.value.path is not None and raised.value.path.endswith(".tar")
+
+
+def test_a_shard_that_is_cut_follows_the_policy_and_is_raised_where_nothing_is_left(copied: Path, make_loader: Make) -> None:
     first, *others = (copied / shard["file"] for shard in framefeed.Dataset(copied).manifest["shards"])
     assert others
-    first.unlink()
-    with pytest.raises(framefeed.NotFoundError) as raised:
+
+    def cut(shard: Path) -> None:
+        with shard.open("r+b") as file:
+            file.truncate(shard.stat().st_size // 2)
+
+    cut(first)
+    with pytest.raises(framefeed.CorruptError) as raised:
         list(make_loader(dataset=framefeed.Dataset(copied), on_error="raise"))
     assert raised.value.path == str(first)
     loader = make_loader(dataset=framefeed.Dataset(copied), on_error="skip")
@@ -298,10 +311,9 @@ def test_a_missing_shard_follows_the_policy_and_is_raised_where_nothing_is_left(
         rows = sum(len(batch["key"]) for batch in loader)
     assert 0 < rows == len(NAMES) - loader.stats()["skipped"] < len(NAMES)
     for shard in others:
-        with shard.open("r+b") as file:
-            file.truncate(shard.stat().st_size // 2)
+        cut(shard)
     loader = make_loader(dataset=framefeed.Dataset(copied), on_error="skip")
-    with pytest.raises(framefeed.Error, match="nothing is left of epoch 0, all 8 samples were skipped, the first: ") as raised_again:
+    with pytest.raises(framefeed.CorruptError, match="nothing is left of epoch 0, all 8 samples were skipped, the first: ") as raised_again:
         list(loader)
     assert raised_again.value.path is not None and raised_again.value.path.endswith(".tar")
 

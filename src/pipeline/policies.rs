@@ -1,10 +1,9 @@
 //! The choices that a loader's options offer by name.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
-/// limit that is exceeded, a shard that is cut off or missing. Anything else, such as a failing disk, is raised under every
-/// policy.
+/// limit that is exceeded, a shard that is cut off. Anything else (a missing file, a failing disk) is raised under every policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrorPolicy {
     /// The loader gives the error in place of the batch; the next call goes on with the batch after.
@@ -22,7 +21,7 @@ pub enum ErrorPolicy {
 impl ErrorPolicy {
     /// Whether a sample that failed with that error is left out or replaced.
     pub(super) fn passes_over(self, error: &Error) -> bool {
-        self != Self::Raise && (error.is_data_error() || error.kind() == ErrorKind::NotFound)
+        self != Self::Raise && error.is_data_error()
     }
 
     /// `raise`, `skip` or `substitute`.

@@ -100,6 +100,21 @@ fn when_everything_is_damaged_substitution_ends_with_an_error() {
 }
 
 #[test]
+fn a_missing_shard_is_raised_under_every_policy_and_named() {
+    let set = TestSet::new();
+    std::fs::remove_file(set.shard_path(1)).unwrap();
+    for policy in [ErrorPolicy::Raise, ErrorPolicy::Skip, ErrorPolicy::Substitute] {
+        let loader = set.builder().on_error(policy).build().unwrap();
+        let errors: Vec<_> = all(&loader).into_iter().filter_map(Result::err).collect();
+        assert!(!errors.is_empty());
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            assert_eq!(error.path().unwrap(), set.shard_path(1));
+        }
+    }
+}
+
+#[test]
 fn a_cut_shard_and_another_shard_are_told() {
     let set = TestSet::new();
     let bytes = std::fs::read(set.shard_path(1)).unwrap();

@@ -333,6 +333,19 @@ fn a_shard_that_was_cut_while_it_was_open_is_damage_of_its_last_records() {
 }
 
 #[test]
+fn a_missing_shard_is_raised_under_every_policy() {
+    let set = Tensors::new();
+    let policies = [ErrorPolicy::Raise, ErrorPolicy::Skip, ErrorPolicy::Substitute];
+    let loaders = policies.map(|policy| set.builder().on_error(policy).build().unwrap());
+    let entry = set.dataset().field(0, "latents").unwrap().unwrap();
+    std::fs::remove_file(&entry.path).unwrap();
+    for loader in loaders {
+        let error = loader.iter().find_map(Result::err).unwrap();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::NotFound, Some(&*entry.path)));
+    }
+}
+
+#[test]
 fn memory_is_flat_over_many_epochs() {
     let set = Tensors::new();
     for ragged in [Ragged::Pad, Ragged::Bucket] {
