@@ -20,6 +20,8 @@ pub(super) struct PlaneTables {
     /// First column that the horizontal pass needs; its table counts from there.
     first_column: usize,
     num_columns: usize,
+    /// Whether the horizontal pass changes nothing.
+    keeps_columns: bool,
 }
 
 impl PlaneTables {
@@ -41,12 +43,14 @@ impl PlaneTables {
         let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
         let (first_column, end) = horizontal.extent();
         horizontal.rebase(first_column);
-        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column })
+        horizontal.group();
+        let keeps_columns = horizontal.is_identity();
+        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column, keeps_columns })
     }
 
     /// Values of scratch memory that [`Self::resample`] takes.
     pub(super) fn row_len(&self) -> usize {
-        self.num_columns + self.horizontal.stride()
+        self.horizontal.groups().reach().max(self.num_columns + self.horizontal.stride())
     }
 
     /// Rows of the grid.
@@ -64,13 +68,15 @@ impl PlaneTables {
         column_sums: &mut [i16],
         out: &mut [i16],
     ) {
-        let sums = &mut column_sums[..self.num_columns];
+        let sums = if self.keeps_columns { &mut *out } else { &mut column_sums[..self.num_columns] };
         if format.bytes_per_sample() == 1 {
             self.sum_columns::<u8>(isa, view, format.depth, y, sums);
         } else {
             self.sum_columns::<[u8; 2]>(isa, view, format.depth, y, sums);
         }
-        isa.horizontal(out, column_sums, &self.horizontal);
+        if !self.keeps_columns {
+            isa.horizontal(out, column_sums, &self.horizontal);
+        }
     }
 
     fn sum_columns<S: Sample>(&self, isa: Isa, view: PlaneView<'_>, depth: u8, y: usize, sums: &mut [i16]) {
@@ -201,9 +207,13 @@ impl Transform {
             let [first, second, third] = &self.samples;
             // Gray goes through the same matrix, whose other columns are zero.
             let planes = [first.as_slice(), second.as_slice(), third.as_slice()];
+            let place = self.store.place(shape, t, &self.geometry, y);
+            if let Some(rows) = self.store.rows(clip, &place, first.len()) {
+                self.isa.matrix(rows, planes, &self.matrix);
+                continue;
+            }
             self.isa.matrix(self.rgb.each_mut().map(Vec::as_mut_slice), planes, &self.matrix);
-            let rgb = self.rgb.each_ref().map(Vec::as_slice);
-            self.store.row(clip, shape, t, &self.geometry, y, rgb);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
         }
         Ok(())
     }
@@ -218,10 +228,10 @@ impl Transform {
         tables.resample(isa, view, self.format, y, sums, &mut self.samples[plane]);
     }
 
-    /// Uses the loops as compiled for the target's baseline.
+    /// Uses these loops.
     #[cfg(test)]
-    pub(super) fn use_baseline(&mut self) {
-        self.isa = Isa::BASELINE;
+    pub(super) fn use_isa(&mut self, isa: Isa) {
+        self.isa = isa;
     }
 }
 

@@ -39,8 +39,11 @@
 mod apply;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod color;
 mod geometry;
+mod groups;
 mod kernels;
 mod options;
 mod planar;

@@ -1,5 +1,6 @@
 //! The transform against its float64 model, and what must hold whatever the arithmetic.
 
+use super::kernels::Isa;
 use super::reference::{self, Plane, Region};
 use super::*;
 use crate::ErrorKind;
@@ -275,33 +276,37 @@ fn without_scaling_gray_comes_through_untouched() {
 
 #[test]
 fn each_of_the_eight_orientations_equals_turning_the_upright_result() {
-    for &fit in Fit::ALL {
-        for turns in 0..4 {
-            for mirrored in [false, true] {
+    // A picture of three columns has rows as far apart as interleaved pixels.
+    for (width, height) in [(24, 16), (3, 16), (24, 3)] {
+        for &fit in Fit::ALL {
+            for turns in 0..4 {
                 for &layout in Layout::ALL {
-                    let upright = stream("yuv420p", 46, 31);
-                    let turned = StreamInfo { orientation: Orientation::new(turns, mirrored), ..upright.clone() };
-                    let picture = Picture::noise(&upright, 11);
-                    // Even borders, so that padding is the same on both sides.
-                    let (w, h) = turned.orientation.display_size(24, 16);
-                    let options = TransformOptions::new().fit(fit).pad([9, 8, 7]);
-                    let flat = run(&options.clone().size(16, 24).layout(Layout::Thwc), &upright, &picture);
-                    let got = run(&options.clone().size(h, w).layout(layout), &turned, &picture);
-                    for y in 0..h {
-                        for x in 0..w {
-                            let (sx, sy) = turned.orientation.source_of(x, y, 24, 16);
-                            for c in 0..3 {
-                                let at = match layout {
-                                    Layout::Thwc => ((y * w + x) * 3 + c) as usize,
-                                    Layout::Tchw | Layout::Cthw => ((c * h + y) * w + x) as usize,
-                                };
-                                let expected = flat[((sy * 24 + sx) * 3 + c) as usize];
-                                assert_eq!(got[at], expected, "{fit} {turns} {mirrored} {layout} at {x},{y}");
-                            }
-                        }
-                    }
+                    turning_is_index_arithmetic((width, height), fit, Orientation::new(turns, false), layout);
+                    turning_is_index_arithmetic((width, height), fit, Orientation::new(turns, true), layout);
                 }
             }
+        }
+    }
+}
+
+fn turning_is_index_arithmetic((width, height): (u32, u32), fit: Fit, orientation: Orientation, layout: Layout) {
+    let upright = stream("yuv420p", 46, 31);
+    let turned = StreamInfo { orientation, ..upright.clone() };
+    let picture = Picture::noise(&upright, 11);
+    // Even borders, so that padding is the same on both sides.
+    let (w, h) = orientation.display_size(width, height);
+    let options = TransformOptions::new().fit(fit).pad([9, 8, 7]);
+    let flat = run(&options.clone().size(height, width).layout(Layout::Thwc), &upright, &picture);
+    let got = run(&options.clone().size(h, w).layout(layout), &turned, &picture);
+    for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+        let (sx, sy) = orientation.source_of(x, y, width, height);
+        for c in 0..3 {
+            let at = match layout {
+                Layout::Thwc => ((y * w + x) * 3 + c) as usize,
+                Layout::Tchw | Layout::Cthw => ((c * h + y) * w + x) as usize,
+            };
+            let expected = flat[((sy * width + sx) * 3 + c) as usize];
+            assert_eq!(got[at], expected, "{width}x{height} {fit} {orientation:?} {layout} at {x},{y}");
         }
     }
 }
@@ -444,10 +449,10 @@ fn samples_beyond_the_depth_do_not_panic() {
     run(&TransformOptions::new().size(20, 20), &stream, &picture);
 }
 
-/// Of the picture by the loops as compiled for the target's baseline.
-fn run_by_baseline(options: &TransformOptions, stream: &StreamInfo, picture: &Picture) -> Vec<u8> {
+/// Of the picture by these loops.
+fn run_by(isa: Isa, options: &TransformOptions, stream: &StreamInfo, picture: &Picture) -> Vec<u8> {
     let mut transform = Transform::new(options, stream).unwrap();
-    transform.use_baseline();
+    transform.use_isa(isa);
     let mut clip = vec![0; transform.clip_shape(1).num_bytes(options.dtype).unwrap()];
     transform.apply(&picture.view(), &mut clip, 1, 0).unwrap();
     clip
@@ -460,6 +465,7 @@ proptest! {
         format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
         width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
         scale in 0_u32..6, fit in proptest::sample::select(&[Fit::Stretch, Fit::Crop][..]),
+        layout in proptest::sample::select(&[Layout::Tchw, Layout::Thwc][..]),
     ) {
         // Half of the time at scales where weights repeat: 1 and 2, of the picture or of its chroma.
         let (out_w, out_h) = match scale {
@@ -474,7 +480,10 @@ proptest! {
             // The extremes, and beyond where a depth leaves bits free.
             picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
-        let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter);
-        prop_assert_eq!(run_by_baseline(&options, &stream, &picture), run(&options, &stream, &picture));
+        let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter).layout(layout);
+        let expected = run_by(Isa::BASELINE, &options, &stream, &picture);
+        for isa in Isa::all() {
+            prop_assert_eq!(&run_by(isa, &options, &stream, &picture), &expected, "{:?}", isa);
+        }
     }
 }
