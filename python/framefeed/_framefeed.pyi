@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
@@ -266,7 +266,7 @@ class Record:
         self,
         frames: Iterable[int],
         *,
-        format: Literal["rgb"] = "rgb",
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
@@ -279,8 +279,8 @@ class Record:
 
         Args:
             frames: frame numbers.
-            format: `"rgb"`: one tensor of the frames in colour, turned for display. `"yuv"`: the decoder's own planes, untouched and
-                not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
+            format: `"rgb"` and `"yuv420"`: one tensor, as for `Loader`, turned for display. `"yuv"`: the decoder's own planes, untouched
+                and not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
                 of uint16 with the value in the low bits where the clip has more than 8 bits.
             size: height and width; the record's display size where it is not given.
             fit, filter, layout, dtype: as for `Loader`.
@@ -307,6 +307,8 @@ class Loader:
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
         frame      int64 Tensor [B, T]: frame numbers in the record
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
+        color      list[dict], with `format="yuv420"`: each clip's `matrix` (FFmpeg's name, such as `"bt709"`), `range` (`"limited"` or
+                   `"full"`) and `guessed`, whether the source did not state them
         record     int64 Tensor [B]: the records' numbers in the dataset
         position   int64 Tensor [B]: the samples' positions in the epoch
         epoch      int
@@ -323,6 +325,9 @@ class Loader:
         window: which frames of a record make a sample. May be left out where there are `fields`.
         fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples;
             `num_incomplete` counts them.
+        format: `"rgb"`, or `"yuv420"`: uint8 Y, U and V by the clip's own matrix and range, half the bytes, for conversion on a GPU;
+            `video` is [B, T, 1, H * 3 / 2, W], of which the first H rows are Y, and the rest U and then V, of H / 2 rows of W / 2 each.
+            Sides are even, `fit` is `"crop"` or `"stretch"`.
         size: height and width of the frames; without it they have the records' display size, and all must have the same.
         fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
         filter: of the antialiased resize.
@@ -364,6 +369,7 @@ class Loader:
         batch_size: int = 1,
         window: Window | None = None,
         fields: Sequence[str] = ...,
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",

@@ -1,4 +1,4 @@
-//! Frames of one record, by number: in colour, or as the decoder's own planes.
+//! Frames of one record, by number: transformed, or as the decoder's own planes.
 
 use framefeed::{DecodeLimits, DecodedClip, Error, ErrorKind, FrameView, StreamInfo, TransformOptions};
 use pyo3::prelude::*;
@@ -13,8 +13,8 @@ use crate::wait::SIGNAL_INTERVAL;
 
 /// What to make of the frames.
 pub(crate) enum Wanted {
-    /// One tensor of frames in colour.
-    Rgb(TransformOptions),
+    /// One tensor of transformed frames.
+    Frames(TransformOptions),
     /// One tensor for each plane.
     Planes,
 }
@@ -32,8 +32,8 @@ pub(crate) fn decode<'py>(
     wanted: &Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
     match wanted {
-        Wanted::Rgb(options) => {
-            let tensor = rgb(py, opened, number, frames, options)?;
+        Wanted::Frames(options) => {
+            let tensor = tensor_of(py, opened, number, frames, options)?;
             Ok(Bound::new(py, tensor)?.into_any())
         }
         Wanted::Planes => {
@@ -46,7 +46,13 @@ pub(crate) fn decode<'py>(
     }
 }
 
-fn rgb(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], options: &TransformOptions) -> PyResult<Tensor> {
+fn tensor_of(
+    py: Python<'_>,
+    opened: &Opened,
+    number: usize,
+    frames: &[u32],
+    options: &TransformOptions,
+) -> PyResult<Tensor> {
     let signals = Signals::new();
     let clip = py.detach(|| {
         let mut reader = opened.reader()?;

@@ -199,7 +199,9 @@ fn count(counters: &Counters, cost: ClipCost) {
 fn facts(clip: &ClipPlan) -> Result<ClipFacts> {
     let pts = clip.frames.iter().map(|&frame| clip.stream.frame_pts(frame as usize));
     let pts = pts.collect::<Option<Vec<_>>>().ok_or_else(|| Error::corrupt("a frame has no timestamp"))?;
-    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base: clip.stream.time_base })
+    let StreamInfo { color, height, time_base, .. } = clip.stream;
+    let color = ColorSpec { matrix: color.matrix_in_use(height), ..color };
+    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base, color })
 }
 
 /// What a panic said.

@@ -9,6 +9,7 @@
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::planar::Quantizer;
 use super::weights::Weights;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -143,6 +144,11 @@ dispatched! {
 }
 
 dispatched! {
+    /// One row of a resampled plane to levels of eight bits.
+    levels, levels_body, levels_avx2, levels_avx2, (out: &mut [u8], row: &[i16], quantizer: Quantizer)
+}
+
+dispatched! {
     /// `out[3 * x + c] = rgb[c][x]`.
     interleave, interleave_body, interleave_avx2, interleave_avx2, (out: &mut [u8], rgb: [&[u8]; 3])
 }
@@ -208,6 +214,13 @@ fn matrix_avx2(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
 fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
     let done = avx512::matrix(&mut rgb, planes, matrix);
     matrix_avx2(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
+}
+
+/// As compiled.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn levels_avx2(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
+    levels_body(out, row, quantizer);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -317,6 +330,11 @@ fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
             *value = (sum >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
         }
     }
+}
+
+#[inline(always)]
+fn levels_body(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
+    out.iter_mut().zip(row).for_each(|(out, &sample)| *out = quantizer.of(sample));
 }
 
 #[inline(always)]

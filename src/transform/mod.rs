@@ -55,5 +55,5 @@ mod tests;
 mod weights;
 
 pub use apply::Transform;
-pub use options::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, TransformOptions};
+pub use options::{ClipShape, DType, Filter, Fit, FrameFormat, Layout, MAX_OUTPUT_SIDE, TransformOptions};
 pub(crate) use planar::{OUTPUT_LOCATION, PlanarSource, PlanarTransform};

@@ -458,6 +458,37 @@ fn run_by(isa: Isa, options: &TransformOptions, stream: &StreamInfo, picture: &P
     clip
 }
 
+#[test]
+fn planes_are_those_of_the_picture_where_nothing_is_resized_and_a_crop_is_its_middle() {
+    let stream = stream("yuv420p", 40, 24);
+    let picture = Picture::noise(&stream, 3);
+    let options = TransformOptions::new().format(FrameFormat::Yuv420);
+    let dense = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| -> Vec<u8> {
+        let planes = picture.planes.iter().zip([1, 2, 2]);
+        planes
+            .flat_map(|((data, stride), part)| {
+                (rows.start / part..rows.end / part).flat_map({
+                    let columns = columns.clone();
+                    move |y| data[y * stride..][columns.start / part..columns.end / part].iter().copied()
+                })
+            })
+            .collect()
+    };
+    assert_eq!(run(&options, &stream, &picture), dense(0..24, 0..40));
+    assert_eq!(run(&options.clone().size(24, 24), &stream, &picture), dense(0..24, 8..32));
+    assert_eq!(run(&options.clone().size(24, 40).fit(Fit::Stretch), &stream, &picture), dense(0..24, 0..40));
+    let transform = Transform::new(&options.clone().size(24, 40), &stream).unwrap();
+    assert_eq!(transform.clip_shape(3).shape(Layout::Tchw), [3, 1, 36, 40]);
+}
+
+#[test]
+fn an_own_size_that_is_odd_and_planes_of_rgb_have_no_yuv() {
+    let options = TransformOptions::new().format(FrameFormat::Yuv420);
+    let odd = Transform::new(&options, &stream("yuv420p", 35, 24)).unwrap_err();
+    let rgb = Transform::new(&options.size(24, 40), &stream("gbrp", 40, 24)).unwrap_err();
+    assert_eq!((odd.kind(), rgb.kind()), (ErrorKind::Unsupported, ErrorKind::Unsupported));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
     #[test]
@@ -465,7 +496,7 @@ proptest! {
         format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
         width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
         scale in 0_u32..6, fit in proptest::sample::select(&[Fit::Stretch, Fit::Crop][..]),
-        layout in proptest::sample::select(&[Layout::Tchw, Layout::Thwc][..]),
+        layout in proptest::sample::select(&[Layout::Tchw, Layout::Thwc][..]), planar: bool,
     ) {
         // Half of the time at scales where weights repeat: 1 and 2, of the picture or of its chroma.
         let (out_w, out_h) = match scale {
@@ -481,6 +512,12 @@ proptest! {
             picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
         let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter).layout(layout);
+        let options = if planar && stream.pixel_format.model != ColorModel::Gbr {
+            let even = |side: u32| side.next_multiple_of(2);
+            options.format(FrameFormat::Yuv420).layout(Layout::Tchw).size(even(out_h), even(out_w))
+        } else {
+            options
+        };
         let expected = run_by(Isa::BASELINE, &options, &stream, &picture);
         for isa in Isa::all() {
             prop_assert_eq!(&run_by(isa, &options, &stream, &picture), &expected, "{:?}", isa);

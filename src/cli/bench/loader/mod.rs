@@ -14,7 +14,7 @@ use crate::cli::units::parse_size;
 use crate::cli::{Ending, output, signal};
 use check::Answer;
 use clap::Args;
-use framefeed::{DType, EngineKind, Fit, Layout, Ragged, Result, Step, Window};
+use framefeed::{DType, EngineKind, Fit, FrameFormat, Layout, Ragged, Result, Step, Window};
 use measure::Run;
 use plan::{Plan, Setting, Without};
 use result::{Bound, Figures, LoaderReport, Point};
@@ -60,6 +60,10 @@ pub(super) struct LoaderArgs {
     /// Where the aspect ratios differ: crop, pad or stretch.
     #[arg(long, value_name = "HOW", value_parser = Fit::parse, default_value = "crop")]
     fit: Fit,
+
+    /// What a frame is: rgb or yuv420.
+    #[arg(long, value_name = "FORMAT", value_parser = FrameFormat::parse, default_value = "rgb")]
+    format: FrameFormat,
 
     /// Order of the axes: TCHW, THWC or CTHW.
     #[arg(long, value_name = "AXES", value_parser = Layout::parse, default_value = "TCHW")]
