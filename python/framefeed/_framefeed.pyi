@@ -66,7 +66,8 @@ class Window:
         stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
         fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies. 29.97 and its
             like mean the NTSC rates.
-        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"start"`; `"center"`.
+        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`: likewise, where a GOP
+            begins, so that nothing is decoded to get there; `"start"`; `"center"`.
         short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts them),
             `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
     """
@@ -77,7 +78,7 @@ class Window:
         frames: int,
         stride: int | None = None,
         fps: float | None = None,
-        placement: Literal["random", "start", "center"] = "random",
+        placement: Literal["random", "keyframe", "start", "center"] = "random",
         short: Literal["skip", "repeat_last", "loop"] = "skip",
     ) -> Self: ...
     @property

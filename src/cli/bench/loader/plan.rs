@@ -151,6 +151,7 @@ fn window(args: &LoaderArgs, dataset: &Dataset) -> Result<Option<Window>> {
         Some(fps) => Window::at_fps(frames, fps)?,
         None => Window::strided(frames, args.stride.unwrap_or(1)),
     };
+    let window = window.placement(args.placement);
     window.check()?;
     Ok(Some(window))
 }
