@@ -2,12 +2,15 @@
 //! in turn. One decode thread; files are in the page cache.
 //!
 //! ```text
-//! cargo bench --bench decode -- --dataset data/ [--frames 16] [--strides 1,4] [--side 256] [--rounds 5] [--epochs 2]
+//! cargo bench --bench decode -- --dataset data/ [--frames 16] [--strides 1,4] [--placement random] [--side 256]
+//!                               [--fit stretch] [--rounds 5] [--epochs 2] [--whole]
 //! ```
 //!
-//! The windows are those of the loader, at random places. libavcodec opens one decoder for each clip, is fed the packets of
+//! The windows are those of the loader, at random places where nothing else is asked for. libavcodec opens one decoder for each clip, is fed the packets of
 //! the clip's plan from memory and gives its frames; nothing is made of them. Before anything is timed, each wanted frame must
 //! have come out of it, and the loader must give the same windows in each round.
+//!
+//! With `--whole` each clip is decoded from begin to end by `ClipReader::tensor`, at full resolution to RGB, in pieces of whole GOPs.
 
 #![allow(unsafe_code, reason = "libavcodec is called directly")]
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "a decoder's whole life is one block")]
@@ -18,7 +21,10 @@ mod common;
 
 use common::{Arguments, Failure, cpu};
 use ffmpeg_next::ffi;
-use framefeed::{Dataset, DecodePlan, Fit, Loader, Placement, Shuffle, StreamInfo, Window};
+use framefeed::{
+    ClipReader, Dataset, DecodeLimits, DecodePlan, Fit, Layout, Loader, Placement, Shuffle, StorageOptions, StreamInfo,
+    TransformOptions, Window,
+};
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -112,9 +118,9 @@ fn time(work: impl FnOnce() -> Result<(), Failure>) -> Result<[Duration; 2], Fai
 }
 
 fn bench(dataset: &Dataset, stride: u32, options: &Options) -> Result<(), Failure> {
-    let window = Window::strided(options.frames, stride).placement(Placement::Random);
+    let window = Window::strided(options.frames, stride).placement(options.placement);
     let builder = Loader::builder(dataset.clone()).batch_size(1).window(window).size(options.side, options.side);
-    let loader = builder.fit(Fit::Stretch).decode_workers(1).shuffle(Shuffle::On).build()?;
+    let loader = builder.fit(options.fit).decode_workers(1).shuffle(Shuffle::On).build()?;
     let mut jobs = Vec::new();
     windows(&loader, options.epochs, |key, frames| jobs.push(job(dataset, key, frames)))?;
     let jobs = jobs.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -134,24 +140,80 @@ fn bench(dataset: &Dataset, stride: u32, options: &Options) -> Result<(), Failur
             windows(&loader, options.epochs, |_, frames| assert_eq!(expected.next(), Some(frames), "other windows"))
         })?);
     }
+    println!("\nstride {stride}, placement {}, fit {}", options.placement.as_str(), options.fit);
+    report(&jobs, &bare, &ours);
+    Ok(())
+}
+
+/// Fewest frames of a piece of a whole clip.
+const LEAST_PIECE: usize = 32;
+
+/// The frames of a clip in runs of whole GOPs.
+fn pieces(stream: &StreamInfo) -> Vec<Vec<u32>> {
+    let num_frames = stream.num_frames() as u32;
+    let mut pieces = Vec::new();
+    let mut first = 0;
+    for end in stream.gops.iter().skip(1).map(|gop| gop.first_frame).chain([num_frames]) {
+        if (end - first) as usize >= LEAST_PIECE || end == num_frames {
+            pieces.push((first..end).collect());
+            first = end;
+        }
+    }
+    pieces
+}
+
+fn bench_whole(dataset: &Dataset, options: &Options) -> Result<(), Failure> {
+    let transform = TransformOptions::new().layout(Layout::Thwc);
+    let mut reader = ClipReader::new(dataset, &StorageOptions::new())?;
+    let mut jobs = Vec::new();
+    for record in 0..dataset.len() {
+        let frames: Vec<u32> = (0..dataset.stream(record)?.1.num_frames() as u32).collect();
+        jobs.push(job(dataset, dataset.row(record)?.key, &frames)?);
+    }
+    for job in &jobs {
+        assert_eq!(decode(job), job.wanted.len(), "libavcodec lacks a frame");
+    }
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        bare.push(time(|| {
+            for job in &jobs {
+                assert_eq!(decode(job), job.wanted.len());
+            }
+            Ok(())
+        })?);
+        ours.push(time(|| {
+            for (record, job) in jobs.iter().enumerate() {
+                for piece in pieces(&job.stream) {
+                    let clip = reader.tensor(record, &piece, &transform, &DecodeLimits::default())?;
+                    assert_eq!(clip.shape[0], piece.len());
+                }
+            }
+            Ok(())
+        })?);
+    }
+    println!("\nwhole clips");
+    report(&jobs, &bare, &ours);
+    Ok(())
+}
+
+fn report(jobs: &[Job], bare: &[[Duration; 2]], ours: &[[Duration; 2]]) {
     let delivered = jobs.iter().map(|job| job.frames.len()).sum::<usize>();
     let decoded = jobs.iter().map(|job| job.packets.len()).sum::<usize>();
     println!(
-        "\nstride {stride}: {} windows, {delivered} frames delivered, {decoded} packets decoded ({:.2} for each)",
+        "  {} clips, {delivered} frames delivered, {decoded} packets decoded ({:.2} for each)",
         jobs.len(),
         decoded as f64 / delivered as f64
     );
     for (unit, name) in ["CPU", "wall"].iter().enumerate() {
         let rate = |runs: &[[Duration; 2]]| median(runs.iter().map(|run| delivered as f64 / run[unit].as_secs_f64()));
         let ratio =
-            median(bare.iter().zip(&ours).map(|(bare, ours)| bare[unit].as_secs_f64() / ours[unit].as_secs_f64()));
+            median(bare.iter().zip(ours).map(|(bare, ours)| bare[unit].as_secs_f64() / ours[unit].as_secs_f64()));
         println!(
             "  frames delivered per {name} second: loader {:.0}, bare libavcodec {:.0}; median of the ratios {ratio:.3}",
-            rate(&ours),
-            rate(&bare)
+            rate(ours),
+            rate(bare)
         );
     }
-    Ok(())
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -162,6 +224,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 struct Options {
     frames: u32,
+    placement: Placement,
+    fit: Fit,
     side: u32,
     rounds: usize,
     epochs: u64,
@@ -171,13 +235,18 @@ fn main() -> Result<(), Failure> {
     if common::is_test() {
         return Ok(());
     }
-    let given = Arguments::parse(&[])?;
+    let given = Arguments::parse(&["whole"])?;
     let options = Options {
         frames: given.number("frames", "16")?,
+        placement: Placement::parse(&given.list("placement", "random").concat())?,
+        fit: Fit::parse(&given.list("fit", "stretch").concat())?,
         side: given.number("side", "256")?,
         rounds: given.number("rounds", "5")?,
         epochs: given.number("epochs", "2")?,
     };
     let dataset = Dataset::open(given.path("dataset").ok_or("--dataset must be set")?)?;
+    if given.has("whole") {
+        return bench_whole(&dataset, &options);
+    }
     given.numbers("strides", "1,4")?.iter().try_for_each(|&stride| bench(&dataset, stride, &options))
 }

@@ -26,6 +26,6 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 if ! command -v cargo >/dev/null; then
-    echo "setup: Rust is missing; see https://rustup.rs (Rust 1.88 or later)" >&2
+    echo "setup: Rust is missing; see https://rustup.rs (Rust 1.89 or later)" >&2
     exit 1
 fi

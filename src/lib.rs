@@ -53,4 +53,4 @@ pub use storage::{
     CoalescedRange, Completion, DirectIo, EngineKind, Part, ReadBytes, ReadEngine, ReadOutcome, ReadRequest,
     ReadTarget, RegisterBuffers, RingMode, Storage, StorageFile, StorageOptions, coalesce,
 };
-pub use transform::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};
+pub use transform::{ClipShape, DType, Filter, Fit, FrameFormat, Layout, MAX_OUTPUT_SIDE, Transform, TransformOptions};

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
@@ -66,7 +66,8 @@ class Window:
         stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
         fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies. 29.97 and its
             like mean the NTSC rates.
-        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"start"`; `"center"`.
+        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`: likewise, where a GOP
+            begins, so that nothing is decoded to get there; `"start"`; `"center"`.
         short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts them),
             `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
     """
@@ -77,7 +78,7 @@ class Window:
         frames: int,
         stride: int | None = None,
         fps: float | None = None,
-        placement: Literal["random", "start", "center"] = "random",
+        placement: Literal["random", "keyframe", "start", "center"] = "random",
         short: Literal["skip", "repeat_last", "loop"] = "skip",
     ) -> Self: ...
     @property
@@ -266,7 +267,7 @@ class Record:
         self,
         frames: Iterable[int],
         *,
-        format: Literal["rgb"] = "rgb",
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
@@ -279,8 +280,8 @@ class Record:
 
         Args:
             frames: frame numbers.
-            format: `"rgb"`: one tensor of the frames in colour, turned for display. `"yuv"`: the decoder's own planes, untouched and
-                not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
+            format: `"rgb"` and `"yuv420"`: one tensor, as for `Loader`, turned for display. `"yuv"`: the decoder's own planes, untouched
+                and not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
                 of uint16 with the value in the low bits where the clip has more than 8 bits.
             size: height and width; the record's display size where it is not given.
             fit, filter, layout, dtype: as for `Loader`.
@@ -307,6 +308,8 @@ class Loader:
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
         frame      int64 Tensor [B, T]: frame numbers in the record
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
+        color      list[dict], with `format="yuv420"`: each clip's `matrix` (FFmpeg's name, such as `"bt709"`), `range` (`"limited"` or
+                   `"full"`) and `guessed`, whether the source did not state them
         record     int64 Tensor [B]: the records' numbers in the dataset
         position   int64 Tensor [B]: the samples' positions in the epoch
         epoch      int
@@ -323,6 +326,9 @@ class Loader:
         window: which frames of a record make a sample. May be left out where there are `fields`.
         fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples;
             `num_incomplete` counts them.
+        format: `"rgb"`, or `"yuv420"`: uint8 Y, U and V by the clip's own matrix and range, half the bytes, for conversion on a GPU;
+            `video` is [B, T, 1, H * 3 / 2, W], of which the first H rows are Y, and the rest U and then V, of H / 2 rows of W / 2 each.
+            Sides are even, `fit` is `"crop"` or `"stretch"`.
         size: height and width of the frames; without it they have the records' display size, and all must have the same.
         fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
         filter: of the antialiased resize.
@@ -364,6 +370,7 @@ class Loader:
         batch_size: int = 1,
         window: Window | None = None,
         fields: Sequence[str] = ...,
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",

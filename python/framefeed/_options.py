@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias
 
 Fit: TypeAlias = Literal["crop", "pad", "stretch"]
+Format: TypeAlias = Literal["rgb", "yuv420"]
 Filter: TypeAlias = Literal["area", "bilinear", "bicubic", "lanczos"]
 Layout: TypeAlias = Literal["TCHW", "THWC", "CTHW"]
 DType: TypeAlias = Literal["uint8", "float16", "bfloat16", "float32"]

@@ -15,7 +15,7 @@ from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
-from framefeed._options import Checksum, DType, Engine, Filter, Fit, Layout, OnError, Ragged
+from framefeed._options import Checksum, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -73,6 +73,7 @@ class DataLoader:
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
         frame      int64 Tensor [B, T]: frame numbers in the record
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
+        color      list[dict], with ``format="yuv420"``: each clip's ``matrix``, ``range`` and ``guessed``; see :class:`framefeed.Loader`
         record     int64 Tensor [B]: the records' numbers in the dataset
         position   int64 Tensor [B]: the samples' positions in the epoch
         epoch      int
@@ -87,6 +88,7 @@ class DataLoader:
         batch_size: samples per batch.
         window: which frames of a record make a sample. May be left out where there are ``fields``.
         fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples.
+        format: ``"rgb"``, or ``"yuv420"``: planes at half the bytes, [B, T, 1, H * 3 / 2, W]; see :class:`framefeed.Loader`.
         size: height and width of the frames. Without it, frames have the records' display size, and all must have one size.
         fit: ``"crop"``, ``"pad"`` or ``"stretch"``, where the aspect ratio differs.
         filter: ``"area"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``; all antialiased.
@@ -125,6 +127,7 @@ class DataLoader:
         batch_size: int = 1,
         window: Window | None = None,
         fields: Sequence[str] = (),
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
@@ -164,6 +167,7 @@ class DataLoader:
             batch_size=batch_size,
             window=window,
             fields=fields,
+            format=format,
             size=size,
             fit=fit,
             filter=filter,

@@ -1,6 +1,6 @@
 //! A batch as a dictionary of tensors and lists.
 
-use framefeed::{Batch, ColumnValues, FieldBatch, Skipped, VideoBatch};
+use framefeed::{Batch, ColorRange, ColorSpec, ColumnValues, FieldBatch, FrameFormat, Skipped, VideoBatch};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -44,7 +44,20 @@ fn set_video(dict: &Bound<'_, PyDict>, video: VideoBatch) -> PyResult<()> {
     dict.set_item("frame", Bound::new(py, Tensor::from_int64(&frame_numbers, &sides))?)?;
     let time_bases: Vec<_> = video.time_bases.iter().map(|base| (base.num(), base.den())).collect();
     dict.set_item("time_base", time_bases)?;
+    if video.format == FrameFormat::Yuv420 {
+        dict.set_item("color", video.colors.iter().map(|&color| color_of(py, color)).collect::<PyResult<Vec<_>>>()?)?;
+    }
     dict.set_item("video", Bound::new(py, Tensor::from_batch(video.data, &video.shape, video.dtype.into()))?)
+}
+
+/// How to make RGB of a row's planes.
+fn color_of<'py>(py: Python<'py>, color: ColorSpec) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let matrix = color.matrix_name().map_or_else(|| color.matrix.to_string(), str::to_owned);
+    dict.set_item("matrix", matrix)?;
+    dict.set_item("range", if color.range == ColorRange::Full { "full" } else { "limited" })?;
+    dict.set_item("guessed", color.guessed)?;
+    Ok(dict)
 }
 
 fn set_field(dict: &Bound<'_, PyDict>, field: FieldBatch) -> PyResult<()> {

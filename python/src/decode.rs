@@ -1,8 +1,9 @@
-//! Frames of one record, by number: in colour, or as the decoder's own planes.
+//! Frames of one record, by number: transformed, or as the decoder's own planes.
 
-use framefeed::{ClipShape, DecodeLimits, Error, ErrorKind, FrameView, StreamInfo, Transform, TransformOptions};
+use framefeed::{DecodeLimits, DecodedClip, Error, ErrorKind, FrameView, StreamInfo, TransformOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::dataset::Opened;
@@ -12,8 +13,8 @@ use crate::wait::SIGNAL_INTERVAL;
 
 /// What to make of the frames.
 pub(crate) enum Wanted {
-    /// One tensor of frames in colour.
-    Rgb(TransformOptions),
+    /// One tensor of transformed frames.
+    Frames(TransformOptions),
     /// One tensor for each plane.
     Planes,
 }
@@ -31,8 +32,8 @@ pub(crate) fn decode<'py>(
     wanted: &Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
     match wanted {
-        Wanted::Rgb(options) => {
-            let tensor = rgb(py, opened, number, stream, frames, options)?;
+        Wanted::Frames(options) => {
+            let tensor = tensor_of(py, opened, number, frames, options)?;
             Ok(Bound::new(py, tensor)?.into_any())
         }
         Wanted::Planes => {
@@ -45,20 +46,23 @@ pub(crate) fn decode<'py>(
     }
 }
 
-fn rgb(
+fn tensor_of(
     py: Python<'_>,
     opened: &Opened,
     number: usize,
-    stream: &StreamInfo,
     frames: &[u32],
     options: &TransformOptions,
 ) -> PyResult<Tensor> {
-    let mut transform = Transform::new(options, stream).map_err(raise)?;
-    let (height, width) = transform.output_size();
-    let shape = ClipShape { frames: frames.len(), height: height as usize, width: width as usize };
-    let mut clip = zeroed(py, shape.num_bytes(options.dtype).map_err(raise)?)?;
-    run(py, opened, number, frames, &mut |position, frame| transform.apply(frame, &mut clip, frames.len(), position))?;
-    Ok(Tensor::from_bytes(clip, &shape.shape(options.layout), options.dtype.into()))
+    let signals = Signals::new();
+    let clip = py.detach(|| {
+        let mut reader = opened.reader()?;
+        let limits = DecodeLimits::default();
+        let clip = reader.cancellable_tensor(number, frames, options, &limits, &|| signals.have_come());
+        opened.park(reader);
+        clip
+    });
+    let DecodedClip { data, shape, dtype, .. } = signals.or(clip)?;
+    Ok(Tensor::from_batch(data, &shape, dtype.into()))
 }
 
 fn planes_of(
@@ -95,28 +99,50 @@ fn planes_of(
         .collect())
 }
 
+/// Looks for signals now and then while nobody holds the GIL. Only one thread looks.
+struct Signals(Mutex<Looked>);
+
+struct Looked {
+    last: Instant,
+    raised: Option<PyErr>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Self(Mutex::new(Looked { last: Instant::now(), raised: None }))
+    }
+
+    fn have_come(&self) -> bool {
+        let mut looked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.raised.is_none() && looked.last.elapsed() >= SIGNAL_INTERVAL {
+            #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
+            let signal = Python::attach(|py| py.check_signals());
+            *looked = Looked { last: Instant::now(), raised: signal.err() };
+        }
+        looked.raised.is_some()
+    }
+
+    /// The result, or what a signal raised.
+    fn or<T>(self, result: framefeed::Result<T>) -> PyResult<T> {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner).raised {
+            Some(error) => Err(error),
+            None => result.map_err(raise),
+        }
+    }
+}
+
 /// Hands the frames to `sink`, and looks for signals in between.
 fn run(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], sink: Sink<'_>) -> PyResult<()> {
     if frames.is_empty() {
         return Ok(());
     }
-    let mut interrupt = None;
-    let mut looked = Instant::now();
+    let signals = Signals::new();
     let result = py.detach(|| {
         let mut reader = opened.reader()?;
         let result = reader.for_each_frame(number, frames, &DecodeLimits::default(), &mut |positions, frame| {
             for &position in positions {
-                if looked.elapsed() >= SIGNAL_INTERVAL {
-                    looked = Instant::now();
-                    #[expect(
-                        clippy::redundant_closure_for_method_calls,
-                        reason = "the method itself is not general enough"
-                    )]
-                    let signal = Python::attach(|py| py.check_signals());
-                    if let Err(error) = signal {
-                        interrupt = Some(error);
-                        return Err(Error::new(ErrorKind::Closed, "interrupted"));
-                    }
+                if signals.have_come() {
+                    return Err(Error::new(ErrorKind::Closed, "interrupted"));
                 }
                 sink(position as usize, frame)?;
             }
@@ -125,10 +151,7 @@ fn run(py: Python<'_>, opened: &Opened, number: usize, frames: &[u32], sink: Sin
         opened.park(reader);
         result
     });
-    match interrupt {
-        Some(error) => Err(error),
-        None => result.map_err(raise),
-    }
+    signals.or(result)
 }
 
 /// Memory for the result; a size that the machine lacks is an exception.

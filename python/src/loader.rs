@@ -46,7 +46,7 @@ impl PyLoader {
 impl PyLoader {
     #[new]
     #[pyo3(signature = (
-        dataset, *, batch_size=1, window=None, fields=Vec::new(), size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
+        dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
         scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
         checksum="on", field_descriptions=None, engine="auto", decode_workers=None, tensor_readers=None, prefetch_batches=None,
         prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
@@ -57,6 +57,7 @@ impl PyLoader {
         batch_size: i64,
         window: Option<&Bound<'_, PyAny>>,
         fields: Vec<String>,
+        format: &str,
         size: Option<&Bound<'_, PyAny>>,
         fit: &str,
         filter: &str,
@@ -82,8 +83,11 @@ impl PyLoader {
         captions: bool,
     ) -> PyResult<Self> {
         let size = options::size(size)?;
-        let transform =
-            Picture { size, fit, filter, layout, dtype }.transform()?.scale(scale).normalize(mean, std).pad(pad);
+        let transform = Picture { format, size, fit, filter, layout, dtype }
+            .transform()?
+            .scale(scale)
+            .normalize(mean, std)
+            .pad(pad);
         let batch_size = count("batch_size", batch_size)?;
         let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
             .batch_size(batch_size)

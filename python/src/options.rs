@@ -1,6 +1,6 @@
 //! Keyword arguments that several calls share.
 
-use framefeed::{DType, Filter, Fit, Layout, TransformOptions};
+use framefeed::{DType, Filter, Fit, FrameFormat, Layout, TransformOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -35,6 +35,7 @@ pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(i64, i6
 
 /// What a picture should look like, by name.
 pub(crate) struct Picture<'a> {
+    pub(crate) format: &'a str,
     pub(crate) size: Option<(i64, i64)>,
     pub(crate) fit: &'a str,
     pub(crate) filter: &'a str,
@@ -46,6 +47,7 @@ impl Picture<'_> {
     /// The crate's options, each checked.
     pub(crate) fn transform(&self) -> PyResult<TransformOptions> {
         let mut options = TransformOptions::new()
+            .format(FrameFormat::parse(self.format).map_err(raise)?)
             .fit(Fit::parse(self.fit).map_err(raise)?)
             .filter(Filter::parse(self.filter).map_err(raise)?)
             .layout(Layout::parse(self.layout).map_err(raise)?)

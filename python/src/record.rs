@@ -308,17 +308,16 @@ impl PyRecord {
         dtype: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let size = options::size(size)?;
-        let transform = Picture { size, fit, filter, layout, dtype }.transform()?;
         let frames = self.numbers(frames)?;
         let wanted = match format {
-            "rgb" => Wanted::Rgb(transform),
+            "rgb" | "yuv420" => Wanted::Frames(Picture { format, size, fit, filter, layout, dtype }.transform()?),
             "yuv" if size.is_some() || layout != "TCHW" || dtype != "uint8" => {
                 return Err(invalid(
                     "format \"yuv\" gives the decoder's own planes: size, layout and dtype can't be chosen",
                 ));
             }
             "yuv" => Wanted::Planes,
-            _ => return Err(invalid(format!("format is '{format}', expected one of rgb, yuv"))),
+            _ => return Err(invalid(format!("format is '{format}', expected one of rgb, yuv420, yuv"))),
         };
         let opened = self.dataset.get().here()?;
         decode::decode(py, &opened, self.number, self.stream()?, &frames, &wanted)

@@ -7,8 +7,6 @@ use pyo3::types::{PyDict, PyInt};
 
 use crate::errors::{invalid, raise};
 
-const PLACEMENTS: [(&str, Placement); 3] =
-    [("start", Placement::Start), ("center", Placement::Center), ("random", Placement::Random)];
 const SHORTS: [(&str, ShortPolicy); 3] =
     [("skip", ShortPolicy::Skip), ("repeat_last", ShortPolicy::RepeatLast), ("loop", ShortPolicy::Loop)];
 
@@ -64,11 +62,8 @@ impl PyWindow {
             (_, Some(fps)) => Window::at_fps(frames, fps).map_err(raise)?,
             (stride, None) => Window::strided(frames, count("stride", stride.unwrap_or(1))?),
         };
-        let window = window.placement(choose("window: placement", placement, &PLACEMENTS)?).short(choose(
-            "window: short",
-            short,
-            &SHORTS,
-        )?);
+        let placement = Placement::parse(placement).map_err(raise)?;
+        let window = window.placement(placement).short(choose("window: short", short, &SHORTS)?);
         window.check().map_err(raise)?;
         Ok(Self { window, fps })
     }
@@ -97,7 +92,7 @@ impl PyWindow {
     /// Where in the record: "start", "center" or "random".
     #[getter]
     fn placement(&self) -> &'static str {
-        name_of(&PLACEMENTS, &self.window.placement)
+        self.window.placement.as_str()
     }
 
     /// What becomes of records that are too short: "skip", "repeat_last" or "loop".

@@ -65,6 +65,42 @@ def test_a_batch_holds_what_its_records_hold(make_loader: Make, dataset: framefe
         assert batch["skipped"] == batch["substituted"] == []
 
 
+def test_planes_at_half_the_bytes_are_the_decoders_own_where_nothing_is_resized(dataset: framefeed.Dataset) -> None:
+    window = framefeed.Window(frames=4, stride=2, short="loop")
+    loader = framefeed.Loader(dataset, batch_size=3, window=window, format="yuv420", size=(64, 96))
+    (path, *_), shown = [record for record in dataset if record.key == "h264-b"], 0
+    for batch in loader:
+        rows, frames, video = len(batch["key"]), batch["frame"].numpy(), batch["video"].numpy()
+        assert video.shape == (rows, 4, 1, 96, 96) and video.dtype == np.uint8
+        assert [color["range"] for color in batch["color"]] == ["limited"] * rows
+        assert {color["matrix"] for color in batch["color"]} <= {"smpte170m", "bt470bg", "bt709", "gbr"}
+        for row, key in enumerate(batch["key"]):
+            record = dataset.find(key)
+            alone = record.decode(frames[row], format="yuv420", size=(64, 96))
+            assert np.array_equal(video[row], alone.numpy()), key
+            if key == path.key:
+                planes = [plane.numpy().reshape(4, -1) for plane in record.decode(frames[row], format="yuv")]
+                assert np.array_equal(video[row].reshape(4, -1), np.concatenate(planes, axis=1))
+                shown += 1
+            if key == "gray":
+                assert (video[row].reshape(4, -1)[:, 64 * 96 :] == 128).all()
+    assert shown == 1
+
+
+def test_planes_make_the_picture_that_the_loader_makes(dataset: framefeed.Dataset) -> None:
+    """By the matrix and range of BT.601, with each chroma sample for its four pixels: smooth pictures differ by little."""
+    record = dataset.find("hevc")
+    planes = record.decode([0, 7], format="yuv420", size=(36, 64)).numpy().reshape(2, -1).astype(np.float64)
+    luma, chroma = planes[:, : 36 * 64].reshape(2, 36, 64), planes[:, 36 * 64 :].reshape(2, 2, 18, 32)
+    u, v = chroma.repeat(2, axis=2).repeat(2, axis=3).swapaxes(0, 1) - 128
+    y, u, v = (luma - 16) * 255 / 219, u * 255 / 224, v * 255 / 224
+    rgb = np.stack([y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u], axis=1).clip(0, 255)
+    expected = record.decode([0, 7], size=(36, 64)).numpy().astype(np.float64)
+    assert np.abs(rgb - expected).mean() < 6, np.abs(rgb - expected).mean()
+    swapped = rgb[:, ::-1]
+    assert np.abs(swapped - expected).mean() > 20
+
+
 def test_columns_and_captions_come_only_when_asked_for(make_loader: Make) -> None:
     batch = next(iter(make_loader(captions=False)))
     assert "caption" not in batch and batch["columns"] == {}
@@ -188,6 +224,11 @@ def test_a_state_of_something_else_is_refused_and_both_values_are_named(make_loa
         ({"std": (1.0, 0.0, 1.0)}, "std"),
         ({"scale": 0.0}, "scale"),
         ({"size": None}, "size must be set"),
+        ({"format": "nv12"}, "format is 'nv12', expected one of rgb, yuv420"),
+        ({"format": "yuv420", "size": (32, 47)}, "size is 32x47"),
+        ({"format": "yuv420", "fit": "pad"}, "fit is 'pad'"),
+        ({"format": "yuv420", "layout": "THWC"}, "layout is 'THWC'"),
+        ({"format": "yuv420", "dtype": "float16"}, "dtype is 'float16'"),
     ],
 )
 def test_options_out_of_range_are_named(make_loader: Make, options: dict, message: str) -> None:

@@ -38,6 +38,7 @@ struct PoolShared {
     /// Unused buffers, the one that came back last at the end.
     free: Mutex<Vec<AlignedBuffer>>,
     max_free: usize,
+    max_spare_bytes: usize,
     num_allocated: AtomicU64,
     num_recycled: AtomicU64,
 }
@@ -49,9 +50,15 @@ pub(crate) struct BatchPool(Arc<PoolShared>);
 impl BatchPool {
     /// A pool that keeps at most `max_free` unused buffers: the ones that came back last.
     pub(crate) fn new(max_free: usize) -> Self {
+        Self::limited(max_free, usize::MAX)
+    }
+
+    /// Of these, none that is larger than `max_spare_bytes`.
+    pub(crate) fn limited(max_free: usize, max_spare_bytes: usize) -> Self {
         Self(Arc::new(PoolShared {
             free: Mutex::default(),
             max_free,
+            max_spare_bytes,
             num_allocated: AtomicU64::new(0),
             num_recycled: AtomicU64::new(0),
         }))
@@ -111,6 +118,9 @@ impl fmt::Debug for BatchPool {
 
 impl Home for PoolShared {
     fn take_back(&self, buffer: AlignedBuffer) {
+        if buffer.len() > self.max_spare_bytes {
+            return;
+        }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(buffer);
         // What has been unused for longest is of a size that is not wanted any more.

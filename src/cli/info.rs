@@ -3,7 +3,7 @@
 use super::units::{bytes, count, grouped, hours};
 use super::{Ending, output};
 use clap::Args;
-use framefeed::{Dataset, DatasetInfo, FieldCount, Result, Window};
+use framefeed::{Dataset, DatasetInfo, FieldCount, Placement, Result, Window};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -24,13 +24,17 @@ pub(super) struct InfoArgs {
     #[arg(long, value_name = "FRAMES", default_value_t = 4)]
     stride: u32,
 
+    /// Where the window lies: random, or keyframe, where GOPs begin.
+    #[arg(long, value_name = "WHERE", value_parser = Placement::parse, default_value = "random")]
+    placement: Placement,
+
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &InfoArgs) -> Result<Ending> {
-    let window = Window::strided(args.window, args.stride);
+    let window = Window::strided(args.window, args.stride).placement(args.placement);
     window.check()?;
     let info = DatasetInfo::gather(&Dataset::open(&args.dataset)?, window)?;
     if args.json {
@@ -104,7 +108,8 @@ fn cost(text: &mut String, info: &DatasetInfo, args: &InfoArgs) {
             &format!("{} to {}, median {} (of {sampled})", gop.min, count(gop.max.into(), "frame"), gop.median),
         );
     }
-    let name = format!("{}, stride {}", count(u64::from(args.window), "frame"), args.stride);
+    let at = if args.placement == Placement::Keyframe { " from a keyframe on" } else { "" };
+    let name = format!("{}{at}, stride {}", count(u64::from(args.window), "frame"), args.stride);
     let cost = match info.window {
         Some(cost) => format!(
             "{name}: {:.2} frames decoded per frame delivered, {:.2} bytes read per byte needed; {} too short",

@@ -5,13 +5,13 @@
 //!
 //! **Stride.** Frame `i` of the window is frame `start + i * stride` of the record. The window fits a record of `n` frames
 //! when `(frames - 1) * stride < n`; then there are `n - (frames - 1) * stride` starts. `Start` takes the first, `Center` the one in
-//! the middle (rounded down), `Random` one of them with equal chances.
+//! the middle (rounded down), `Random` one of them with equal chances, `Keyframe` one of those that are a GOP's first frame.
 //!
 //! **Rate.** Frame `i` is the frame on screen at `t(i) = start + i / fps`, in ticks of the record's time base: the last frame
 //! whose timestamp is not after `t(i)`. The last frame of a record is on screen until the record's duration ends, and the
 //! window fits when the last instant is before that end: `(frames - 1) / fps < duration`. Starts are whole ticks from the first
 //! frame's timestamp on, so `Random` is even over time, and not over frames, where the frame rate varies. `Center` takes the
-//! start in the middle, rounded down.
+//! start in the middle, rounded down; `Keyframe` has the timestamps of the GOPs' first frames to choose from.
 //!
 //! Timestamps are themselves rounded to ticks; what that means for the frame on screen stands with [`Clock`].
 //!
@@ -45,6 +45,34 @@ pub enum Placement {
     /// Anywhere, as a pure function of seed, epoch and position.
     #[default]
     Random,
+    /// Where a GOP begins, at random as [`Self::Random`]: fewer different windows, and nothing is decoded to get to them.
+    Keyframe,
+}
+
+impl Placement {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Start, Self::Center, Self::Random, Self::Keyframe];
+
+    /// The name in the API, in Python and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Center => "center",
+            Self::Random => "random",
+            Self::Keyframe => "keyframe",
+        }
+    }
+
+    /// The value of that name (upper or lower case).
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the known names.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.iter().copied().find(|value| value.as_str().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|value| value.as_str()).collect();
+            Error::invalid(format!("window: placement is '{name}', expected one of {}", known.join(", ")))
+        })
+    }
 }
 
 /// What becomes of a record that is too short for the window.
@@ -174,20 +202,43 @@ impl Window {
     /// The frame numbers of the window in a record, `frames` of them, or `None` where the record is no sample: it has no
     /// frame, or is short and short ones are skipped. `draw` places random windows: 64 random bits.
     pub fn select(&self, stream: &StreamInfo, draw: u64) -> Option<Vec<u32>> {
-        self.select_from(Extent::from(stream), draw, &|frame| stream.frame_pts(frame as usize).unwrap_or(i64::MAX))
+        let keyframes = || stream.gops.iter().map(|gop| gop.first_frame).collect();
+        let pts = |frame| stream.frame_pts(frame as usize).unwrap_or(i64::MAX);
+        self.select_from(Extent::from(stream), draw, &pts, &keyframes)
     }
 
-    fn select_from(&self, extent: Extent, draw: u64, pts: &dyn Fn(u32) -> i64) -> Option<Vec<u32>> {
+    /// Frames, or ticks behind the first one's timestamp, where the window starts.
+    fn start(&self, extent: Extent, draw: u64, pts: &dyn Fn(u32) -> i64, keyframes: &dyn Fn() -> Vec<u32>) -> u64 {
+        let num_starts = self.num_starts(extent);
+        match self.placement {
+            Placement::Start => 0,
+            Placement::Center => num_starts.saturating_sub(1) / 2,
+            Placement::Random => below(draw, num_starts),
+            Placement::Keyframe => {
+                let start = |frame: u32| match self.step {
+                    Step::Stride(_) => u64::from(frame),
+                    Step::Fps(_) => u64::try_from(pts(frame).saturating_sub(pts(0))).unwrap_or(u64::MAX),
+                };
+                let known = keyframes().into_iter().filter(|&frame| frame < extent.num_frames).map(start);
+                let starts: Vec<u64> = known.filter(|&start| start < num_starts).collect();
+                starts.get(below(draw, starts.len() as u64) as usize).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    fn select_from(
+        &self,
+        extent: Extent,
+        draw: u64,
+        pts: &dyn Fn(u32) -> i64,
+        keyframes: &dyn Fn() -> Vec<u32>,
+    ) -> Option<Vec<u32>> {
         let last_frame = extent.num_frames.checked_sub(1)?;
         let num_starts = self.num_starts(extent);
         if num_starts == 0 && self.short == ShortPolicy::Skip {
             return None;
         }
-        let start = match self.placement {
-            Placement::Start => 0,
-            Placement::Center => num_starts.saturating_sub(1) / 2,
-            Placement::Random => below(draw, num_starts),
-        };
+        let start = self.start(extent, draw, pts, keyframes);
         let wraps = num_starts == 0 && self.short == ShortPolicy::Loop;
         let indices = 0..u64::from(self.frames);
         Some(match self.step {
@@ -247,41 +298,65 @@ mod tests {
     #[test]
     fn a_stride_counts_frames() {
         let window = Window::strided(3, 4).placement(Placement::Start);
-        assert_eq!(window.select_from(cfr(9, 30), 0, &identity).unwrap(), [0, 4, 8]);
+        assert_eq!(window.select_from(cfr(9, 30), 0, &identity, &Vec::new).unwrap(), [0, 4, 8]);
         assert!(!window.fits(cfr(8, 30)));
         let center = window.placement(Placement::Center);
-        assert_eq!(center.select_from(cfr(12, 30), 0, &identity).unwrap(), [1, 5, 9]);
+        assert_eq!(center.select_from(cfr(12, 30), 0, &identity, &Vec::new).unwrap(), [1, 5, 9]);
         let random = window.placement(Placement::Random);
-        assert_eq!(random.select_from(cfr(12, 30), u64::MAX, &identity).unwrap(), [3, 7, 11]);
+        assert_eq!(random.select_from(cfr(12, 30), u64::MAX, &identity, &Vec::new).unwrap(), [3, 7, 11]);
+    }
+
+    #[test]
+    fn keyframes_are_where_windows_may_start() {
+        let keyframes = || vec![0, 5, 10, 15, 20];
+        let starts = |window: Window, pts: &dyn Fn(u32) -> i64, extent: Extent| -> Vec<u32> {
+            let window = window.placement(Placement::Keyframe);
+            let draws = (0..64).map(|draw| draw << 58);
+            let mut starts: Vec<u32> =
+                draws.map(|draw| window.select_from(extent, draw, pts, &keyframes).unwrap()[0]).collect();
+            starts.dedup();
+            starts
+        };
+        // Twenty frames: the fifth GOP has none, and a window from frame 15 on does not fit.
+        assert_eq!(starts(Window::strided(3, 3), &identity, cfr(20, 30)), [0, 5, 10]);
+        assert_eq!(starts(Window::strided(20, 1), &identity, cfr(20, 30)), [0]);
+        assert_eq!(starts(Window::strided(9, 3).short(ShortPolicy::Loop), &identity, cfr(20, 30)), [0]);
+        // Of frames that stay on screen for 4 ticks, with timestamps from 100 on.
+        let rate = Window::at_fps(3, 2.5).unwrap();
+        let pts = |frame: u32| 100 + 4 * i64::from(frame);
+        assert_eq!(starts(rate, &pts, extent(20, 80, 1, 30)), [0, 5, 10]);
+        let selected =
+            rate.placement(Placement::Keyframe).select_from(extent(20, 80, 1, 30), 1 << 63, &pts, &keyframes);
+        assert_eq!(selected.unwrap(), [5, 8, 11]);
     }
 
     #[test]
     fn a_short_record_follows_its_policy() {
         let window = Window::strided(6, 2);
-        assert_eq!(window.select_from(cfr(5, 30), 9, &identity), None);
+        assert_eq!(window.select_from(cfr(5, 30), 9, &identity, &Vec::new), None);
         let repeat = window.short(ShortPolicy::RepeatLast);
-        assert_eq!(repeat.select_from(cfr(5, 30), 9, &identity).unwrap(), [0, 2, 4, 4, 4, 4]);
+        assert_eq!(repeat.select_from(cfr(5, 30), 9, &identity, &Vec::new).unwrap(), [0, 2, 4, 4, 4, 4]);
         let looped = window.short(ShortPolicy::Loop);
-        assert_eq!(looped.select_from(cfr(5, 30), 9, &identity).unwrap(), [0, 2, 4, 1, 3, 0]);
-        assert_eq!(looped.select_from(cfr(0, 30), 9, &identity), None);
+        assert_eq!(looped.select_from(cfr(5, 30), 9, &identity, &Vec::new).unwrap(), [0, 2, 4, 1, 3, 0]);
+        assert_eq!(looped.select_from(cfr(0, 30), 9, &identity, &Vec::new), None);
     }
 
     #[test]
     fn a_short_record_by_rate_follows_its_policy() {
         // 5 frames at 10 a second last half a second; the window wants 0, 0.2, 0.4, 0.6, 0.8.
         let window = Window::at_fps(5, 5.0).unwrap();
-        assert_eq!(window.select_from(cfr(5, 10), 0, &identity), None);
+        assert_eq!(window.select_from(cfr(5, 10), 0, &identity, &Vec::new), None);
         let repeat = window.short(ShortPolicy::RepeatLast);
-        assert_eq!(repeat.select_from(cfr(5, 10), 0, &identity).unwrap(), [0, 2, 4, 4, 4]);
+        assert_eq!(repeat.select_from(cfr(5, 10), 0, &identity, &Vec::new).unwrap(), [0, 2, 4, 4, 4]);
         let looped = window.short(ShortPolicy::Loop);
-        assert_eq!(looped.select_from(cfr(5, 10), 0, &identity).unwrap(), [0, 2, 4, 1, 3]);
+        assert_eq!(looped.select_from(cfr(5, 10), 0, &identity, &Vec::new).unwrap(), [0, 2, 4, 1, 3]);
     }
 
     #[test]
     fn a_rate_takes_the_frame_on_screen() {
         // 30 frames a second in ticks of a frame, 8 wanted: 0, 3.75, 7.5, 11.25 ticks.
         let window = Window::at_fps(4, 8.0).unwrap().placement(Placement::Start);
-        assert_eq!(window.select_from(cfr(12, 30), 0, &identity).unwrap(), [0, 3, 7, 11]);
+        assert_eq!(window.select_from(cfr(12, 30), 0, &identity, &Vec::new).unwrap(), [0, 3, 7, 11]);
         assert!(!window.fits(cfr(11, 30)), "11 frames end at 11.0, before 11.25");
     }
 
@@ -290,7 +365,7 @@ mod tests {
         // Timestamps in milliseconds: a frame that stays on screen is taken as often as it is seen.
         let pts = [1000_i64, 1040, 1500, 1510, 1520, 2000];
         let window = Window::at_fps(10, 10.0).unwrap().placement(Placement::Start);
-        let frames = window.select_from(extent(6, 1100, 1, 1000), 0, &|frame| pts[frame as usize]).unwrap();
+        let frames = window.select_from(extent(6, 1100, 1, 1000), 0, &|frame| pts[frame as usize], &Vec::new).unwrap();
         assert_eq!(frames, [0, 1, 1, 1, 1, 2, 4, 4, 4, 4]);
     }
 
@@ -298,7 +373,7 @@ mod tests {
     fn timestamps_rounded_to_milliseconds_lose_no_frame() {
         let pts = |frame: u32| (f64::from(frame) * 1000.0 / 30.0).round() as i64;
         let window = Window::at_fps(90, 30.0).unwrap().placement(Placement::Start);
-        let frames = window.select_from(extent(90, 3000, 1, 1000), 0, &pts).unwrap();
+        let frames = window.select_from(extent(90, 3000, 1, 1000), 0, &pts, &Vec::new).unwrap();
         assert_eq!(frames, (0..90).collect::<Vec<_>>());
     }
 
@@ -311,7 +386,7 @@ mod tests {
                     let window = Window { step, short, ..Window::strided(3, 1) };
                     let extent = extent(u32::MAX, duration, u32::MAX, u32::MAX);
                     for pts in [i64::MIN, 0, i64::MAX] {
-                        let _ = window.select_from(extent, u64::MAX, &|_| pts);
+                        let _ = window.select_from(extent, u64::MAX, &|_| pts, &Vec::new);
                     }
                 }
             }
@@ -350,7 +425,7 @@ mod tests {
                 .take_while(|&start| i128::from(start) * q + i128::from(frames - 1) * p < i128::from(duration) * q)
                 .collect();
             prop_assert_eq!(window.num_starts(extent), starts.len() as u64);
-            let selected = window.select_from(extent, draw, &|frame| pts[frame as usize]);
+            let selected = window.select_from(extent, draw, &|frame| pts[frame as usize], &Vec::new);
             if starts.is_empty() {
                 prop_assert!(selected.is_none() && !window.fits(extent));
             } else {
@@ -362,7 +437,7 @@ mod tests {
         #[test]
         fn strides_stay_inside(n in 1_u32..500, frames in 1_u32..40, stride in 1_u32..20, draw: u64) {
             let window = Window::strided(frames, stride);
-            match window.select_from(cfr(n, 30), draw, &identity) {
+            match window.select_from(cfr(n, 30), draw, &identity, &Vec::new) {
                 None => prop_assert!((frames - 1) * stride >= n),
                 Some(selected) => {
                     prop_assert_eq!(selected.len(), frames as usize);

@@ -22,17 +22,17 @@ pub trait PacketSource {
 #[non_exhaustive]
 pub struct DecoderOptions {
     /// How many decoders stay open, the least recently used is closed for a new one. Each holds the memory of its reference
-    /// pictures. 0 opens one per clip. Default 2.
+    /// pictures. 0 opens one per clip. Default 32.
     pub cached_decoders: usize,
-    /// Most memory of reference pictures that open decoders may hold, in bytes, as far as it can be told from the size of
-    /// the pictures. A decoder that exceeds it alone is closed after its clip. Default 128 MiB: a decoder of 2160 lines
-    /// stays open, one of 4320 does not, whose opening is nothing beside its decoding.
+    /// Most memory that open decoders may hold, in bytes, as far as it can be told from the size of their pictures. A decoder
+    /// that exceeds it alone is closed after its clip. Default 64 MiB: some 25 decoders of 256 lines stay open, two of 1080,
+    /// none of 2160, whose opening is nothing beside its decoding.
     pub cached_bytes: u64,
 }
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { cached_decoders: 2, cached_bytes: 128 << 20 }
+        Self { cached_decoders: 32, cached_bytes: 64 << 20 }
     }
 }
 
@@ -54,6 +54,8 @@ impl DecoderOptions {
 
 /// Pictures that an open decoder holds, typically: four references, the one being decoded, and those on their way out.
 const HELD_PICTURES: u64 = 8;
+/// What it holds beside them.
+const HELD_TABLES: u64 = 1 << 20;
 
 /// Everything that a decoder was opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,10 +146,10 @@ impl ClipDecoder {
     /// Closes open decoders, the least recently used first, until their pictures take at most `bytes`, as far as that can
     /// be told.
     pub fn shrink(&mut self, bytes: u64) {
-        let mut held = self.cache.iter().fold(0_u64, |bytes, (entry, _)| bytes.saturating_add(entry.picture_bytes()));
+        let mut held = self.cache.iter().fold(0_u64, |bytes, (entry, _)| bytes.saturating_add(entry.held_bytes()));
         while held > bytes {
             let (closed, _) = self.cache.remove(0);
-            held = held.saturating_sub(closed.picture_bytes());
+            held = held.saturating_sub(closed.held_bytes());
         }
     }
 }
@@ -172,9 +174,9 @@ impl Configuration {
     }
 
     /// What an open decoder holds, roughly: libavcodec keeps the pictures that its references and its output took.
-    fn picture_bytes(&self) -> u64 {
+    fn held_bytes(&self) -> u64 {
         let (width, height) = self.size;
-        self.pixel_format.frame_bytes(width, height).saturating_mul(HELD_PICTURES)
+        self.pixel_format.frame_bytes(width, height).saturating_mul(HELD_PICTURES).saturating_add(HELD_TABLES)
     }
 }
 

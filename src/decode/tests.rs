@@ -161,7 +161,7 @@ fn decoders_whose_pictures_exceed_the_budget_are_closed_after_their_clip() {
     let cases = [Case::new(&testing::H264_CROPPED), Case::new(&testing::H264_CROPPED_OTHER)];
     let held = |case: &Case| {
         let stream = &case.record.stream;
-        8 * stream.pixel_format.frame_bytes(stream.width, stream.height)
+        8 * stream.pixel_format.frame_bytes(stream.width, stream.height) + (1 << 20)
     };
     let both = held(&cases[0]) + held(&cases[1]);
     // Room for both, for one, and for none.

@@ -51,6 +51,12 @@ impl ColorSpec {
         }
     }
 
+    /// The matrix that frames of YUV planes of that height are converted by: the stated one, or what an untagged source gets where
+    /// none is stated that could be meant (0, RGB in three YUV planes; 2, unspecified; 3, reserved).
+    pub fn matrix_in_use(self, coded_height: u32) -> u8 {
+        if matches!(self.matrix, 0 | 2 | 3) { Self::guess(coded_height).matrix } else { self.matrix }
+    }
+
     /// FFmpeg's name of the matrix: `bt709`, `smpte170m`, `bt2020nc`, ...; `None` for code points that have none.
     pub fn matrix_name(self) -> Option<&'static str> {
         Some(match self.matrix {

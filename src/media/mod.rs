@@ -5,6 +5,7 @@ mod clock;
 mod codec;
 mod color;
 mod frame;
+pub(crate) mod nal;
 mod orientation;
 mod packet;
 mod pixel;

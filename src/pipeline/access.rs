@@ -3,9 +3,10 @@
 use super::clip::{ClipBytes, ClipPlan};
 use super::shared::open_storage;
 use super::worker::Tools;
+use crate::batch::{BatchBuffer, BatchPool};
 use crate::dataset::Dataset;
 use crate::decode::DecodeLimits;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::storage::{Storage, StorageOptions};
 use crate::transform::{DType, Layout, TransformOptions};
@@ -52,10 +53,9 @@ impl fmt::Debug for DecodedFrame {
 }
 
 /// A clip as a dense tensor.
-#[derive(Clone, PartialEq, Eq)]
 pub struct DecodedClip {
-    /// Its elements, in the machine's byte order.
-    pub data: Vec<u8>,
+    /// Its elements, in the machine's byte order. The memory goes back to the reader when it is dropped.
+    pub data: BatchBuffer,
     /// The four axes of `layout`.
     pub shape: [usize; 4],
     /// Type of the elements.
@@ -70,14 +70,18 @@ impl fmt::Debug for DecodedClip {
     }
 }
 
-/// Decodes single clips of a dataset in the caller's thread, with decoders that stay open from call to call. One thread at a
-/// time; make one per thread.
+/// Most bytes of a dropped clip that a reader keeps for the next one.
+const MAX_SPARE_BYTES: usize = 1 << 30;
+
+/// Decodes single clips of a dataset in the caller's thread, with decoders that stay open and memory that is used again from call to
+/// call. One thread at a time; make one per thread.
 pub struct ClipReader {
     dataset: Dataset,
     storage: Storage,
     tools: Tools,
     /// What `tools` made its transforms for.
     transform: Option<TransformOptions>,
+    memory: BatchPool,
 }
 
 impl ClipReader {
@@ -87,7 +91,8 @@ impl ClipReader {
     /// Those of the storage options.
     pub fn new(dataset: &Dataset, storage: &StorageOptions) -> Result<Self> {
         let storage = open_storage(dataset, &[], storage)?;
-        Ok(Self { dataset: dataset.clone(), storage, tools: Tools::default(), transform: None })
+        let (tools, memory) = (Tools::default(), BatchPool::limited(1, MAX_SPARE_BYTES));
+        Ok(Self { dataset: dataset.clone(), storage, tools, transform: None, memory })
     }
 
     /// The frames of those numbers, in the order asked for, repeats included.
@@ -130,7 +135,8 @@ impl ClipReader {
         decoded.map_err(|error| self.place(&clip, error))
     }
 
-    /// The frames of those numbers as one tensor.
+    /// The frames of those numbers as one tensor. A long clip is decoded piece by piece without new memory where each piece is
+    /// dropped before the next one is asked for; pieces that begin where GOPs begin decode nothing twice.
     ///
     /// # Errors
     /// As [`frames`](Self::frames), and `InvalidArgument` for transform options out of range, `LimitExceeded` for a display
@@ -142,9 +148,24 @@ impl ClipReader {
         options: &TransformOptions,
         limits: &DecodeLimits,
     ) -> Result<DecodedClip> {
+        self.cancellable_tensor(record, frames, options, limits, &|| false)
+    }
+
+    /// The same; `cancel` is asked between packets and between frames.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor), and `Closed` when cancelled.
+    pub fn cancellable_tensor(
+        &mut self,
+        record: usize,
+        frames: &[u32],
+        options: &TransformOptions,
+        limits: &DecodeLimits,
+        cancel: &dyn Fn() -> bool,
+    ) -> Result<DecodedClip> {
         options.check()?;
         if self.transform.as_ref() != Some(options) {
-            self.tools = Tools::default();
+            self.tools.forget_transforms();
             self.transform = Some(options.clone());
         }
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
@@ -152,10 +173,14 @@ impl ClipReader {
             clip.check(limits)?;
             // The transform refuses sizes that are out of range, before they size anything.
             let shape = reader.tools.clip_shape(&clip, options)?;
-            let mut data = zeroed(shape.num_bytes(options.dtype)?)?;
+            let (assembly, mut slots) = reader.memory.acquire(1, shape.num_bytes(options.dtype)?)?;
             let bytes = reader.read(&clip)?;
-            reader.tools.clip_to_tensor(&clip, &bytes, options, limits, &|| false, &mut data)?;
-            Ok(DecodedClip { data, shape: shape.shape(options.layout), dtype: options.dtype, layout: options.layout })
+            for slot in &mut slots {
+                reader.tools.clip_to_tensor(&clip, &bytes, options, limits, cancel, slot.bytes_mut())?;
+            }
+            drop(slots);
+            let (data, shape) = (assembly.finish()?, shape.shape(options.layout));
+            Ok(DecodedClip { data, shape, dtype: options.dtype, layout: options.layout })
         };
         run(self).map_err(|error| self.place(&clip, error))
     }
@@ -176,16 +201,6 @@ impl ClipReader {
             Err(_) => error,
         }
     }
-}
-
-/// That many zeros, or an error where memory refuses them.
-fn zeroed(len: usize) -> Result<Vec<u8>> {
-    let mut data = Vec::new();
-    data.try_reserve_exact(len).map_err(|error| {
-        Error::new(ErrorKind::OutOfMemory, format!("no memory for a clip of {len} bytes")).with_source(error)
-    })?;
-    data.resize(len, 0);
-    Ok(data)
 }
 
 impl fmt::Debug for ClipReader {

@@ -6,7 +6,7 @@ use super::row::Content;
 use super::shared::LoaderShared;
 use crate::batch::{BatchAssembly, BatchBuffer, ColumnValues, place};
 use crate::error::{Error, Result};
-use crate::media::TimeBase;
+use crate::media::{ColorSpec, TimeBase};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ pub(super) struct ClipFacts {
     pub(super) frames: Vec<u32>,
     pub(super) pts: Vec<i64>,
     pub(super) time_base: TimeBase,
+    pub(super) color: ColorSpec,
 }
 
 /// One row's tensor.
@@ -196,11 +197,14 @@ fn video_batch(
         frames: Vec::with_capacity(frames),
         pts: Vec::with_capacity(frames),
         time_bases: Vec::with_capacity(places.len()),
+        format: options.format,
+        colors: Vec::with_capacity(places.len()),
     };
     for clip in clips {
         video.frames.extend(clip.frames);
         video.pts.extend(clip.pts);
         video.time_bases.push(clip.time_base);
+        video.colors.push(clip.color);
     }
     Ok(video)
 }

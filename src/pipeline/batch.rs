@@ -2,8 +2,8 @@
 
 use crate::batch::{BatchBuffer, ColumnValues};
 use crate::format::TensorType;
-use crate::media::TimeBase;
-use crate::transform::{DType, Layout};
+use crate::media::{ColorSpec, TimeBase};
+use crate::transform::{DType, FrameFormat, Layout};
 use std::fmt;
 
 /// A sample that is missing from the batches, and why.
@@ -37,6 +37,10 @@ pub struct VideoBatch {
     pub pts: Vec<i64>,
     /// Unit of each row's timestamps.
     pub time_bases: Vec<TimeBase>,
+    /// What a frame is.
+    pub format: FrameFormat,
+    /// How to make RGB of each row's frames, where they are YUV: its own matrix (the one in use where none was stated) and range.
+    pub colors: Vec<ColorSpec>,
 }
 
 impl VideoBatch {

@@ -87,7 +87,12 @@ fn video(
         Some(size) => size,
         None => common_size(dataset, samples)?,
     };
-    let shape = ClipShape { frames: window.frames as usize, height: height as usize, width: width as usize };
+    let shape = ClipShape {
+        format: options.transform.format,
+        frames: window.frames as usize,
+        height: height as usize,
+        width: width as usize,
+    };
     let clip_bytes = shape.num_bytes(options.transform.dtype)?;
     check_memory(num_rows, "clips", clip_bytes)?;
     Ok(VideoSpec { window, shape, clip_bytes })

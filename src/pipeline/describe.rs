@@ -2,6 +2,7 @@
 
 use super::options::Options;
 use super::shared::{LoaderShared, VideoSpec};
+use crate::transform::FrameFormat;
 use std::fmt::Write;
 
 /// What was chosen, line by line. `num_batches` are those of one iteration.
@@ -47,7 +48,9 @@ fn content(shared: &LoaderShared) -> String {
     if let Some(video) = &shared.video {
         let transform = &shared.options.transform;
         let (shape, layout, dtype) = (video.shape.shape(transform.layout), transform.layout, transform.dtype);
-        let _ = write!(text, " x {shape:?} {layout} {dtype}, {} KiB each", video.clip_bytes >> 10);
+        let format =
+            if transform.format == FrameFormat::Rgb { String::new() } else { format!(" {}", transform.format) };
+        let _ = write!(text, " x {shape:?} {layout} {dtype}{format}, {} KiB each", video.clip_bytes >> 10);
     }
     for field in &shared.fields {
         let _ = match &field.shape {

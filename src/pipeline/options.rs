@@ -5,7 +5,7 @@ use super::policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
 use crate::dataset::{Dataset, Window};
 use crate::decode::DecodeLimits;
 use crate::storage::StorageOptions;
-use crate::transform::{DType, Filter, Fit, Layout, TransformOptions};
+use crate::transform::{DType, Filter, Fit, FrameFormat, Layout, TransformOptions};
 use serde_json::{Map, Value};
 
 /// All that a loader is told; see the setters of [`LoaderBuilder`].
@@ -120,6 +120,13 @@ impl LoaderBuilder {
     #[must_use]
     pub fn size(mut self, height: u32, width: u32) -> Self {
         self.options.transform = self.options.transform.size(height, width);
+        self
+    }
+
+    /// What a frame is; RGB by default.
+    #[must_use]
+    pub fn format(mut self, format: FrameFormat) -> Self {
+        self.options.transform = self.options.transform.format(format);
         self
     }
 

@@ -15,8 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// Transforms that a worker keeps.
-const MAX_TRANSFORMS: usize = 16;
-/// Most memory of the decoders that a worker leaves open for the next iteration: one or two of 720 lines.
+const MAX_TRANSFORMS: usize = 64;
+/// Most memory of the decoders that a worker leaves open for the next iteration: a dozen of 256 lines, two of 720.
 const PARKED_DECODER_BYTES: u64 = 32 << 20;
 
 /// All of a stream that a transform depends on.
@@ -96,6 +96,11 @@ impl Tools {
             return Err(Error::decode(format!("{written} of {num_frames} frames came out of the decoder")));
         }
         Ok(ClipCost { packets: stats.packets, frames: stats.decoded_frames, total: start.elapsed(), transform: spent })
+    }
+
+    /// For other options.
+    pub(super) fn forget_transforms(&mut self) {
+        self.transforms.clear();
     }
 
     /// Shape of the tensor of a clip, from a transform made for it: sizes out of range are refused.
@@ -194,7 +199,9 @@ fn count(counters: &Counters, cost: ClipCost) {
 fn facts(clip: &ClipPlan) -> Result<ClipFacts> {
     let pts = clip.frames.iter().map(|&frame| clip.stream.frame_pts(frame as usize));
     let pts = pts.collect::<Option<Vec<_>>>().ok_or_else(|| Error::corrupt("a frame has no timestamp"))?;
-    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base: clip.stream.time_base })
+    let StreamInfo { color, height, time_base, .. } = clip.stream;
+    let color = ColorSpec { matrix: color.matrix_in_use(height), ..color };
+    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base, color })
 }
 
 /// What a panic said.

@@ -1,9 +1,10 @@
-//! The transform of one kind of clip.
+//! The transform of one kind of clip: to RGB here, to planes by `planar`.
 
 use super::color::{Matrix, SAMPLE_BITS};
 use super::geometry::{Axis, Geometry};
 use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
-use super::options::{ClipShape, DType, Filter, MAX_OUTPUT_SIDE, TransformOptions};
+use super::options::{ClipShape, DType, Filter, FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
+use super::planar::{PlanarSource, PlanarTransform};
 use super::store::Store;
 use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
 use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
@@ -20,6 +21,8 @@ pub(super) struct PlaneTables {
     /// First column that the horizontal pass needs; its table counts from there.
     first_column: usize,
     num_columns: usize,
+    /// Whether the horizontal pass changes nothing.
+    keeps_columns: bool,
 }
 
 impl PlaneTables {
@@ -41,12 +44,27 @@ impl PlaneTables {
         let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
         let (first_column, end) = horizontal.extent();
         horizontal.rebase(first_column);
-        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column })
+        horizontal.group();
+        let keeps_columns = horizontal.is_identity();
+        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column, keeps_columns })
     }
 
     /// Values of scratch memory that [`Self::resample`] takes.
     pub(super) fn row_len(&self) -> usize {
-        self.num_columns + self.horizontal.stride()
+        self.horizontal.groups().reach().max(self.num_columns + self.horizontal.stride())
+    }
+
+    /// Whether the plane's own samples of some region come out.
+    pub(super) fn keeps_samples(&self) -> bool {
+        let (origin, _) = self.vertical.extent();
+        let mut rows = self.vertical.clone();
+        rows.rebase(origin);
+        self.keeps_columns && rows.is_identity()
+    }
+
+    /// First row and column that are needed.
+    pub(super) fn origin(&self) -> (usize, usize) {
+        (self.vertical.extent().0, self.first_column)
     }
 
     /// Rows of the grid.
@@ -64,13 +82,15 @@ impl PlaneTables {
         column_sums: &mut [i16],
         out: &mut [i16],
     ) {
-        let sums = &mut column_sums[..self.num_columns];
+        let sums = if self.keeps_columns { &mut *out } else { &mut column_sums[..self.num_columns] };
         if format.bytes_per_sample() == 1 {
             self.sum_columns::<u8>(isa, view, format.depth, y, sums);
         } else {
             self.sum_columns::<[u8; 2]>(isa, view, format.depth, y, sums);
         }
-        isa.horizontal(out, column_sums, &self.horizontal);
+        if !self.keeps_columns {
+            isa.horizontal(out, column_sums, &self.horizontal);
+        }
     }
 
     fn sum_columns<S: Sample>(&self, isa: Isa, view: PlaneView<'_>, depth: u8, y: usize, sums: &mut [i16]) {
@@ -88,21 +108,13 @@ impl PlaneTables {
 #[derive(Debug)]
 pub struct Transform {
     options: TransformOptions,
-    format: PixelFormat,
-    width: u32,
-    height: u32,
-    geometry: Geometry,
-    luma: PlaneTables,
-    chroma: Option<PlaneTables>,
-    matrix: Matrix,
-    store: Store,
-    isa: Isa,
-    /// One row after the vertical pass, and as many values again as a row of weights is long, so that padded weights (zeros)
-    /// meet something readable.
-    column_sums: Vec<i16>,
-    /// One row of each plane after the horizontal pass.
-    samples: [Vec<i16>; 3],
-    rgb: [Vec<u8>; 3],
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Rgb(Box<RgbTransform>),
+    Yuv420(Box<PlanarTransform>),
 }
 
 impl Transform {
@@ -110,59 +122,48 @@ impl Transform {
     /// memory. It depends on the stream's size, format, sample aspect, orientation and colour only, so that one may serve
     /// all clips that agree in these.
     ///
-    /// Bad options are invalid arguments that name the field. A colour matrix that is no linear function of R'G'B', and
-    /// pictures beyond 65535 pixels a side, are unsupported. A clip whose own display size exceeds [`MAX_OUTPUT_SIDE`],
-    /// where `size` is `None`, exceeds a limit.
+    /// Bad options are invalid arguments that name the field. A colour matrix that is no linear function of R'G'B', planes of RGB
+    /// where YUV is asked for, an own size that is odd there, and pictures beyond 65535 pixels a side, are unsupported. A clip whose
+    /// own display size exceeds [`MAX_OUTPUT_SIDE`], where `size` is `None`, exceeds a limit.
     pub fn new(options: &TransformOptions, stream: &StreamInfo) -> Result<Self> {
         options.check()?;
-        let (width, height, format) = (stream.width, stream.height, stream.pixel_format);
-        check_source(width, height, format)?;
         let display = stream.display_size();
         if options.size.is_none() && display.0.max(display.1) > MAX_OUTPUT_SIDE {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!(
-                    "size is None and the clip's display size is {}x{}, limit {MAX_OUTPUT_SIDE}",
-                    display.0, display.1
-                ),
-            ));
+            let (width, height) = display;
+            let message =
+                format!("size is None and the clip's display size is {width}x{height}, limit {MAX_OUTPUT_SIDE}");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
-        let geometry = Geometry::new(options, (width, height), stream.sample_aspect, stream.orientation, display);
-        let tables = |plane: usize| {
-            let axes = geometry.plane(plane, format, stream.color.chroma_location);
-            PlaneTables::new(plane, axes, (width, height), format, options.filter)
+        let kind = match options.format {
+            FrameFormat::Rgb => Kind::Rgb(Box::new(RgbTransform::new(options, stream)?)),
+            FrameFormat::Yuv420 => {
+                let size = options.size.unwrap_or((display.1, display.0));
+                if size.0 % 2 == 1 || size.1 % 2 == 1 {
+                    let message = format!(
+                        "size is None and the clip's display size is {}x{}, yuv420 has an even one",
+                        size.1, size.0
+                    );
+                    return Err(Error::unsupported(message));
+                }
+                let source = PlanarSource::of(stream);
+                Kind::Yuv420(Box::new(PlanarTransform::new(source, size, options.fit, options.filter)?))
+            }
         };
-        let luma = tables(0)?;
-        let subsampled = format.model == ColorModel::Yuv && (format.log2_chroma_w > 0 || format.log2_chroma_h > 0);
-        let chroma = if subsampled { Some(tables(1)?) } else { None };
-        let row_len = luma.row_len().max(chroma.as_ref().map_or(0, PlaneTables::row_len));
-        let grid = geometry.x.len as usize;
-        Ok(Self {
-            matrix: Matrix::new(format, stream.color, height)?,
-            store: Store::new(options),
-            isa: Isa::detect(),
-            column_sums: vec![0; row_len],
-            samples: std::array::from_fn(|_| vec![0; grid]),
-            rgb: std::array::from_fn(|_| vec![0; grid]),
-            options: options.clone(),
-            format,
-            width,
-            height,
-            geometry,
-            luma,
-            chroma,
-        })
+        Ok(Self { options: options.clone(), kind })
     }
 
-    /// Height and width of every output frame.
+    /// Height and width of every output picture.
     pub fn output_size(&self) -> (u32, u32) {
-        self.geometry.size
+        match &self.kind {
+            Kind::Rgb(transform) => transform.geometry.size,
+            Kind::Yuv420(transform) => transform.output_size(),
+        }
     }
 
     /// Shape of a clip of `frames` output frames.
     pub fn clip_shape(&self, frames: usize) -> ClipShape {
-        let (height, width) = self.geometry.size;
-        ClipShape { frames, height: height as usize, width: width as usize }
+        let (height, width) = self.output_size();
+        ClipShape { format: self.options.format, frames, height: height as usize, width: width as usize }
     }
 
     /// Type of the elements.
@@ -190,6 +191,78 @@ impl Transform {
         if t >= num_frames {
             return Err(Error::invalid(format!("t is {t}, expected less than the clip's {num_frames} frames")));
         }
+        match &mut self.kind {
+            Kind::Rgb(transform) => transform.apply(frame, clip, shape, t),
+            Kind::Yuv420(transform) => {
+                let bytes = transform.num_bytes();
+                transform.apply(frame, &mut clip[t * bytes..][..bytes])
+            }
+        }
+    }
+
+    /// Uses these loops.
+    #[cfg(test)]
+    pub(super) fn use_isa(&mut self, isa: Isa) {
+        match &mut self.kind {
+            Kind::Rgb(transform) => transform.isa = isa,
+            Kind::Yuv420(transform) => transform.use_isa(isa),
+        }
+    }
+}
+
+/// To R, G, B, in any layout and type.
+#[derive(Debug)]
+struct RgbTransform {
+    format: PixelFormat,
+    width: u32,
+    height: u32,
+    geometry: Geometry,
+    luma: PlaneTables,
+    chroma: Option<PlaneTables>,
+    matrix: Matrix,
+    store: Store,
+    isa: Isa,
+    /// One row after the vertical pass, and as many values again as a row of weights is long, so that padded weights (zeros)
+    /// meet something readable.
+    column_sums: Vec<i16>,
+    /// One row of each plane after the horizontal pass.
+    samples: [Vec<i16>; 3],
+    rgb: [Vec<u8>; 3],
+}
+
+impl RgbTransform {
+    fn new(options: &TransformOptions, stream: &StreamInfo) -> Result<Self> {
+        let (width, height, format) = (stream.width, stream.height, stream.pixel_format);
+        check_source(width, height, format)?;
+        let (aspect, display) = (stream.sample_aspect, stream.display_size());
+        let geometry = Geometry::new(options, (width, height), aspect, stream.orientation, display);
+        let tables = |plane: usize| {
+            let axes = geometry.plane(plane, format, stream.color.chroma_location);
+            PlaneTables::new(plane, axes, (width, height), format, options.filter)
+        };
+        let luma = tables(0)?;
+        let subsampled = format.model == ColorModel::Yuv && (format.log2_chroma_w > 0 || format.log2_chroma_h > 0);
+        let chroma = if subsampled { Some(tables(1)?) } else { None };
+        let row_len = luma.row_len().max(chroma.as_ref().map_or(0, PlaneTables::row_len));
+        let grid = geometry.x.len as usize;
+        Ok(Self {
+            matrix: Matrix::new(format, stream.color, height)?,
+            store: Store::new(options),
+            isa: Isa::detect(),
+            column_sums: vec![0; row_len],
+            samples: std::array::from_fn(|_| vec![0; grid]),
+            rgb: std::array::from_fn(|_| vec![0; grid]),
+            format,
+            width,
+            height,
+            geometry,
+            luma,
+            chroma,
+        })
+    }
+
+    /// Writes frame `t` of a clip of that shape.
+    fn apply(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize) -> Result<()> {
         check_frame(frame, self.format, self.width, self.height)?;
         if self.geometry.inner() != self.geometry.size {
             self.store.border(clip, shape, t, &self.geometry);
@@ -201,9 +274,13 @@ impl Transform {
             let [first, second, third] = &self.samples;
             // Gray goes through the same matrix, whose other columns are zero.
             let planes = [first.as_slice(), second.as_slice(), third.as_slice()];
+            let place = self.store.place(shape, t, &self.geometry, y);
+            if let Some(rows) = self.store.rows(clip, &place, first.len()) {
+                self.isa.matrix(rows, planes, &self.matrix);
+                continue;
+            }
             self.isa.matrix(self.rgb.each_mut().map(Vec::as_mut_slice), planes, &self.matrix);
-            let rgb = self.rgb.each_ref().map(Vec::as_slice);
-            self.store.row(clip, shape, t, &self.geometry, y, rgb);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
         }
         Ok(())
     }
@@ -216,12 +293,6 @@ impl Transform {
         };
         let (isa, sums) = (self.isa, &mut self.column_sums);
         tables.resample(isa, view, self.format, y, sums, &mut self.samples[plane]);
-    }
-
-    /// Uses the loops as compiled for the target's baseline.
-    #[cfg(test)]
-    pub(super) fn use_baseline(&mut self) {
-        self.isa = Isa::BASELINE;
     }
 }
 

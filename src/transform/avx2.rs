@@ -1,4 +1,4 @@
-//! The three loops in AVX2 by hand. One instruction multiplies and sums two products at a time, which the
+//! The loops in AVX2 by hand. One instruction multiplies and sums two products at a time, which the
 //! compiler does not find by itself; the results are those of the plain loops, bit for bit.
 //!
 //! Each function compares the lengths of its slices with what its loops reach before the first load, and then goes
@@ -11,14 +11,17 @@
 )]
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::groups::{Eight, Layout};
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32,
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi32, _mm_shuffle_epi8,
+    _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
+    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
     _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi16,
     _mm256_packus_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_sra_epi32, _mm256_srai_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
-    _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
+    _mm256_shuffle_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srai_epi32, _mm256_srl_epi32,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
+    _mm256_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -39,6 +42,14 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
     }
+    if let &[weight] = weights
+        && weight > 0
+        && weight.count_ones() == 1
+        && weight.trailing_zeros() >= shift
+    {
+        widen(dst, samples, weight.trailing_zeros() - shift);
+        return true;
+    }
     let (pairs, single) = weights.as_chunks::<2>();
     let last = dst.len() - COLUMNS;
     let mut x = 0;
@@ -53,6 +64,26 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
         }
         // The last columns may overlap the ones before, and give them the same values again.
         x = (x + COLUMNS).min(last);
+    }
+}
+
+/// `dst[x] = samples[x] << left`: what a single weight that is a power of two comes to. There are at least [`VALUES`] columns, and no
+/// fewer samples.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widen(dst: &mut [i16], samples: &[u8], left: u32) {
+    let (last, left) = (dst.len().min(samples.len()).saturating_sub(VALUES), _mm_cvtsi32_si128(left as i32));
+    let mut x = 0;
+    while let (Some(bytes), Some(out)) = (samples.get(x..x + VALUES), dst.get_mut(x..x + VALUES)) {
+        // SAFETY: both are `VALUES` long, and no alignment is asked for.
+        unsafe {
+            let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.as_ptr().cast()));
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_sll_epi16(values, left));
+        }
+        if x == last {
+            return;
+        }
+        x = (x + VALUES).min(last);
     }
 }
 
@@ -137,38 +168,60 @@ pub(super) fn horizontal(dst: &mut [i16], row: &[i16], weights: &Weights) -> usi
     count
 }
 
-/// The same for outputs of a run whose weights repeat; returns which were done. Each load then serves sixteen outputs of a phase,
+/// The same for outputs of a run whose weights repeat; returns which were done. Each load then serves eight outputs of a phase,
 /// and the weights are the same for all of them.
 #[target_feature(enable = "avx2")]
 pub(super) fn horizontal_regular(dst: &mut [i16], row: &[i16], weights: &Weights, regular: &Regular) -> Range<usize> {
+    let taps = |phase: usize| weights.row(regular.outputs.start + phase % regular.period).1.len();
+    match taps(0).max(taps(1)).div_ceil(2) {
+        1 => regular_outputs::<1>(dst, row, weights, regular),
+        2 => regular_outputs::<2>(dst, row, weights, regular),
+        3 => regular_outputs::<3>(dst, row, weights, regular),
+        4 => regular_outputs::<4>(dst, row, weights, regular),
+        // No filter has so many weights where nothing is shrunk.
+        _ => 0..0,
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn regular_outputs<const PAIRS: usize>(
+    dst: &mut [i16],
+    row: &[i16],
+    weights: &Weights,
+    regular: &Regular,
+) -> Range<usize> {
     let Regular { period, ref outputs } = *regular;
     if outputs.end > dst.len() || dst.len() > weights.len() {
         return 0..0;
     }
     let mut done = outputs.start..outputs.start;
     let block = VALUES * period;
-    let phases: [(usize, &[i16]); 2] = std::array::from_fn(|phase| weights.row(outputs.start + phase % period));
-    let longest = phases.map(|(first, row)| first + row.len()).into_iter().max().unwrap_or_default();
+    let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase % period));
+    let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
+    let rounding = Rounding::new(weights.bits());
+    let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
     while done.end < outputs.end {
         // The last block may overlap the one before, and give the same values again.
         let x = done.end.min(outputs.end.saturating_sub(block));
+        if x < outputs.start {
+            return done;
+        }
         let step = (x - outputs.start) / period;
-        // One sample more than the weights reach is loaded where their number is odd.
-        if x < outputs.start || longest + step + VALUES + 1 > row.len() {
+        if reach + step > row.len() {
             return done;
         }
         let Some(out) = dst.get_mut(x..x + block) else { return done };
-        // SAFETY: the phase's weights reach from its first sample to `longest` at most, and so, for the sixteen outputs of this
-        // block and with one weight more, to `longest + step + VALUES`, within `row`.
-        let values = unsafe { phases.map(|(first, taps)| phase(row.as_ptr().add(first + step), taps, weights.bits())) };
-        // SAFETY: `out` is `VALUES` long for each phase, and no alignment is asked for.
+        // SAFETY: the samples of both phases end at `reach + step` at most, within `row`; `out` is `VALUES` long for each phase, and
+        // no alignment is asked for.
         unsafe {
-            let out = out.as_mut_ptr();
+            let (samples, out) = (row.as_ptr().add(step), out.as_mut_ptr());
+            let even = phase(samples.add(first), &taps, rounding);
             if period == 1 {
-                _mm256_storeu_si256(out.cast(), values[0]);
+                _mm256_storeu_si256(out.cast(), even);
             } else {
-                let (low, high) =
-                    (_mm256_unpacklo_epi16(values[0], values[1]), _mm256_unpackhi_epi16(values[0], values[1]));
+                let odd = phase(samples.add(second), &other_taps, rounding);
+                let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
                 _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
                 _mm256_storeu_si256(out.add(VALUES).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
             }
@@ -178,25 +231,111 @@ pub(super) fn horizontal_regular(dst: &mut [i16], row: &[i16], weights: &Weights
     done
 }
 
+/// Each two weights in every element; zeros behind the last.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pairs<const PAIRS: usize>(weights: &[i16]) -> [__m256i; PAIRS] {
+    let mut pairs = [_mm256_setzero_si256(); PAIRS];
+    for (pair, weights) in pairs.iter_mut().zip(weights.chunks(2)) {
+        let (a, b) = (weights[0], weights.get(1).copied().unwrap_or(0));
+        *pair = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
+    }
+    pairs
+}
+
+/// `(sum + half) >> bits` of 32-bit sums to 16 bits, of which there are at most that many.
+#[derive(Clone, Copy)]
+struct Rounding {
+    half: __m256i,
+    bits: __m128i,
+    rest: __m128i,
+}
+
+impl Rounding {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(bits: u32) -> Self {
+        let bits = bits.clamp(1, 16);
+        Self {
+            half: _mm256_set1_epi32(1_i32 << (bits - 1)),
+            bits: _mm_cvtsi32_si128(bits as i32),
+            rest: _mm_cvtsi32_si128(16 - bits as i32),
+        }
+    }
+
+    /// Sums of even and of odd outputs, which began with [`Self::half`], to all of them in order. Cut off like the plain loop's, not
+    /// saturated.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn interleaved(self, even: __m256i, odd: __m256i) -> __m256i {
+        _mm256_blend_epi16::<0b1010_1010>(_mm256_srl_epi32(even, self.bits), _mm256_sll_epi32(odd, self.rest))
+    }
+
+    /// Eight sums to the lower half of the elements.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn narrowed(self, sums: __m256i) -> __m128i {
+        let values = _mm256_srli_epi32::<16>(_mm256_sll_epi32(sums, self.rest));
+        _mm_packus_epi32(_mm256_castsi256_si128(values), _mm256_extracti128_si256::<1>(values))
+    }
+}
+
 /// Sixteen outputs one sample apart.
 ///
 /// # Safety
-/// [`VALUES`] samples are readable at `samples` plus each weight's number, and at one more where the number of weights is odd.
+/// `2 * PAIRS + VALUES - 1` samples are readable at `samples`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn phase(samples: *const i16, weights: &[i16], bits: u32) -> __m256i {
-    let mut sums = [_mm256_set1_epi32(1_i32 << (bits - 1)); 2];
-    for (pair, weights) in weights.chunks(2).enumerate() {
-        let (a, b) = (weights[0], weights.get(1).copied().unwrap_or(0));
-        let both = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
+unsafe fn phase<const PAIRS: usize>(samples: *const i16, weights: &[__m256i; PAIRS], rounding: Rounding) -> __m256i {
+    let (mut even, mut odd) = (rounding.half, rounding.half);
+    for (pair, &weights) in weights.iter().enumerate() {
         // SAFETY: by the caller's word.
         let (a, b) = unsafe { (load(samples.add(2 * pair).cast()), load(samples.add(2 * pair + 1).cast())) };
-        sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), both));
-        sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), both));
+        even = _mm256_add_epi32(even, _mm256_madd_epi16(a, weights));
+        odd = _mm256_add_epi32(odd, _mm256_madd_epi16(b, weights));
     }
-    let (bits, low_half) = (_mm_cvtsi32_si128(bits as i32), _mm256_set1_epi32(0xFFFF));
-    let [low, high] = sums.map(|sum| _mm256_and_si256(_mm256_sra_epi32(sum, bits), low_half));
-    _mm256_packus_epi32(low, high)
+    rounding.interleaved(even, odd)
+}
+
+/// The same for outputs whose samples lie close together, by groups of eight; returns how many were done.
+#[target_feature(enable = "avx2")]
+pub(super) fn horizontal_grouped(dst: &mut [i16], row: &[i16], bits: u32, groups: &Layout<Eight, 16>) -> usize {
+    match groups.pairs {
+        1 => grouped::<1>(dst, row, bits, groups),
+        2 => grouped::<2>(dst, row, bits, groups),
+        3 => grouped::<3>(dst, row, bits, groups),
+        4 => grouped::<4>(dst, row, bits, groups),
+        5 => grouped::<5>(dst, row, bits, groups),
+        6 => grouped::<6>(dst, row, bits, groups),
+        _ => 0,
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: &Layout<Eight, 16>) -> usize {
+    if groups.reach > row.len() {
+        return 0;
+    }
+    let (rounding, mut done) = (Rounding::new(bits), 0);
+    let weights = groups.weights.as_chunks::<PAIRS>().0;
+    for ((out, group), weights) in dst.as_chunks_mut::<OUTPUTS>().0.iter_mut().zip(&groups.groups).zip(weights) {
+        let mut sums = rounding.half;
+        // SAFETY: eight samples from each of the group's firsts on, and as many for each further pair, end at `reach` at most, within
+        // `row`. The other loads and the store are of arrays of their size; no alignment is asked for.
+        unsafe {
+            let [low, high] = group.firsts.map(|first| row.as_ptr().add(first as usize));
+            let shuffle = load(group.shuffle.as_ptr());
+            for (pair, weights) in weights.iter().enumerate() {
+                let samples = load_two(low.add(2 * pair), high.add(2 * pair));
+                let samples = _mm256_shuffle_epi8(samples, shuffle);
+                sums = _mm256_add_epi32(sums, _mm256_madd_epi16(samples, load(weights.as_ptr().cast())));
+            }
+            _mm_storeu_si128(out.as_mut_ptr().cast(), rounding.narrowed(sums));
+        }
+        done += OUTPUTS;
+    }
+    done
 }
 
 /// The matrix on as many pixels as are a multiple of 32; returns how many.
@@ -229,6 +368,43 @@ pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Mat
         }
     }
     count
+}
+
+/// Pixels that are interleaved together: as many as bytes in half a vector.
+const PIXELS: usize = 16;
+
+/// For each third of 48 interleaved bytes and each channel: which pixel each byte shows, and 0x80 where it is another channel's.
+const INTERLEAVED: [[[u8; PIXELS]; 3]; 3] = {
+    let mut masks = [[[0x80; PIXELS]; 3]; 3];
+    let mut byte = 0;
+    while byte < 3 * PIXELS {
+        masks[byte / PIXELS][byte % 3][byte % PIXELS] = (byte / 3) as u8;
+        byte += 1;
+    }
+    masks
+};
+
+/// `out[3 * x + c] = rgb[c][x]` on as many pixels as are a multiple of sixteen; returns how many.
+#[target_feature(enable = "avx2")]
+pub(super) fn interleave(out: &mut [u8], rgb: [&[u8]; 3]) -> usize {
+    let chunks = rgb.map(|row| row.as_chunks::<PIXELS>().0);
+    let mut done = 0;
+    for (((out, r), g), b) in
+        out.as_chunks_mut::<{ 3 * PIXELS }>().0.iter_mut().zip(chunks[0]).zip(chunks[1]).zip(chunks[2])
+    {
+        // SAFETY: loads of arrays of sixteen bytes, and three stores to one of 48; no alignment is asked for.
+        unsafe {
+            let rows = [r, g, b].map(|row| _mm_loadu_si128(row.as_ptr().cast()));
+            for (part, masks) in INTERLEAVED.iter().enumerate() {
+                let [r, g, b] = std::array::from_fn(|channel| {
+                    _mm_shuffle_epi8(rows[channel], _mm_loadu_si128(masks[channel].as_ptr().cast()))
+                });
+                _mm_storeu_si128(out.as_mut_ptr().add(PIXELS * part).cast(), _mm_or_si128(_mm_or_si128(r, g), b));
+            }
+        }
+        done += PIXELS;
+    }
+    done
 }
 
 /// Outputs `x` to `x + OUTPUTS`. `CHUNKS` is `chunks`, or 0 where the compiler need not know.

@@ -55,8 +55,7 @@ fn exact(format: PixelFormat, color: ColorSpec, height: u32) -> Result<([[f64; 3
 
 /// What R, G and B add to luma, per unit of the first and second chroma plane.
 fn difference_rows(color: ColorSpec, height: u32) -> Result<[[f64; 2]; 3]> {
-    // RGB in three YUV planes cannot be meant where chroma is subsampled, nor 2 and 3, "unspecified" and "reserved".
-    let code = if matches!(color.matrix, 0 | 2 | 3) { ColorSpec::guess(height).matrix } else { color.matrix };
+    let code = color.matrix_in_use(height);
     let (red, blue) = match code {
         1 => (0.2126, 0.0722),
         4 => (0.30, 0.11),

@@ -1,17 +1,18 @@
-//! The three inner loops: vertical pass, horizontal pass, matrix. Plain integer code on fixed-size blocks, written so that
-//! the compiler vectorises it, compiled twice: for the target's baseline and for AVX2, chosen at run time. Where a loop by
-//! hand is faster (`avx2`), the second is that one. All give the same bits, as all arithmetic is integer.
+//! The inner loops: vertical pass, horizontal pass, matrix, interleaving. Plain integer code on fixed-size blocks, written so that
+//! the compiler vectorises it, compiled for the target's baseline, for AVX2 and for AVX-512, chosen at run time. Where a loop by
+//! hand is faster (`avx2`, `avx512`), it is that one. All give the same bits, as all arithmetic is integer.
 //!
 //! The arithmetic is specified in the module's documentation (`transform`); overflow cannot happen for samples within
 //! their depth, and samples beyond it (16-bit storage of fewer bits) wrap without a panic.
 
-#![expect(unsafe_code, reason = "calls of functions compiled for AVX2 after the processor was asked for it")]
+#![expect(unsafe_code, reason = "calls of functions compiled for AVX2 or AVX-512 after the processor was asked for it")]
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
-#[cfg(target_arch = "x86_64")]
-use super::avx2;
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::planar::Quantizer;
 use super::weights::Weights;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 use std::ops::Range;
 
 /// Weights per output of a horizontal table come in multiples of this.
@@ -67,6 +68,9 @@ enum Level {
     /// Made by [`Isa::detect`] alone, after the processor said that it has AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// The same, after it said that it has AVX-512 with words (BW) and multiply-add (VNNI).
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 /// Rows of one plane as the vertical pass reads them: `rows[k * stride..][..dst.len()]` is the row under weight k.
@@ -76,9 +80,9 @@ pub(super) struct Rows<'a, S> {
     pub(super) stride: usize,
 }
 
-/// Declares a loop's dispatcher and its AVX2 compilation from one body.
+/// Declares a loop's dispatcher.
 macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident, $avx2:ident, $by_avx2:ident, $body:ident $(<$g:ident: $bound:ident>)?,
+    ($(#[$doc:meta])* $name:ident, $body:ident, $avx2:ident, $avx512:ident $(<$g:ident: $bound:ident>)?,
         ($($arg:ident: $type:ty),+ $(,)?)) => {
         impl Isa {
             $(#[$doc])*
@@ -86,57 +90,73 @@ macro_rules! dispatched {
                 match self.0 {
                     Level::Baseline => $body($($arg),+),
                     // SAFETY: the function needs AVX2 and nothing else. `Level::Avx2` is private to this module and made
-                    // by `Isa::detect` alone, after `is_x86_feature_detected!("avx2")` was true.
+                    // by `Isa::all` alone, after `is_x86_feature_detected!("avx2")` was true.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => unsafe { $avx2($($arg),+) },
+                    // SAFETY: likewise, after the processor was asked for all that the function needs.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512 => unsafe { $avx512($($arg),+) },
                 }
             }
-        }
-
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
-        fn $avx2$(<$g: $bound>)?($($arg: $type),+) {
-            $by_avx2($($arg),+);
         }
     };
 }
 
 impl Isa {
     /// The compilation that every machine of this target runs.
-    #[cfg(test)]
     pub(super) const BASELINE: Self = Self(Level::Baseline);
+
+    /// Those of this machine, the best last.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let avx2 = has!("avx2");
+            let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512vnni");
+            let known = [(true, Level::Baseline), (avx2, Level::Avx2), (avx512, Level::Avx512)];
+            known.into_iter().filter_map(|(has, level)| has.then_some(Self(level)))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        std::iter::once(Self::BASELINE)
+    }
 
     /// The best one of this machine.
     pub(super) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return Self(Level::Avx2);
-        }
-        Self(Level::Baseline)
+        Self::all().last().unwrap_or(Self::BASELINE)
     }
 }
 
 dispatched! {
     /// `dst[x] = (sum over k of weights[k] * row_k[x] + half) >> shift`.
-    vertical, vertical_avx2, vertical_by_avx2, vertical_body<S: Sample>,
+    vertical, vertical_body, vertical_avx2, vertical_avx512<S: Sample>,
     (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
 }
 
 dispatched! {
     /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has at least
-    /// `weights.stride()` values beyond those that the weights reach.
-    horizontal, horizontal_avx2, horizontal_by_avx2, horizontal_body, (dst: &mut [i16], row: &[i16], weights: &Weights)
+    /// `weights.stride()` values beyond those that the weights reach, and as many as its groups reach.
+    horizontal, horizontal_body, horizontal_avx2, horizontal_avx512, (dst: &mut [i16], row: &[i16], weights: &Weights)
 }
 
 dispatched! {
     /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
-    matrix, matrix_avx2, matrix_by_avx2, matrix_body, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+    matrix, matrix_body, matrix_avx2, matrix_avx512, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
 }
 
-/// By hand for bytes, of more samples as compiled.
+dispatched! {
+    /// One row of a resampled plane to levels of eight bits.
+    levels, levels_body, levels_avx2, levels_avx2, (out: &mut [u8], row: &[i16], quantizer: Quantizer)
+}
+
+dispatched! {
+    /// `out[3 * x + c] = rgb[c][x]`.
+    interleave, interleave_body, interleave_avx2, interleave_avx2, (out: &mut [u8], rgb: [&[u8]; 3])
+}
+
+/// By hand for bytes, of wider samples as compiled.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn vertical_by_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+fn vertical_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
     let bytes = S::bytes(rows.samples);
     if !bytes.is_some_and(|samples| avx2::vertical(dst, samples, rows.stride, weights, shift)) {
         vertical_body(dst, rows, weights, shift);
@@ -144,22 +164,70 @@ fn vertical_by_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i1
 }
 
 #[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn vertical_avx512<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+    let bytes = S::bytes(rows.samples);
+    if !bytes.is_some_and(|samples| avx512::vertical(dst, samples, rows.stride, weights, shift)) {
+        vertical_avx2(dst, rows, weights, shift);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn horizontal_by_avx2(dst: &mut [i16], row: &[i16], weights: &Weights) {
-    let done = match weights.regular() {
-        Some(regular) => avx2::horizontal_regular(dst, row, weights, regular),
-        None => 0..avx2::horizontal(dst, row, weights),
+fn horizontal_avx2(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let done = match (weights.regular(), weights.groups().eights()) {
+        (Some(regular), _) => avx2::horizontal_regular(dst, row, weights, regular),
+        (None, Some(groups)) => 0..avx2::horizontal_grouped(dst, row, weights.bits(), groups),
+        (None, None) => 0..avx2::horizontal(dst, row, weights),
     };
+    horizontal_around(done, dst, row, weights);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn horizontal_avx512(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let done = match (weights.regular(), weights.groups().sixteens()) {
+        (Some(regular), _) => avx512::horizontal_regular(dst, row, weights, regular),
+        (None, Some(groups)) => 0..avx512::horizontal_grouped(dst, row, weights.bits(), groups),
+        (None, None) => return horizontal_avx2(dst, row, weights),
+    };
+    horizontal_around(done, dst, row, weights);
+}
+
+/// The outputs beside those that are done.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn horizontal_around(done: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     horizontal_outputs(0..done.start, dst, row, weights);
     horizontal_outputs(done.end..dst.len(), dst, row, weights);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn matrix_by_avx2(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+fn matrix_avx2(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
     let done = avx2::matrix(&mut rgb, planes, matrix);
-    let rest = rgb.map(|row| &mut row[done..]);
-    matrix_body(rest, planes.map(|row| &row[done..]), matrix);
+    matrix_body(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+    let done = avx512::matrix(&mut rgb, planes, matrix);
+    matrix_avx2(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
+}
+
+/// As compiled.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn levels_avx2(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
+    levels_body(out, row, quantizer);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn interleave_avx2(out: &mut [u8], rgb: [&[u8]; 3]) {
+    let done = avx2::interleave(out, rgb);
+    interleave_body(&mut out[3 * done..], rgb.map(|row| &row[done..]));
 }
 
 /// Columns that are summed together, in registers.
@@ -261,5 +329,18 @@ fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
                 .wrapping_add(bias);
             *value = (sum >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
         }
+    }
+}
+
+#[inline(always)]
+fn levels_body(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
+    out.iter_mut().zip(row).for_each(|(out, &sample)| *out = quantizer.of(sample));
+}
+
+#[inline(always)]
+fn interleave_body(out: &mut [u8], rgb: [&[u8]; 3]) {
+    let pixels = out.as_chunks_mut::<3>().0;
+    for (((pixel, &r), &g), &b) in pixels.iter_mut().zip(rgb[0]).zip(rgb[1]).zip(rgb[2]) {
+        *pixel = [r, g, b];
     }
 }

@@ -39,8 +39,11 @@
 mod apply;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod color;
 mod geometry;
+mod groups;
 mod kernels;
 mod options;
 mod planar;
@@ -52,5 +55,5 @@ mod tests;
 mod weights;
 
 pub use apply::Transform;
-pub use options::{ClipShape, DType, Filter, Fit, Layout, MAX_OUTPUT_SIDE, TransformOptions};
+pub use options::{ClipShape, DType, Filter, Fit, FrameFormat, Layout, MAX_OUTPUT_SIDE, TransformOptions};
 pub(crate) use planar::{OUTPUT_LOCATION, PlanarSource, PlanarTransform};

@@ -46,6 +46,18 @@ pub enum Layout {
     Cthw,
 }
 
+/// What a frame of a clip is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FrameFormat {
+    /// R, G and B of each pixel. The default.
+    #[default]
+    Rgb,
+    /// 8-bit Y, U and V by the clip's own matrix and range, chroma of half the rows and columns, cosited with the left luma sample
+    /// of two and between two rows: half the bytes, for conversion on a GPU. A frame is one plane of H * 3 / 2 rows: H rows of Y, and
+    /// as many bytes as a quarter of them each of U and of V, in rows of W / 2.
+    Yuv420,
+}
+
 /// Type of the elements of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DType {
@@ -90,6 +102,7 @@ macro_rules! named {
 
 named!(Fit, "fit", Crop => "crop", Pad => "pad", Stretch => "stretch");
 named!(Filter, "filter", Area => "area", Bilinear => "bilinear", Bicubic => "bicubic", Lanczos => "lanczos");
+named!(FrameFormat, "format", Rgb => "rgb", Yuv420 => "yuv420");
 named!(Layout, "layout", Tchw => "TCHW", Thwc => "THWC", Cthw => "CTHW");
 named!(DType, "dtype", Uint8 => "uint8", Float16 => "float16", Bfloat16 => "bfloat16", Float32 => "float32");
 
@@ -111,6 +124,8 @@ pub struct TransformOptions {
     /// Output (height, width) in pixels, each 1 to [`MAX_OUTPUT_SIDE`]. `None`: the clip's own display size (rotated, with
     /// square pixels), which differs from clip to clip.
     pub size: Option<(u32, u32)>,
+    /// What a frame is. [`FrameFormat::Yuv420`] has an even size, [`Layout::Tchw`], [`DType::Uint8`] and no borders.
+    pub format: FrameFormat,
     /// What to do where the aspect ratios differ. Not used when `size` is `None`.
     pub fit: Fit,
     /// Resampling filter, for luma and chroma.
@@ -133,6 +148,7 @@ impl Default for TransformOptions {
     fn default() -> Self {
         Self {
             size: None,
+            format: FrameFormat::default(),
             fit: Fit::default(),
             filter: Filter::default(),
             layout: Layout::default(),
@@ -155,6 +171,13 @@ impl TransformOptions {
     #[must_use]
     pub fn size(mut self, height: u32, width: u32) -> Self {
         self.size = Some((height, width));
+        self
+    }
+
+    /// What a frame is.
+    #[must_use]
+    pub fn format(mut self, format: FrameFormat) -> Self {
+        self.format = format;
         self
     }
 
@@ -217,6 +240,9 @@ impl TransformOptions {
                 }
             }
         }
+        if self.format == FrameFormat::Yuv420 {
+            self.check_planar()?;
+        }
         if !self.scale.is_finite() || self.scale == 0.0 {
             return Err(Error::invalid(format!("scale is {}, expected a finite number other than 0", self.scale)));
         }
@@ -232,39 +258,62 @@ impl TransformOptions {
         }
         Ok(())
     }
+
+    /// Refuses what is of RGB alone.
+    fn check_planar(&self) -> Result<()> {
+        if let Some((height, width)) = self.size
+            && (height % 2 == 1 || width % 2 == 1)
+        {
+            return Err(Error::invalid(format!("size is {height}x{width}, expected even numbers for yuv420")));
+        }
+        if self.fit == Fit::Pad {
+            return Err(Error::invalid("fit is 'pad', expected crop or stretch for yuv420"));
+        }
+        if self.layout != Layout::Tchw {
+            return Err(Error::invalid(format!("layout is '{}', expected TCHW for yuv420", self.layout)));
+        }
+        if self.dtype != DType::Uint8 {
+            return Err(Error::invalid(format!("dtype is '{}', expected uint8 for yuv420", self.dtype)));
+        }
+        Ok(())
+    }
 }
 
-/// Frames, height and width of a clip of RGB frames.
+/// Frames, height and width of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClipShape {
+    /// What a frame is.
+    pub format: FrameFormat,
     /// Number of frames, T.
     pub frames: usize,
-    /// Rows, H.
+    /// Rows of the picture, H.
     pub height: usize,
     /// Columns, W.
     pub width: usize,
 }
 
 impl ClipShape {
-    /// Channels, C: R, G, B.
+    /// Channels of RGB, C.
     pub const CHANNELS: usize = 3;
 
-    /// The four dimensions in the order of `layout`.
+    /// The four dimensions in the order of `layout`: of RGB three channels of H rows; of YUV 4:2:0 one of H * 3 / 2.
     pub fn shape(self, layout: Layout) -> [usize; 4] {
-        let Self { frames, height, width } = self;
+        let Self { frames, height, width, .. } = self;
+        let (channels, height) = match self.format {
+            FrameFormat::Rgb => (Self::CHANNELS, height),
+            FrameFormat::Yuv420 => (1, height / 2 * 3),
+        };
         match layout {
-            Layout::Tchw => [frames, Self::CHANNELS, height, width],
-            Layout::Thwc => [frames, height, width, Self::CHANNELS],
-            Layout::Cthw => [Self::CHANNELS, frames, height, width],
+            Layout::Tchw => [frames, channels, height, width],
+            Layout::Thwc => [frames, height, width, channels],
+            Layout::Cthw => [channels, frames, height, width],
         }
     }
 
     /// Number of elements. Exceeding `usize` is [`crate::ErrorKind::LimitExceeded`].
     pub fn num_elements(self) -> Result<usize> {
-        [self.frames, self.height, self.width]
-            .into_iter()
-            .try_fold(Self::CHANNELS, usize::checked_mul)
-            .ok_or_else(|| self.too_large())
+        let mut sides = self.shape(Layout::Tchw).into_iter();
+        sides.try_fold(1, usize::checked_mul).ok_or_else(|| self.too_large())
     }
 
     /// Bytes of a dense clip of that type. Exceeding `usize` is [`crate::ErrorKind::LimitExceeded`].
@@ -273,7 +322,7 @@ impl ClipShape {
     }
 
     fn too_large(self) -> Error {
-        let Self { frames, height, width } = self;
+        let Self { frames, height, width, .. } = self;
         Error::new(
             crate::ErrorKind::LimitExceeded,
             format!("a clip of {frames} frames of {width}x{height} has more bytes than memory has addresses"),
@@ -289,7 +338,9 @@ mod tests {
     #[test]
     fn hostile_options_are_rejected_and_the_field_is_named() {
         let good = TransformOptions::new().size(1, MAX_OUTPUT_SIDE);
+        let planar = TransformOptions::new().format(FrameFormat::Yuv420).size(2, 4);
         good.check().unwrap();
+        planar.check().unwrap();
         let cases = [
             (good.clone().size(0, 4), "size: height"),
             (good.clone().size(4, 0), "size: width"),
@@ -303,6 +354,11 @@ mod tests {
             (good.clone().normalize([0.0; 3], [0.0, 1.0, 1.0]), "std[0]"),
             (good.clone().normalize([0.0; 3], [1.0, -1.0, 1.0]), "std[1]"),
             (good.clone().normalize([0.0; 3], [1.0, 1.0, f32::NAN]), "std[2]"),
+            (good.clone().format(FrameFormat::Yuv420), "size is 1x16384"),
+            (planar.clone().size(4, 7), "size is 4x7"),
+            (planar.clone().fit(Fit::Pad), "fit is 'pad'"),
+            (planar.clone().layout(Layout::Thwc), "layout is 'THWC'"),
+            (planar.dtype(DType::Float16), "dtype is 'float16'"),
         ];
         for (options, field) in cases {
             let error = options.check().unwrap_err();
@@ -325,12 +381,15 @@ mod tests {
 
     #[test]
     fn shapes_follow_the_layout_and_overflow_is_an_error() {
-        let shape = ClipShape { frames: 2, height: 5, width: 7 };
+        let shape = ClipShape { format: FrameFormat::Rgb, frames: 2, height: 5, width: 7 };
         assert_eq!(shape.shape(Layout::Tchw), [2, 3, 5, 7]);
         assert_eq!(shape.shape(Layout::Thwc), [2, 5, 7, 3]);
         assert_eq!(shape.shape(Layout::Cthw), [3, 2, 5, 7]);
         assert_eq!(shape.num_bytes(DType::Float16).unwrap(), 2 * 3 * 5 * 7 * 2);
         let huge = ClipShape { frames: usize::MAX / 2, ..shape };
         assert_eq!(huge.num_bytes(DType::Uint8).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        let planar = ClipShape { format: FrameFormat::Yuv420, frames: 2, height: 6, width: 8 };
+        assert_eq!(planar.shape(Layout::Tchw), [2, 1, 9, 8]);
+        assert_eq!(planar.num_bytes(DType::Uint8).unwrap(), 2 * (48 + 12 + 12));
     }
 }

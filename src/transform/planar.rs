@@ -10,8 +10,10 @@
 use super::apply::{PlaneTables, check_frame, check_source};
 use super::geometry::{Axis, Geometry};
 use super::kernels::Isa;
-use super::options::{Filter, MAX_OUTPUT_SIDE, TransformOptions};
-use crate::media::{ChromaLocation, ColorModel, ColorRange, ColorSpec, FrameView, Orientation, PixelFormat, Ratio};
+use super::options::{Filter, Fit, MAX_OUTPUT_SIDE, TransformOptions};
+use crate::media::{
+    ChromaLocation, ColorModel, ColorRange, ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo,
+};
 use crate::{Error, Result};
 
 /// Fraction bits of the last step's factor.
@@ -32,6 +34,12 @@ pub(crate) struct PlanarSource {
 }
 
 impl PlanarSource {
+    /// Pictures of a record.
+    pub(super) fn of(stream: &StreamInfo) -> Self {
+        let &StreamInfo { width, height, sample_aspect, orientation, color, .. } = stream;
+        Self { format: stream.pixel_format, width, height, sample_aspect, orientation, color }
+    }
+
     /// Width and height as displayed, in square pixels, rounded to the nearest.
     pub(crate) fn display_size(&self) -> (u32, u32) {
         let width = (f64::from(self.width) * self.sample_aspect.to_f64()).round().clamp(1.0, f64::from(u32::MAX));
@@ -41,12 +49,12 @@ impl PlanarSource {
 
 /// From resampled samples to levels.
 #[derive(Debug, Clone, Copy)]
-struct Level {
+pub(super) struct Quantizer {
     factor: i32,
     bias: i32,
 }
 
-impl Level {
+impl Quantizer {
     /// `zero` is the level that stands for none: 0 of full luma, 128 of chroma.
     fn new(format: PixelFormat, range: ColorRange, zero: i32) -> Self {
         let one = 1_i32 << FACTOR_BITS;
@@ -60,8 +68,14 @@ impl Level {
         Self { factor, bias: (zero << super::color::SAMPLE_BITS) * (one - factor) + (1 << (LEVEL_SHIFT - 1)) }
     }
 
-    fn of(self, sample: i16) -> u8 {
-        ((i32::from(sample) * self.factor + self.bias) >> LEVEL_SHIFT).clamp(0, 255) as u8
+    #[inline]
+    pub(super) fn of(self, sample: i16) -> u8 {
+        (i32::from(sample).wrapping_mul(self.factor).wrapping_add(self.bias) >> LEVEL_SHIFT).clamp(0, 255) as u8
+    }
+
+    /// Whether a level of eight bits stays what it is.
+    fn is_plain(self) -> bool {
+        self.factor == 1 << FACTOR_BITS
     }
 }
 
@@ -70,7 +84,7 @@ impl Level {
 struct Plane {
     tables: PlaneTables,
     geometry: Geometry,
-    level: Level,
+    level: Quantizer,
 }
 
 /// Turns decoded pictures of one kind into I420 of one size. All tables and scratch memory are made once; one per thread.
@@ -86,26 +100,30 @@ pub(crate) struct PlanarTransform {
 }
 
 impl PlanarTransform {
-    /// Pictures of `source` to `size` (height, width; both even), cropped to fit, resampled by `filter`.
+    /// Pictures of `source` to `size` (height, width; both even), brought there by `fit`, which leaves no border, and resampled by
+    /// `filter`.
     ///
-    /// A size that is odd, zero or above [`MAX_OUTPUT_SIDE`], and planes of RGB, are invalid arguments; pictures beyond the
-    /// transform's limits are unsupported.
-    pub(crate) fn new(source: PlanarSource, size: (u32, u32), filter: Filter) -> Result<Self> {
+    /// A size that is odd, zero or above [`MAX_OUTPUT_SIDE`] is an invalid argument; planes of RGB, and pictures beyond the
+    /// transform's limits, are unsupported.
+    pub(crate) fn new(source: PlanarSource, size: (u32, u32), fit: Fit, filter: Filter) -> Result<Self> {
         check_source(source.width, source.height, source.format)?;
         if source.format.model == ColorModel::Gbr {
-            return Err(Error::invalid("planes of RGB have no luma"));
+            return Err(Error::unsupported("planes of RGB have no luma"));
+        }
+        if fit == Fit::Pad {
+            return Err(Error::invalid("fit is 'pad', expected crop or stretch for planes"));
         }
         for side in [size.0, size.1] {
             if side == 0 || side % 2 == 1 || side > MAX_OUTPUT_SIDE {
                 return Err(Error::invalid(format!("size: {side}, expected an even number, 2 to {MAX_OUTPUT_SIDE}")));
             }
         }
-        let geometry = geometry(&source, size);
+        let geometry = geometry(&source, size, fit);
         let plane = |number: usize, geometry: Geometry, zero: i32| -> Result<Plane> {
             let PlanarSource { format, width, height, color, .. } = source;
             let axes = geometry.plane(number, format, color.chroma_location);
             let tables = PlaneTables::new(number, axes, (width, height), format, filter)?;
-            Ok(Plane { tables, geometry, level: Level::new(format, color.range, zero) })
+            Ok(Plane { tables, geometry, level: Quantizer::new(format, color.range, zero) })
         };
         let chroma =
             if source.format.model == ColorModel::Yuv { Some(plane(1, geometry.halved(), 128)?) } else { None };
@@ -126,6 +144,12 @@ impl PlanarTransform {
         self.luma.geometry.size
     }
 
+    /// Uses these loops.
+    #[cfg(test)]
+    pub(super) fn use_isa(&mut self, isa: Isa) {
+        self.isa = isa;
+    }
+
     /// Bytes of a picture: H rows of W samples of Y, then U and V of half the rows and columns each.
     pub(crate) fn num_bytes(&self) -> usize {
         let (height, width) = self.output_size();
@@ -144,10 +168,14 @@ impl PlanarTransform {
         let (luma, chroma) = out.split_at_mut(bytes / 3 * 2);
         let (isa, sums, samples) = (self.isa, &mut self.column_sums, &mut self.samples);
         let mut write = |plane: &Plane, number: usize, out: &mut [u8]| {
+            if plane.is_copied(format) {
+                plane.copy(frame, number, out);
+                return;
+            }
             for y in 0..plane.tables.num_rows() {
                 let row = &mut samples[..plane.geometry.x.len as usize];
                 plane.tables.resample(isa, frame.planes[number], format, y, sums, row);
-                plane.put(y, row, out);
+                plane.put(isa, y, row, out);
             }
         };
         write(&self.luma, 0, luma);
@@ -164,16 +192,29 @@ impl PlanarTransform {
 }
 
 impl Plane {
+    /// Whether the picture's own bytes are what is asked for, of an upright region of it.
+    fn is_copied(&self, format: PixelFormat) -> bool {
+        let keeps = format.bytes_per_sample() == 1 && self.level.is_plain() && self.tables.keeps_samples();
+        keeps && self.geometry.orientation == Orientation::UPRIGHT
+    }
+
+    fn copy(&self, frame: &FrameView<'_>, number: usize, out: &mut [u8]) {
+        let (first_row, first_column) = self.tables.origin();
+        let rows = out.chunks_exact_mut(self.geometry.x.len as usize);
+        for (out, y) in rows.zip(first_row..) {
+            out.copy_from_slice(&frame.row(number, y as u32)[first_column..][..out.len()]);
+        }
+    }
+
     /// Writes grid row `y` where the upright picture shows it.
-    fn put(&self, y: usize, row: &[i16], out: &mut [u8]) {
+    fn put(&self, isa: Isa, y: usize, row: &[i16], out: &mut [u8]) {
         let at = |x: i64| {
             let (row, column) = self.geometry.place(x, y as i64);
             row * i64::from(self.geometry.size.1) + column
         };
         let (first, step) = (at(0), at(1) - at(0));
         if step == 1 {
-            let out = &mut out[first as usize..][..row.len()];
-            out.iter_mut().zip(row).for_each(|(out, &sample)| *out = self.level.of(sample));
+            isa.levels(&mut out[first as usize..][..row.len()], row, self.level);
             return;
         }
         for (x, &sample) in (0_i64..).zip(row) {
@@ -183,7 +224,7 @@ impl Plane {
 }
 
 /// The grid of luma.
-fn geometry(source: &PlanarSource, size: (u32, u32)) -> Geometry {
+fn geometry(source: &PlanarSource, size: (u32, u32), fit: Fit) -> Geometry {
     let (shown_w, shown_h) = source.display_size();
     let cuts = |shown: u32, side: u32| shown >= side && shown - side <= 1;
     let is_square = source.sample_aspect.num() == source.sample_aspect.den();
@@ -192,7 +233,7 @@ fn geometry(source: &PlanarSource, size: (u32, u32)) -> Geometry {
         let axis = |len| Axis { start: 0.0, step: 1.0, len };
         return Geometry { size, origin: (0, 0), x: axis(width), y: axis(height), orientation: source.orientation };
     }
-    let options = TransformOptions::new().size(size.0, size.1);
+    let options = TransformOptions::new().size(size.0, size.1).fit(fit);
     let picture = (source.width, source.height);
     Geometry::new(&options, picture, source.sample_aspect, source.orientation, (shown_w, shown_h))
 }
@@ -241,7 +282,7 @@ mod tests {
     }
 
     fn apply(source: PlanarSource, size: (u32, u32)) -> Vec<u8> {
-        let mut transform = PlanarTransform::new(source, size, Filter::Bicubic).unwrap();
+        let mut transform = PlanarTransform::new(source, size, Fit::Crop, Filter::Bicubic).unwrap();
         assert_eq!(transform.output_size(), size);
         let mut out = vec![0; transform.num_bytes()];
         transform.apply(&view(&source, &planes(&source)), &mut out).unwrap();
@@ -327,7 +368,7 @@ mod tests {
         // Turned clockwise, the bottom row becomes the first column.
         let rows: Vec<u8> = (0..64_u8).flat_map(|y| [2 * (63 - y); 16]).collect();
         let planes = [rows.clone(), rows.clone(), rows];
-        let mut transform = PlanarTransform::new(source, (16, 64), Filter::Bicubic).unwrap();
+        let mut transform = PlanarTransform::new(source, (16, 64), Fit::Crop, Filter::Bicubic).unwrap();
         let mut out = vec![0; transform.num_bytes()];
         transform.apply(&view(&source, &planes), &mut out).unwrap();
         // Chroma sample j lies on luma sample 2 j.
@@ -346,7 +387,7 @@ mod tests {
             let luma: Vec<u8> = std::iter::repeat_n(white.to_le_bytes(), 64).flatten().collect();
             let chroma: Vec<u8> = std::iter::repeat_n(512_u16.to_le_bytes(), 16).flatten().collect();
             let planes = [luma, chroma.clone(), chroma];
-            let mut transform = PlanarTransform::new(source, (8, 8), Filter::Bicubic).unwrap();
+            let mut transform = PlanarTransform::new(source, (8, 8), Fit::Crop, Filter::Bicubic).unwrap();
             let mut out = vec![0; transform.num_bytes()];
             transform.apply(&view(&source, &planes), &mut out).unwrap();
             assert!(out[..64].iter().all(|&level| level == expected), "{range:?}: {}", out[0]);
@@ -358,9 +399,9 @@ mod tests {
     fn bad_sizes_and_frames_are_refused() {
         let source = source(PixelFormat::YUV420P, (16, 16));
         for size in [(0, 2), (2, 3), (2, MAX_OUTPUT_SIDE + 2)] {
-            assert!(PlanarTransform::new(source, size, Filter::Bicubic).is_err(), "{size:?}");
+            assert!(PlanarTransform::new(source, size, Fit::Crop, Filter::Bicubic).is_err(), "{size:?}");
         }
-        let mut transform = PlanarTransform::new(source, (8, 8), Filter::Bicubic).unwrap();
+        let mut transform = PlanarTransform::new(source, (8, 8), Fit::Crop, Filter::Bicubic).unwrap();
         let given = planes(&source);
         let mut out = vec![0; 96];
         transform.apply(&view(&source, &given), &mut out).unwrap();

@@ -5,6 +5,7 @@
 //! rounded to the nearest, ties to even.
 
 use super::geometry::Geometry;
+use super::kernels::Isa;
 use super::options::{ClipShape, DType, Layout, TransformOptions};
 use half::{bf16, f16};
 
@@ -67,33 +68,38 @@ impl Store {
         Self { levels: Levels::new(options), layout: options.layout, pad: options.pad }
     }
 
-    /// Writes grid row `y` of frame `t`.
-    pub(super) fn row(
-        &self,
-        clip: &mut [u8],
-        shape: ClipShape,
-        t: usize,
-        geometry: &Geometry,
-        y: usize,
-        rgb: [&[u8]; 3],
-    ) {
+    /// Where grid row `y` of frame `t` goes.
+    pub(super) fn place(&self, shape: ClipShape, t: usize, geometry: &Geometry, y: usize) -> RowPlace {
         let strides = Strides::new(self.layout, shape, t);
         let start = geometry.place(0, y as i64);
         let next = geometry.place(1, y as i64);
         let step = (next.0 - start.0) * strides.row as i64 + (next.1 - start.1) * strides.column as i64;
         let run = Run { start: start.0 as usize * strides.row + start.1 as usize * strides.column, step };
+        RowPlace { strides, run }
+    }
+
+    /// The bytes of a row in the clip, of each channel, where they are the levels themselves, one after another.
+    pub(super) fn rows<'a>(&self, clip: &'a mut [u8], place: &RowPlace, width: usize) -> Option<[&'a mut [u8]; 3]> {
+        if !matches!(self.levels, Levels::Uint8) || place.run.step != 1 {
+            return None;
+        }
+        let starts = place.strides.channels.map(|channel| channel + place.run.start);
+        clip.get_disjoint_mut(starts.map(|start| start..start + width)).ok()
+    }
+
+    /// Writes a row.
+    pub(super) fn write(&self, isa: Isa, clip: &mut [u8], place: &RowPlace, rgb: [&[u8]; 3]) {
+        let RowPlace { strides, run } = place;
         match &self.levels {
-            Levels::Uint8 if step == 1 => {
-                for (channel, row) in strides.channels.into_iter().zip(rgb) {
-                    clip[channel + run.start..][..row.len()].copy_from_slice(row);
-                }
+            Levels::Uint8 if run.is_interleaved(strides) => {
+                isa.interleave(&mut clip[strides.channels[0] + run.start..][..3 * rgb[0].len()], rgb);
             }
-            Levels::Uint8 => run.write(clip.as_chunks_mut().0, &strides, rgb, |_, level| [level]),
+            Levels::Uint8 => run.write(clip.as_chunks_mut().0, strides, rgb, |_, level| [level]),
             Levels::Two(table) => {
-                run.write(clip.as_chunks_mut().0, &strides, rgb, |c, level| table[c][level as usize]);
+                run.write(clip.as_chunks_mut().0, strides, rgb, |c, level| table[c][level as usize]);
             }
             Levels::Four(table) => {
-                run.write(clip.as_chunks_mut().0, &strides, rgb, |c, level| table[c][level as usize]);
+                run.write(clip.as_chunks_mut().0, strides, rgb, |c, level| table[c][level as usize]);
             }
         }
     }
@@ -137,6 +143,13 @@ impl Store {
     }
 }
 
+/// Where a grid row goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPlace {
+    strides: Strides,
+    run: Run,
+}
+
 /// The elements of one channel that a grid row goes to, from the channel's first element on.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -145,6 +158,11 @@ struct Run {
 }
 
 impl Run {
+    /// Whether the three channels of a pixel, and one pixel after another, lie together. A turned row of planes may have the same step.
+    fn is_interleaved(self, strides: &Strides) -> bool {
+        strides.column == 3 && self.step == 3
+    }
+
     #[inline]
     fn write<const N: usize>(
         self,
@@ -154,7 +172,7 @@ impl Run {
         element: impl Fn(usize, u8) -> [u8; N],
     ) {
         let width = rgb[0].len();
-        if self.step == 3 {
+        if self.is_interleaved(strides) {
             let pixels = clip[strides.channels[0] + self.start..].as_chunks_mut::<3>().0;
             for (((pixel, &r), &g), &b) in pixels.iter_mut().zip(rgb[0]).zip(rgb[1]).zip(rgb[2]) {
                 *pixel = [element(0, r), element(1, g), element(2, b)];

@@ -1,5 +1,6 @@
 //! The transform against its float64 model, and what must hold whatever the arithmetic.
 
+use super::kernels::Isa;
 use super::reference::{self, Plane, Region};
 use super::*;
 use crate::ErrorKind;
@@ -275,33 +276,37 @@ fn without_scaling_gray_comes_through_untouched() {
 
 #[test]
 fn each_of_the_eight_orientations_equals_turning_the_upright_result() {
-    for &fit in Fit::ALL {
-        for turns in 0..4 {
-            for mirrored in [false, true] {
+    // A picture of three columns has rows as far apart as interleaved pixels.
+    for (width, height) in [(24, 16), (3, 16), (24, 3)] {
+        for &fit in Fit::ALL {
+            for turns in 0..4 {
                 for &layout in Layout::ALL {
-                    let upright = stream("yuv420p", 46, 31);
-                    let turned = StreamInfo { orientation: Orientation::new(turns, mirrored), ..upright.clone() };
-                    let picture = Picture::noise(&upright, 11);
-                    // Even borders, so that padding is the same on both sides.
-                    let (w, h) = turned.orientation.display_size(24, 16);
-                    let options = TransformOptions::new().fit(fit).pad([9, 8, 7]);
-                    let flat = run(&options.clone().size(16, 24).layout(Layout::Thwc), &upright, &picture);
-                    let got = run(&options.clone().size(h, w).layout(layout), &turned, &picture);
-                    for y in 0..h {
-                        for x in 0..w {
-                            let (sx, sy) = turned.orientation.source_of(x, y, 24, 16);
-                            for c in 0..3 {
-                                let at = match layout {
-                                    Layout::Thwc => ((y * w + x) * 3 + c) as usize,
-                                    Layout::Tchw | Layout::Cthw => ((c * h + y) * w + x) as usize,
-                                };
-                                let expected = flat[((sy * 24 + sx) * 3 + c) as usize];
-                                assert_eq!(got[at], expected, "{fit} {turns} {mirrored} {layout} at {x},{y}");
-                            }
-                        }
-                    }
+                    turning_is_index_arithmetic((width, height), fit, Orientation::new(turns, false), layout);
+                    turning_is_index_arithmetic((width, height), fit, Orientation::new(turns, true), layout);
                 }
             }
+        }
+    }
+}
+
+fn turning_is_index_arithmetic((width, height): (u32, u32), fit: Fit, orientation: Orientation, layout: Layout) {
+    let upright = stream("yuv420p", 46, 31);
+    let turned = StreamInfo { orientation, ..upright.clone() };
+    let picture = Picture::noise(&upright, 11);
+    // Even borders, so that padding is the same on both sides.
+    let (w, h) = orientation.display_size(width, height);
+    let options = TransformOptions::new().fit(fit).pad([9, 8, 7]);
+    let flat = run(&options.clone().size(height, width).layout(Layout::Thwc), &upright, &picture);
+    let got = run(&options.clone().size(h, w).layout(layout), &turned, &picture);
+    for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+        let (sx, sy) = orientation.source_of(x, y, width, height);
+        for c in 0..3 {
+            let at = match layout {
+                Layout::Thwc => ((y * w + x) * 3 + c) as usize,
+                Layout::Tchw | Layout::Cthw => ((c * h + y) * w + x) as usize,
+            };
+            let expected = flat[((sy * width + sx) * 3 + c) as usize];
+            assert_eq!(got[at], expected, "{width}x{height} {fit} {orientation:?} {layout} at {x},{y}");
         }
     }
 }
@@ -444,13 +449,44 @@ fn samples_beyond_the_depth_do_not_panic() {
     run(&TransformOptions::new().size(20, 20), &stream, &picture);
 }
 
-/// Of the picture by the loops as compiled for the target's baseline.
-fn run_by_baseline(options: &TransformOptions, stream: &StreamInfo, picture: &Picture) -> Vec<u8> {
+/// Of the picture by these loops.
+fn run_by(isa: Isa, options: &TransformOptions, stream: &StreamInfo, picture: &Picture) -> Vec<u8> {
     let mut transform = Transform::new(options, stream).unwrap();
-    transform.use_baseline();
+    transform.use_isa(isa);
     let mut clip = vec![0; transform.clip_shape(1).num_bytes(options.dtype).unwrap()];
     transform.apply(&picture.view(), &mut clip, 1, 0).unwrap();
     clip
+}
+
+#[test]
+fn planes_are_those_of_the_picture_where_nothing_is_resized_and_a_crop_is_its_middle() {
+    let stream = stream("yuv420p", 40, 24);
+    let picture = Picture::noise(&stream, 3);
+    let options = TransformOptions::new().format(FrameFormat::Yuv420);
+    let dense = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| -> Vec<u8> {
+        let planes = picture.planes.iter().zip([1, 2, 2]);
+        planes
+            .flat_map(|((data, stride), part)| {
+                (rows.start / part..rows.end / part).flat_map({
+                    let columns = columns.clone();
+                    move |y| data[y * stride..][columns.start / part..columns.end / part].iter().copied()
+                })
+            })
+            .collect()
+    };
+    assert_eq!(run(&options, &stream, &picture), dense(0..24, 0..40));
+    assert_eq!(run(&options.clone().size(24, 24), &stream, &picture), dense(0..24, 8..32));
+    assert_eq!(run(&options.clone().size(24, 40).fit(Fit::Stretch), &stream, &picture), dense(0..24, 0..40));
+    let transform = Transform::new(&options.clone().size(24, 40), &stream).unwrap();
+    assert_eq!(transform.clip_shape(3).shape(Layout::Tchw), [3, 1, 36, 40]);
+}
+
+#[test]
+fn an_own_size_that_is_odd_and_planes_of_rgb_have_no_yuv() {
+    let options = TransformOptions::new().format(FrameFormat::Yuv420);
+    let odd = Transform::new(&options, &stream("yuv420p", 35, 24)).unwrap_err();
+    let rgb = Transform::new(&options.size(24, 40), &stream("gbrp", 40, 24)).unwrap_err();
+    assert_eq!((odd.kind(), rgb.kind()), (ErrorKind::Unsupported, ErrorKind::Unsupported));
 }
 
 proptest! {
@@ -460,6 +496,7 @@ proptest! {
         format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
         width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
         scale in 0_u32..6, fit in proptest::sample::select(&[Fit::Stretch, Fit::Crop][..]),
+        layout in proptest::sample::select(&[Layout::Tchw, Layout::Thwc][..]), planar: bool,
     ) {
         // Half of the time at scales where weights repeat: 1 and 2, of the picture or of its chroma.
         let (out_w, out_h) = match scale {
@@ -474,7 +511,16 @@ proptest! {
             // The extremes, and beyond where a depth leaves bits free.
             picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
-        let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter);
-        prop_assert_eq!(run_by_baseline(&options, &stream, &picture), run(&options, &stream, &picture));
+        let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter).layout(layout);
+        let options = if planar && stream.pixel_format.model != ColorModel::Gbr {
+            let even = |side: u32| side.next_multiple_of(2);
+            options.format(FrameFormat::Yuv420).layout(Layout::Tchw).size(even(out_h), even(out_w))
+        } else {
+            options
+        };
+        let expected = run_by(Isa::BASELINE, &options, &stream, &picture);
+        for isa in Isa::all() {
+            prop_assert_eq!(&run_by(isa, &options, &stream, &picture), &expected, "{:?}", isa);
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! keeps all weights in `i16` and the accumulator in `i32`.
 
 use super::geometry::Axis;
+use super::groups::Groups;
 use super::options::Filter;
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
@@ -76,6 +77,7 @@ pub(super) struct Weights {
     /// Largest of `firsts`.
     last_first: u32,
     regular: Option<Regular>,
+    groups: Groups,
 }
 
 /// A run of outputs whose weights repeat: those of output i are those of output i - `period`, one sample further on. So it is where
@@ -129,7 +131,8 @@ impl Weights {
             }
         }
         let last_first = firsts.iter().copied().max().unwrap_or(0);
-        let mut this = Self { firsts, taps, values, stride, bits, last_first, regular: None };
+        let mut this =
+            Self { firsts, taps, values, stride, bits, last_first, regular: None, groups: Groups::default() };
         this.regular = [1, 2].into_iter().find_map(|period| this.find_regular(period));
         Ok(this)
     }
@@ -189,6 +192,24 @@ impl Weights {
         (first as usize, end as usize)
     }
 
+    /// Whether each output is the sample of its number.
+    pub(super) fn is_identity(&self) -> bool {
+        let one = |(i, (first, row)): (usize, (usize, &[i16]))| {
+            first == i && row.len() == 1 && i32::from(row[0]) == 1 << self.bits
+        };
+        (0..self.len()).map(|i| (i, self.row(i))).all(one)
+    }
+
+    /// The outputs laid out by [`Self::group`].
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Lays the outputs out in groups, where that can be.
+    pub(super) fn group(&mut self) {
+        self.groups = Groups::new(self);
+    }
+
     /// One past the last sample that any output's weights meet, with padding.
     pub(super) fn reach(&self) -> usize {
         self.last_first as usize + self.stride
@@ -200,7 +221,8 @@ impl Weights {
         (self.firsts.as_ptr(), self.values.as_ptr())
     }
 
-    /// Counts samples from `origin` on, which is at most the first that any output needs, instead of from the first of the plane.
+    /// Counts samples from `origin` on, which is at most the first that any output needs, instead of from the first of the plane. Comes
+    /// before [`Self::group`].
     pub(super) fn rebase(&mut self, origin: usize) {
         for first in &mut self.firsts {
             *first = first.saturating_sub(origin as u32);

@@ -8,6 +8,7 @@ mod nal;
 mod vp9;
 
 use crate::media::Codec;
+use crate::media::nal::{nal_length, units};
 
 /// What the bits of one packet say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,20 +46,14 @@ pub(super) struct Scanner {
 impl Scanner {
     /// For packets of a stream with that decoder configuration.
     pub(super) fn new(codec: Codec, extradata: &[u8]) -> Self {
-        let nal_length = match codec {
-            // `avcC` and `hvcC` start with a version of 1; start codes with a zero.
-            Codec::H264 if extradata.first() == Some(&1) => extradata.get(4).map_or(4, |byte| (byte & 3) + 1),
-            Codec::Hevc if extradata.first() == Some(&1) => extradata.get(21).map_or(4, |byte| (byte & 3) + 1),
-            _ => 0,
-        };
-        Self { codec, nal_length }
+        Self { codec, nal_length: nal_length(codec, extradata) }
     }
 
     /// What `packet` says of itself.
     pub(super) fn scan(self, packet: &[u8]) -> PictureFacts {
         match self.codec {
-            Codec::H264 => nal::scan_h264(nal::units(packet, self.nal_length)),
-            Codec::Hevc => hevc::scan(nal::units(packet, self.nal_length)),
+            Codec::H264 => nal::scan_h264(units(packet, self.nal_length)),
+            Codec::Hevc => hevc::scan(units(packet, self.nal_length)),
             Codec::Mpeg1 | Codec::Mpeg2 => mpeg::scan_mpeg12(packet),
             Codec::Mpeg4 => mpeg::scan_mpeg4(packet),
             Codec::Vp9 => vp9::scan(packet),

@@ -1,7 +1,7 @@
 //! MPEG-1, MPEG-2 (ITU-T H.262, 6.2) and MPEG-4 part 2 (ISO 14496-2, 6.2) picture kinds from start codes.
 
-use super::nal::find_start_code;
 use super::{Leading, PictureFacts};
+use crate::media::nal::find_start_code;
 
 /// The code and the bytes behind each start code.
 fn codes(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {

@@ -8,7 +8,7 @@ use crate::convert::av::{self, FrameFacts, StreamFacts};
 use crate::convert::ingest::Given;
 use crate::convert::{facts, reencode};
 use crate::media::{Codec, ColorModel, ColorRange, ColorSpec, PixelFormat};
-use crate::transform::{Filter, OUTPUT_LOCATION, PlanarSource, PlanarTransform};
+use crate::transform::{Filter, Fit, OUTPUT_LOCATION, PlanarSource, PlanarTransform};
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 
@@ -63,7 +63,7 @@ impl Resizer {
             color,
         };
         let size = options.output_size(source.display_size());
-        let transform = PlanarTransform::new(source, size, Filter::Bicubic)?;
+        let transform = PlanarTransform::new(source, size, Fit::Crop, Filter::Bicubic)?;
         let kind = PictureKind { size, color: ColorSpec { chroma_location: OUTPUT_LOCATION, ..color } };
         let converted = ff::frame::Video::empty();
         Ok(Self { pixel, format, converter: None, converted, transform, kind })

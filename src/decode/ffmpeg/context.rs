@@ -5,6 +5,7 @@ use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec,
 use super::frame::{DecodedFrame, Frame};
 use super::packet::Packet;
 use super::pictures::Pictures;
+use crate::media::nal::{nal_length, units};
 use crate::media::{Codec, StreamInfo};
 use crate::{Error, Result};
 use ffmpeg_next::ffi;
@@ -42,6 +43,9 @@ pub(crate) struct CodecContext {
     frame: Frame,
     /// Configuration to hand over with the next packet.
     pending_extradata: Option<Vec<u8>>,
+    /// Which packets bring parameter sets of their own, where that can be told; and whether one did.
+    sets: Option<ParameterSets>,
+    has_foreign_sets: bool,
     /// Where the context takes its pictures from; there is none until the context knows of it.
     pictures: Option<Arc<Pictures>>,
 }
@@ -49,6 +53,33 @@ pub(crate) struct CodecContext {
 // SAFETY: a codec context may move between threads as long as one uses it at a time, which `&mut self` ensures; with
 // thread_count 1 it has no thread of its own but a wrapped library's, which the library synchronises.
 unsafe impl Send for CodecContext {}
+
+/// How to find parameter sets within packets of H.264 or HEVC.
+#[derive(Debug, Clone, Copy)]
+struct ParameterSets {
+    codec: Codec,
+    nal_length: u8,
+}
+
+impl ParameterSets {
+    /// `None` where a packet would have to be searched for start codes.
+    fn of(codec: Codec, extradata: &[u8]) -> Option<Self> {
+        let nal_length = nal_length(codec, extradata);
+        (nal_length > 0).then_some(Self { codec, nal_length })
+    }
+
+    /// True as well of a packet that is no list of units: whatever a decoder takes it for.
+    fn are_in(self, packet: &[u8]) -> bool {
+        let mut units = units(packet, self.nal_length);
+        let found = units.by_ref().filter_map(|unit| unit.first()).any(|header| match self.codec {
+            // SPS, PPS, SPS extension, subset SPS.
+            Codec::H264 => matches!(header & 0x1f, 7 | 8 | 13 | 15),
+            // VPS, SPS, PPS.
+            _ => matches!(header >> 1 & 0x3f, 32..=34),
+        });
+        found || !units.is_at_end()
+    }
+}
 
 /// `AVCodecParameters` that we own.
 struct Parameters(NonNull<ffi::AVCodecParameters>);
@@ -90,7 +121,9 @@ impl CodecContext {
         let doing = "set up the decoder";
         let parameters = Parameters::of_stream(stream, id).map_err(|error| error.into_error(doing))?;
         // SAFETY: `parameters` lives until the end of this function.
-        unsafe { Self::open_with(decoder, parameters.0.as_ptr(), options) }
+        let mut this = unsafe { Self::open_with(decoder, parameters.0.as_ptr(), options) }?;
+        this.sets = ParameterSets::of(stream.codec, stream.extradata.as_slice());
+        Ok(this)
     }
 
     /// Opens the decoder for what libavformat found in a file.
@@ -118,7 +151,15 @@ impl CodecContext {
         let frame = Frame::new().map_err(failed)?;
         // SAFETY: the decoder is an entry of a static table; null is checked.
         let pointer = check_alloc(unsafe { ffi::avcodec_alloc_context3(decoder.as_ptr()) }).map_err(failed)?;
-        let mut this = Self { pointer, packet, frame, pending_extradata: None, pictures: None };
+        let mut this = Self {
+            pointer,
+            packet,
+            frame,
+            pending_extradata: None,
+            sets: None,
+            has_foreign_sets: false,
+            pictures: None,
+        };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
         this.pictures = Some(Pictures::serve(this.fields_mut()));
@@ -146,6 +187,7 @@ impl CodecContext {
             return Ok(());
         }
         self.packet.fill(number, bytes)?;
+        self.has_foreign_sets |= self.sets.is_none_or(|sets| sets.are_in(bytes));
         if let Some(extradata) = self.pending_extradata.take() {
             self.packet.set_new_extradata(&extradata)?;
         }
@@ -188,7 +230,9 @@ impl CodecContext {
         match stream.codec {
             // Both take parameter sets from side data as they do from the configuration.
             Codec::H264 | Codec::Hevc if !stream.extradata.is_empty() => {
-                self.pending_extradata = Some(stream.extradata.as_slice().to_vec());
+                if std::mem::take(&mut self.has_foreign_sets) {
+                    self.pending_extradata = Some(stream.extradata.as_slice().to_vec());
+                }
                 true
             }
             // A random access point carries all that later packets refer to.
@@ -208,4 +252,27 @@ impl Drop for CodecContext {
 
 fn no_decoder(codec: Codec) -> Error {
     Error::unsupported(format!("this FFmpeg has no decoder for {codec}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_sets_are_found_in_packets_and_what_is_no_packet_counts_as_some() {
+        let h264 = ParameterSets::of(Codec::H264, &[1, 0x64, 0, 30, 0xff, 0xe1]).unwrap();
+        for (packet, expected) in [
+            (&[0, 0, 0, 2, 0x65, 9, 0, 0, 0, 1, 0x41][..], false),
+            (&[0, 0, 0, 2, 0x65, 9, 0, 0, 0, 1, 0x68], true),
+            (&[0, 0, 0, 2, 0x67, 9], true),
+            (&[0, 0, 0, 9, 0x65, 9], true),
+            (&[1, 0x64, 0, 30, 0xff, 0xe1, 0, 1, 0x67], true),
+        ] {
+            assert_eq!(h264.are_in(packet), expected, "{packet:?}");
+        }
+        let hvcc: Vec<u8> = std::iter::once(1).chain([0; 20]).chain([0xf0]).collect();
+        let hevc = ParameterSets::of(Codec::Hevc, &hvcc).unwrap();
+        assert!(hevc.are_in(&[2, 0x42, 1]) && !hevc.are_in(&[2, 0x26, 1]));
+        assert!(ParameterSets::of(Codec::H264, &[0, 0, 0, 1, 0x67]).is_none());
+    }
 }

@@ -134,7 +134,8 @@ impl DatasetInfo {
     /// # Errors
     /// `InvalidArgument` for a window out of range; those of reading index and shards.
     pub fn gather(dataset: &Dataset, window: Window) -> Result<Self> {
-        let window = window.placement(Placement::Random);
+        let at_keyframes = window.placement == Placement::Keyframe;
+        let window = window.placement(if at_keyframes { Placement::Keyframe } else { Placement::Random });
         window.check()?;
         let manifest = dataset.manifest();
         let mut counts = Counts::default();

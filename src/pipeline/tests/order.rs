@@ -66,7 +66,7 @@ fn a_row_is_what_a_clip_decoded_alone_gives() {
             let (record, frames) = (batch.records[row] as usize, &clips.frames[row * 4..][..4]);
             let clip = reader.tensor(record, frames, loader.transform_options(), &DecodeLimits::default()).unwrap();
             assert_eq!(clip.shape, [3, 4, 16, 16]);
-            assert!(clip.data == video, "row {row} of {batch:?}");
+            assert!(*clip.data == *video, "row {row} of {batch:?}");
             let (_, stream) = set.dataset().stream(record).unwrap();
             let pts: Vec<i64> = frames.iter().map(|&frame| stream.frame_pts(frame as usize).unwrap()).collect();
             assert_eq!(clips.pts[row * 4..][..4], pts);

@@ -14,7 +14,7 @@ use crate::cli::units::parse_size;
 use crate::cli::{Ending, output, signal};
 use check::Answer;
 use clap::Args;
-use framefeed::{DType, EngineKind, Fit, Layout, Ragged, Result, Step, Window};
+use framefeed::{DType, EngineKind, Fit, FrameFormat, Layout, Placement, Ragged, Result, Step, Window};
 use measure::Run;
 use plan::{Plan, Setting, Without};
 use result::{Bound, Figures, LoaderReport, Point};
@@ -26,7 +26,7 @@ const MAX_WARM_SHARE: f64 = 0.5;
 /// Measure the loader: batches are made as for training, and dropped. Rates by wall and CPU time over numbers of workers, where
 /// the threads' time goes, what limits it.
 ///
-/// Samples are shuffled and windows placed at random, as in training. Before anything is timed the first batch is compared with what
+/// Samples are shuffled and windows placed at random where nothing else is asked for, as in training. Before anything is timed the first batch is compared with what
 /// single records give, and the first batches of all loaders with each other.
 #[derive(Args)]
 pub(super) struct LoaderArgs {
@@ -45,6 +45,10 @@ pub(super) struct LoaderArgs {
     #[arg(long, value_name = "RATE", conflicts_with = "stride")]
     fps: Option<f64>,
 
+    /// Where in its clip a sample lies: random, keyframe, start or center.
+    #[arg(long, value_name = "WHERE", value_parser = Placement::parse, default_value = "random")]
+    placement: Placement,
+
     /// Tensor fields, alone or beside the frames.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     fields: Vec<String>,
@@ -60,6 +64,10 @@ pub(super) struct LoaderArgs {
     /// Where the aspect ratios differ: crop, pad or stretch.
     #[arg(long, value_name = "HOW", value_parser = Fit::parse, default_value = "crop")]
     fit: Fit,
+
+    /// What a frame is: rgb or yuv420.
+    #[arg(long, value_name = "FORMAT", value_parser = FrameFormat::parse, default_value = "rgb")]
+    format: FrameFormat,
 
     /// Order of the axes: TCHW, THWC or CTHW.
     #[arg(long, value_name = "AXES", value_parser = Layout::parse, default_value = "TCHW")]

@@ -79,7 +79,8 @@ impl Plan {
     /// What the arguments come to for the dataset. Nothing of it is kept open: pages that are mapped cannot be dropped.
     pub(super) fn new(args: &LoaderArgs) -> Result<Self> {
         let dataset = Dataset::open(&args.dataset)?;
-        let mut transform = TransformOptions::new().fit(args.fit).layout(args.layout).dtype(args.dtype);
+        let mut transform =
+            TransformOptions::new().format(args.format).fit(args.fit).layout(args.layout).dtype(args.dtype);
         if let Some((height, width)) = args.size {
             transform = transform.size(height, width);
         }
@@ -150,6 +151,7 @@ fn window(args: &LoaderArgs, dataset: &Dataset) -> Result<Option<Window>> {
         Some(fps) => Window::at_fps(frames, fps)?,
         None => Window::strided(frames, args.stride.unwrap_or(1)),
     };
+    let window = window.placement(args.placement);
     window.check()?;
     Ok(Some(window))
 }
