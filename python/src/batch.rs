@@ -51,7 +51,7 @@ fn set_video(dict: &Bound<'_, PyDict>, video: VideoBatch) -> PyResult<()> {
 }
 
 /// How to make RGB of a row's planes.
-fn color_of<'py>(py: Python<'py>, color: ColorSpec) -> PyResult<Bound<'py, PyDict>> {
+fn color_of(py: Python<'_>, color: ColorSpec) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     let matrix = color.matrix_name().map_or_else(|| color.matrix.to_string(), str::to_owned);
     dict.set_item("matrix", matrix)?;
