@@ -83,7 +83,8 @@ impl Setting {
         for _ in 0..CHECKED_READS {
             let (number, range) = reads.next();
             let (Some(file), Some(source)) = (files.get(number), work.sources.get(number)) else { continue };
-            engine.submit(Memory::new(work, range.len)?.request(0, file, range))?;
+            let memory = Memory::many(work, range.len, 1)?.pop().unwrap_or_default();
+            engine.submit(memory.request(0, file, range))?;
             let completion = engine.wait(None)?.ok_or_else(|| Error::new(ErrorKind::Io, "a read was lost"))?;
             let actual = completion.result?;
             let mut expected = vec![0; range.len as usize];
@@ -149,7 +150,7 @@ impl Setting {
         shared: &Shared,
     ) -> Result<Thread> {
         let engine = storage.engine();
-        let memory = (0..self.depth).map(|_| Memory::new(work, self.block)).collect::<Result<Vec<_>>>();
+        let memory = Memory::many(work, self.block, self.depth);
         let mut result = Thread { bytes: 0, operations: 0, end: Instant::now(), latencies: histogram()? };
         // Every thread reaches the barrier, whatever became of its engine: the others wait there.
         shared.barrier.wait();
@@ -205,13 +206,22 @@ enum Memory {
 }
 
 impl Memory {
-    fn new(work: &Work, block: u64) -> Result<Self> {
+    /// For so many reads at once. Blocks go to the parts of one buffer, as the rows of a batch do and the jobs of fio: in pages that lie
+    /// together, of which a device is told as one.
+    fn many(work: &Work, block: u64, count: usize) -> Result<Vec<Self>> {
         if work.windows.is_some() {
-            return Ok(Self::Engine);
+            return Ok(std::iter::repeat_with(Self::default).take(count).collect());
         }
-        let mut slot = Slot::zeroed(usize::try_from(block).unwrap_or(usize::MAX))?;
-        slot.bytes_mut().fill(1); // so that the kernel gives the pages now, not while the clock runs
-        Ok(Self::Caller(slot))
+        let block = usize::try_from(block).unwrap_or(usize::MAX);
+        let mut rest = Slot::zeroed(block.saturating_mul(count))?;
+        rest.bytes_mut().fill(1); // so that the kernel gives the pages now, not while the clock runs
+        let mut memory = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (slot, behind) = rest.split_at(block);
+            memory.push(Self::Caller(slot));
+            rest = behind;
+        }
+        Ok(memory)
     }
 
     fn request(self, tag: u64, file: &StorageFile, range: ByteRange) -> ReadRequest {
