@@ -22,17 +22,17 @@ pub trait PacketSource {
 #[non_exhaustive]
 pub struct DecoderOptions {
     /// How many decoders stay open, the least recently used is closed for a new one. Each holds the memory of its reference
-    /// pictures. 0 opens one per clip. Default 32.
+    /// pictures. 0 opens one per clip. Default 8.
     pub cached_decoders: usize,
     /// Most memory that open decoders may hold, in bytes, as far as it can be told from the size of their pictures. A decoder
-    /// that exceeds it alone is closed after its clip. Default 64 MiB: some 25 decoders of 256 lines stay open, two of 1080,
-    /// none of 2160, whose opening is nothing beside its decoding.
+    /// that exceeds it alone is closed after its clip. Default 32 MiB: eight decoders of 256 lines stay open, one of 1080, none of
+    /// 2160, whose opening is nothing beside its decoding. They hold more than can be told, up to about twice as much.
     pub cached_bytes: u64,
 }
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { cached_decoders: 32, cached_bytes: 64 << 20 }
+        Self { cached_decoders: 8, cached_bytes: 32 << 20 }
     }
 }
 
