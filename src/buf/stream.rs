@@ -125,9 +125,7 @@ mod x86 {
         head.copy_from_slice(first);
         // SAFETY: the processor has both, by the caller's word, which asked `can_sum`.
         let sums = unsafe { stream_thirds(middle, lines) };
-        for crc in sums {
-            sum(crc, middle.len() / 3);
-        }
+        sums.into_iter().for_each(|crc| sum(crc, middle.len() / 3));
         sum(crc32c(behind), behind.len());
         stream_sse(behind, surplus);
         sum(crc32c(last), last.len());
