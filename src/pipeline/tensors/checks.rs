@@ -1,4 +1,4 @@
-//! The checksum of a tensor whose chunks come in any order, or with their own checksums.
+//! The checksum of a tensor whose chunks come in any order.
 
 use crate::format::{Crc32c, combine_crc32c, crc32c};
 
@@ -13,9 +13,9 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Takes the next chunk, of `len` bytes and that checksum, into account. For tensors all of whose chunks come so.
-    pub(super) fn next(&mut self, crc: u32, len: usize) {
-        self.others.push((self.others.len(), crc, len as u64));
+    /// Takes the chunk behind those that came in order into account.
+    pub(super) fn next(&mut self, bytes: &[u8]) {
+        self.add(self.num_front, bytes);
     }
 
     /// Takes chunk `number` into account.
