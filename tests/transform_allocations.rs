@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use framefeed::{
-    Codec, ColorSpec, DType, Fit, FrameView, Layout, Orientation, PacketTable, PixelFormat, PlaneView, Ratio,
-    StreamInfo, TimeBase, Transform, TransformOptions,
+    Codec, ColorSpec, DType, Fit, FrameFormat, FrameView, Layout, Orientation, PacketTable, PixelFormat, PlaneView,
+    Ratio, StreamInfo, TimeBase, Transform, TransformOptions,
 };
 use std::alloc::{GlobalAlloc, Layout as MemoryLayout, System};
 use std::cell::Cell;
@@ -34,10 +34,12 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn applying_a_transform_allocates_nothing() {
-    for (format, turns, dtype, layout, fit) in [
-        ("yuv420p", 0, DType::Uint8, Layout::Tchw, Fit::Crop),
-        ("yuv420p10le", 1, DType::Float16, Layout::Thwc, Fit::Pad),
-        ("gray", 2, DType::Float32, Layout::Cthw, Fit::Stretch),
+    for (format, turns, dtype, layout, fit, frames) in [
+        ("yuv420p", 0, DType::Uint8, Layout::Tchw, Fit::Crop, FrameFormat::Rgb),
+        ("yuv420p10le", 1, DType::Float16, Layout::Thwc, Fit::Pad, FrameFormat::Rgb),
+        ("gray", 2, DType::Float32, Layout::Cthw, Fit::Stretch, FrameFormat::Rgb),
+        ("yuv420p", 0, DType::Uint8, Layout::Tchw, Fit::Crop, FrameFormat::Yuv420),
+        ("yuv420p10le", 3, DType::Uint8, Layout::Tchw, Fit::Stretch, FrameFormat::Yuv420),
     ] {
         let stream = StreamInfo {
             codec: Codec::H264,
@@ -57,7 +59,7 @@ fn applying_a_transform_allocates_nothing() {
             frame_packets: vec![0_u32].into(),
         };
         let before_new = ALLOCATIONS.with(Cell::get);
-        let options = TransformOptions::new().size(96, 64).dtype(dtype).layout(layout).fit(fit);
+        let options = TransformOptions::new().size(96, 64).dtype(dtype).layout(layout).fit(fit).format(frames);
         let mut transform = Transform::new(&options, &stream).unwrap();
         let data = vec![100_u8; 640 * 180];
         let plane = PlaneView { data: &data, stride: 640 };

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Transforms that a worker keeps.
 const MAX_TRANSFORMS: usize = 64;
-/// Most memory of the decoders that a worker leaves open for the next iteration: a dozen of 256 lines, two of 720.
+/// Most memory of the decoders that a worker leaves open for the next iteration: all of 256 lines, two of 720.
 const PARKED_DECODER_BYTES: u64 = 32 << 20;
 
 /// All of a stream that a transform depends on.

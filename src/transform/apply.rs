@@ -23,6 +23,8 @@ pub(super) struct PlaneTables {
     num_columns: usize,
     /// Whether the horizontal pass changes nothing.
     keeps_columns: bool,
+    /// Whether the vertical pass changes nothing but where rows begin.
+    keeps_rows: bool,
 }
 
 impl PlaneTables {
@@ -45,8 +47,8 @@ impl PlaneTables {
         let (first_column, end) = horizontal.extent();
         horizontal.rebase(first_column);
         horizontal.group();
-        let keeps_columns = horizontal.is_identity();
-        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column, keeps_columns })
+        let (keeps_columns, keeps_rows) = (horizontal.is_identity(), vertical.is_identity());
+        Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column, keeps_columns, keeps_rows })
     }
 
     /// Values of scratch memory that [`Self::resample`] takes.
@@ -56,15 +58,12 @@ impl PlaneTables {
 
     /// Whether the plane's own samples of some region come out.
     pub(super) fn keeps_samples(&self) -> bool {
-        let (origin, _) = self.vertical.extent();
-        let mut rows = self.vertical.clone();
-        rows.rebase(origin);
-        self.keeps_columns && rows.is_identity()
+        self.keeps_columns && self.keeps_rows
     }
 
-    /// First row and column that are needed.
+    /// Row and column of the first output's first sample.
     pub(super) fn origin(&self) -> (usize, usize) {
-        (self.vertical.extent().0, self.first_column)
+        (self.vertical.row(0).0, self.first_column)
     }
 
     /// Rows of the grid.

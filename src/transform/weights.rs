@@ -192,10 +192,11 @@ impl Weights {
         (first as usize, end as usize)
     }
 
-    /// Whether each output is the sample of its number.
+    /// Whether the outputs are samples one after another, from some on.
     pub(super) fn is_identity(&self) -> bool {
+        let origin = self.firsts.first().map_or(0, |&first| first as usize);
         let one = |(i, (first, row)): (usize, (usize, &[i16]))| {
-            first == i && row.len() == 1 && i32::from(row[0]) == 1 << self.bits
+            first == origin + i && row.len() == 1 && i32::from(row[0]) == 1 << self.bits
         };
         (0..self.len()).map(|i| (i, self.row(i))).all(one)
     }
