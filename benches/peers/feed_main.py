@@ -27,8 +27,8 @@ NUM_COMPARED = 8
 
 
 def loader_options(plan: dict[str, Any]) -> dict[str, Any]:
-    window = framefeed.Window(frames=plan["num_frames"], stride=plan["stride"], placement="random", short="skip")
-    return {"window": window, "size": tuple(plan["size"]), "fit": "stretch", "shuffle": True, "seed": 0}
+    window = framefeed.Window(frames=plan["num_frames"], stride=plan["stride"], placement=plan["placement"], short="skip")
+    return {"window": window, "size": tuple(plan["size"]), "fit": plan["fit"], "shuffle": True, "seed": 0}
 
 
 def batches(loader: Any, epochs: int) -> Iterator[dict[str, Any]]:
@@ -47,8 +47,8 @@ def window_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[s
         seconds = [(record.pts[frame] - record.pts[0]) * numerator / denominator for frame in frames]
         reference = Path(plan["references"]) / f"{len(jobs):06}.npy"
         np.save(reference, np.from_dlpack(batch["video"])[0].transpose(0, 2, 3, 1))
-        job = {"key": record.key, "frames": frames, "seconds": seconds, "size": plan["size"], "num_frames": len(frames)}
-        jobs.append({**job, "reference": str(reference)})
+        job = {"key": record.key, "frames": frames, "seconds": seconds, "size": plan["size"], "fit": plan["fit"]}
+        jobs.append({**job, "num_frames": len(frames), "reference": str(reference)})
     return jobs
 
 

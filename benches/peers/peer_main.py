@@ -38,7 +38,8 @@ def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]
 
 
 def window_of(job: dict[str, Any]) -> peers.Window:
-    return peers.Window(job["path"], job["frames"], job["seconds"], tuple(job["size"]))
+    source = peers.picture_size(job["path"])
+    return peers.Window(job["path"], job["frames"], job["seconds"], tuple(job["size"]), source, job["fit"])
 
 
 class Windows:
@@ -88,8 +89,9 @@ class Whole:
 
 
 def prepare(module: Any, jobs: list[dict[str, Any]]) -> None:
-    if hasattr(module, "prepare"):
-        for path in dict.fromkeys(job["path"] for job in jobs):
+    for path in dict.fromkeys(job["path"] for job in jobs):
+        peers.picture_size(path)
+        if hasattr(module, "prepare"):
             attempt(module.prepare, path)
 
 

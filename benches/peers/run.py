@@ -6,7 +6,8 @@ VIDEOS is a folder, the list names some of its files, one path a line. framefeed
 `--profile train --short-side 256 --gop 16`. Then, for each case, framefeed chooses the windows (or whole clips), every peer decodes
 them with every one of its settings, and the fastest one whose pictures agree with framefeed's is timed. Modes:
 
-    windows  16 frames, strides 1 and 4, to 256x256 RGB; one core; peers read the sources, and for the profile train also its files
+    windows  16 frames, strides 1 and 4, to 256x256 RGB, the middle of the picture by default; one core; peers read the sources, and for the
+             profile train also its files
     whole    whole clips at full resolution to RGB; one core
     loader   the same windows in batches of 8 torch tensors; --cores cores, and as many worker processes around the peer that was best
              alone, and around TorchCodec
@@ -33,6 +34,8 @@ from participants import Participant, Peer, choose, feed_command, peer_command, 
 
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("windows", "whole", "loader")
+# Of windows: packets copied; the profile train against the sources, and against its own files.
+CASES = ("copy", "train", "files")
 NUM_FRAMES, SIZE, BATCH_SIZE = 16, (256, 256), 8
 # Jobs that every setting is tried on; the chosen one is checked on all.
 NUM_TUNED = {"windows": 40, "whole": 6}
@@ -49,17 +52,20 @@ class Case:
     stride: int = 1
 
 
-def cases(datasets: Datasets, modes: list[str]) -> list[Case]:
+def window_case(datasets: Datasets, chosen: str, stride: int) -> Case:
+    words = f"windows of {NUM_FRAMES} frames, stride {stride}"
+    if chosen == "copy":
+        copy = datasets.copy
+        return Case(f"{words}, packets copied; peers read the sources", "windows", copy.path, copy.sources, stride)
+    train = datasets.train
+    read, files = ("the sources", train.sources) if chosen == "train" else ("its files", train.files)
+    return Case(f"{words}, profile train; peers read {read}", "windows", train.path, files, stride)
+
+
+def cases(datasets: Datasets, modes: list[str], chosen: list[str]) -> list[Case]:
     found = []
     if "windows" in modes or "loader" in modes:
-        for stride in (1, 4):
-            words = f"windows of {NUM_FRAMES} frames, stride {stride}"
-            copy, train = datasets.copy, datasets.train
-            found += [
-                Case(f"{words}, packets copied; peers read the sources", "windows", copy.path, copy.sources, stride),
-                Case(f"{words}, profile train; peers read the sources", "windows", train.path, train.sources, stride),
-                Case(f"{words}, profile train; peers read its files", "windows", train.path, train.files, stride),
-            ]
+        found += [window_case(datasets, each, stride) for stride in (1, 4) for each in chosen]
     if "whole" in modes:
         copy = datasets.copy
         found.append(Case("whole clips; peers read the sources", "whole", copy.path, copy.sources))
@@ -105,6 +111,8 @@ class Suite:
             "kind": case.kind,
             "dataset": str(case.dataset),
             "stride": case.stride,
+            "placement": self.arguments.placement,
+            "fit": self.arguments.fit,
             "num_frames": NUM_FRAMES,
             "size": SIZE,
             "epochs": self.arguments.epochs,
@@ -145,6 +153,9 @@ def parsed() -> argparse.Namespace:
     options.add_argument("--framefeed", type=Path, default=ROOT / "target/release/framefeed", help="the command")
     options.add_argument("--mode", dest="modes", action="append", choices=MODES, help="may be repeated; default all")
     options.add_argument("--peers", type=lambda text: text.split(","), default=list(peer_modules.NAMES))
+    options.add_argument("--cases", type=lambda text: text.split(","), default=list(CASES), help="copy, train, files")
+    options.add_argument("--fit", choices=("crop", "stretch"), default="crop", help="how pictures become square")
+    options.add_argument("--placement", choices=("random", "keyframe"), default="random", help="where windows begin")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--epochs", type=int, default=2, help="windows of each clip")
     options.add_argument("--cores", type=int, default=2, help="of the mode loader")
@@ -155,6 +166,8 @@ def parsed() -> argparse.Namespace:
     arguments.modes = arguments.modes or list(MODES)
     if unknown := set(arguments.peers) - set(peer_modules.NAMES):
         options.error(f"--peers: {', '.join(sorted(unknown))}, expected {', '.join(peer_modules.NAMES)}")
+    if unknown := set(arguments.cases) - set(CASES):
+        options.error(f"--cases: {', '.join(sorted(unknown))}, expected {', '.join(CASES)}")
     return arguments
 
 
@@ -164,10 +177,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         datasets = Datasets(arguments.framefeed.resolve(), arguments.videos, names, Path(folder))
         suite = Suite(arguments, Path(folder))
-        for case in cases(datasets, arguments.modes):
+        for case in cases(datasets, arguments.modes, arguments.cases):
             suite.run(case)
     if arguments.json:
-        print(json.dumps({"rounds": arguments.rounds, "epochs": arguments.epochs, "cases": suite.results}))
+        print(json.dumps({**{name: getattr(arguments, name) for name in ("rounds", "epochs", "fit", "placement")}, "cases": suite.results}))
     return 0
 
 

@@ -35,6 +35,7 @@ def _retrieved(capture: cv2.VideoCapture) -> np.ndarray:
 
 def _clip(window: Window, interpolation: int) -> np.ndarray:
     height, width = window.size
+    box = window.box
     capture = _open(window.path)
     capture.set(cv2.CAP_PROP_POS_FRAMES, window.frames[0])
     wanted = set(window.frames)
@@ -44,7 +45,7 @@ def _clip(window: Window, interpolation: int) -> np.ndarray:
         if not capture.grab():
             raise OSError("OpenCV has no such frame")
         if number in wanted:
-            small = cv2.resize(_retrieved(capture), (width, height), interpolation=interpolation)
+            small = cv2.resize(_retrieved(capture)[box], (width, height), interpolation=interpolation)
             cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=pictures[filled])
             filled += 1
     return pictures

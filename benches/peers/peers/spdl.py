@@ -1,4 +1,4 @@
-"""SPDL. One thread, as is its default; scaling and conversion in FFmpeg's filters.
+"""SPDL. One thread, as is its default; cropping, scaling and conversion in FFmpeg's filters.
 
 Tried: demuxing by a time window, with filters that drop what is before it and between the wanted frames ahead of the scaling, bicubic and
 bilinear; demuxing all packets and `sample_decode_video`; for whole clips one call and a stream of 32 packets.
@@ -24,8 +24,9 @@ def prepare(path: str) -> None:
     _starts[path] = spdl.io.demux_video(path).get_timestamps()[0]
 
 
-def _scale(size: tuple[int, int], algorithm: str) -> str:
-    return f"scale=w={size[1]}:h={size[0]}:flags={algorithm},format=pix_fmts=rgb24"
+def _scale(window: Window, algorithm: str) -> str:
+    height, width = window.size
+    return f"{window.crop_filter},scale=w={width}:h={height}:flags={algorithm},format=pix_fmts=rgb24"
 
 
 def _arrays(frames: object) -> np.ndarray:
@@ -41,12 +42,12 @@ def _by_time(window: Window, algorithm: str) -> np.ndarray:
     # Packets are taken in decoding order up to the window's end: with B-frames that is some frames too early.
     packets = spdl.io.demux_video(window.path, timestamp=(first, last + NUM_REORDERED * interval))
     chosen = f"trim=start={first:.6f}:end={last:.6f},select=not(mod(n\\,{stride}))"
-    return _arrays(spdl.io.decode_packets(packets, filter_desc=f"{chosen},{_scale(window.size, algorithm)}"))
+    return _arrays(spdl.io.decode_packets(packets, filter_desc=f"{chosen},{_scale(window, algorithm)}"))
 
 
 def _by_index(window: Window) -> np.ndarray:
     packets = spdl.io.demux_video(window.path)
-    frames = spdl.io.sample_decode_video(packets, window.frames, filter_desc=_scale(window.size, "bilinear"))
+    frames = spdl.io.sample_decode_video(packets, window.frames, filter_desc=_scale(window, "bilinear"))
     return _arrays(frames)
 
 

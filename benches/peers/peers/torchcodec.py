@@ -1,7 +1,8 @@
 """TorchCodec. One FFmpeg thread, one torch thread; the frames of a window in one call.
 
 Tried: approximate seek, which takes frame n to be at n over the average rate (another frame where the rate varies), exact seek, which
-scans the file first, and frame mappings made beforehand; resizing by torch, bicubic and bilinear, and by the decoder's own transform.
+scans the file first, and frame mappings made beforehand; the cropped part resized by torch, bicubic and bilinear, and the decoder's own
+transforms.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import av
 import torch
 from torchcodec.decoders import VideoDecoder
-from torchcodec.transforms import Resize
+from torchcodec.transforms import CenterCrop, Resize
 
 from peers import Window, chunks
 
@@ -39,12 +40,14 @@ def _open(path: str, seek: str, **options: object) -> VideoDecoder:
 
 
 def _by_torch(window: Window, seek: str, mode: str) -> torch.Tensor:
-    pictures = _open(window.path, seek).get_frames_at(window.frames).data
+    rows, columns = window.box
+    pictures = _open(window.path, seek).get_frames_at(window.frames).data[:, :, rows, columns]
     return torch.nn.functional.interpolate(pictures, size=window.size, mode=mode, antialias=True)
 
 
 def _by_decoder(window: Window, seek: str) -> torch.Tensor:
-    return _open(window.path, seek, transforms=[Resize(window.size)]).get_frames_at(window.frames).data
+    transforms = [Resize(window.covering), CenterCrop(window.size)] if window.fit == "crop" else [Resize(window.size)]
+    return _open(window.path, seek, transforms=transforms).get_frames_at(window.frames).data
 
 
 def _whole(path: str, num_frames: int, seek: str) -> Iterator[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""video-reader-rs. One thread; `get_batch` with the size given to the reader.
+"""video-reader-rs. One thread; `get_batch` with the size given to the reader, and the crop cut from that.
 
 Tried: bicubic, bilinear and area; its own choice between seeking and reading from the start, and always seeking; for whole clips
 `decode`, `decode_fast`, batches of 32 frames, and iteration.
@@ -25,9 +25,10 @@ PACKAGES = ("video-reader-rs",)
 
 
 def _clip(window: Window, algorithm: str, from_start: bool | None) -> np.ndarray:
-    height, width = window.size
+    height, width = window.covering
+    rows, columns = window.middle
     reader = PyVideoReader(window.path, threads=1, target_width=width, target_height=height, resize_algo=algorithm)
-    return np.asarray(reader.get_batch(window.frames, with_fallback=from_start))
+    return np.asarray(reader.get_batch(window.frames, with_fallback=from_start))[:, rows, columns]
 
 
 def _decode(path: str, num_frames: int) -> Iterator[np.ndarray]:
