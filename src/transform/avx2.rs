@@ -341,28 +341,51 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
 /// The matrix on as many pixels as are a multiple of 32; returns how many.
 #[target_feature(enable = "avx2")]
 pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
+    let has_zeros = matrix.values[0][1] == 0 && matrix.values[2][2] == 0;
+    if has_zeros { matrix_with::<true>(rgb, planes, matrix) } else { matrix_with::<false>(rgb, planes, matrix) }
+}
+
+/// `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn matrix_with<const HAS_ZEROS: bool>(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
-    let zero = _mm256_setzero_si256();
+    // Weights of two values that lie beside each other.
+    let pair = |a: i32, b: i32| _mm256_set1_epi32((a & 0xFFFF) | b << 16);
+    let [red, green, blue] = matrix.values;
+    // The weights of the first and second plane, and of the third.
+    let [red_ab, green_ab, blue_ab] = [red, green, blue].map(|[a, b, _]| pair(a, b));
+    let [red_c, green_c, blue_c] = [red, green, blue].map(|[_, _, c]| pair(0, c));
+    let red_ac = pair(red[0], red[2]);
+    let bias = matrix.bias.map(|bias| _mm256_set1_epi32(bias));
+    let level = |sum, bias| _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias));
+    let sum = |ab, first, ac, second| _mm256_add_epi32(_mm256_madd_epi16(ab, first), _mm256_madd_epi16(ac, second));
+    // Eight pixels, from their first and second values side by side and their first and third.
+    let pixels = |ab: __m256i, ac: __m256i| {
+        let (r, b) = if HAS_ZEROS {
+            (_mm256_madd_epi16(ac, red_ac), _mm256_madd_epi16(ab, blue_ab))
+        } else {
+            (sum(ab, red_ab, ac, red_c), sum(ab, blue_ab, ac, blue_c))
+        };
+        let g = sum(ab, green_ab, ac, green_c);
+        [level(r, bias[0]), level(g, bias[1]), level(b, bias[2])]
+    };
     for x in (0..count).step_by(COLUMNS) {
         // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
         let [a, b, c] = planes.map(|row| unsafe {
             let row = row.as_ptr().add(x);
             [load(row.cast()), load(row.add(VALUES).cast())]
         });
-        for ((out, row), &bias) in rgb.iter_mut().zip(&matrix.values).zip(&matrix.bias) {
-            let first = _mm256_set1_epi32((row[0] & 0xFFFF) | row[1] << 16);
-            let (second, bias) = (_mm256_set1_epi32(row[2] & 0xFFFF), _mm256_set1_epi32(bias));
-            let sum = |ab, c| {
-                let sum = _mm256_add_epi32(_mm256_madd_epi16(ab, first), _mm256_madd_epi16(c, second));
-                _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias))
-            };
-            let half = |part: usize| {
-                let low = sum(_mm256_unpacklo_epi16(a[part], b[part]), _mm256_unpacklo_epi16(c[part], zero));
-                let high = sum(_mm256_unpackhi_epi16(a[part], b[part]), _mm256_unpackhi_epi16(c[part], zero));
-                _mm256_packs_epi32(low, high)
-            };
-            let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(half(0), half(1)));
+        let half = |part: usize| {
+            let low = pixels(_mm256_unpacklo_epi16(a[part], b[part]), _mm256_unpacklo_epi16(a[part], c[part]));
+            let high = pixels(_mm256_unpackhi_epi16(a[part], b[part]), _mm256_unpackhi_epi16(a[part], c[part]));
+            [0, 1, 2].map(|channel: usize| _mm256_packs_epi32(low[channel], high[channel]))
+        };
+        let (first, second) = (half(0), half(1));
+        for (channel, out) in rgb.iter_mut().enumerate() {
+            let packed = _mm256_packus_epi16(first[channel], second[channel]);
+            let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
             // SAFETY: `x + COLUMNS` is within `out`.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
         }
