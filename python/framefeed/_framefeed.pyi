@@ -348,6 +348,8 @@ class Loader:
             long as its index was not large enough to be mapped (see :class:`Dataset`).
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
+        cpu_limit: processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second, on average over
+            some clips; 0.01 to 1024. No limit by default. What is delivered does not depend on it.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
@@ -388,6 +390,7 @@ class Loader:
         engine: Engine = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
+        cpu_limit: float | None = None,
         prefetch_batches: int | None = None,
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
@@ -437,7 +440,7 @@ class Loader:
 
         Counters by name; three rates over the time of iteration (`read_bytes_per_second`, `frames_decoded_per_second`,
         `tensor_bytes_per_second`); `read_amplification`, bytes read per byte needed; `decode_amplification`, frames decoded per
-        frame delivered; and `limited_by`: `"storage"`, `"check"` (the checksums of tensors), `"decode"`, `"transform"`, `"plan"`, `"consumer"` or `"unknown"`.
+        frame delivered; and `limited_by`: `"storage"`, `"check"` (the checksums of tensors), `"decode"`, `"transform"`, `"plan"`, `"cpu_limit"`, `"consumer"` or `"unknown"`.
         """
     def describe(self) -> str:
         """What was chosen, and what the machine lacks, in a few lines for people."""

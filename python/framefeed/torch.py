@@ -106,6 +106,7 @@ class DataLoader:
         engine: how storage is read; see :class:`framefeed.Loader`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
+        cpu_limit: processor time that the loader's threads may use, in cores; see :class:`framefeed.Loader`.
         prefetch_batches: batches that are finished or in the making while the training step runs.
         prefetch_bytes: memory of those batches.
         on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``; see :class:`framefeed.Loader`.
@@ -146,6 +147,7 @@ class DataLoader:
         engine: Engine = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
+        cpu_limit: float | None = None,
         prefetch_batches: int | None = None,
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
@@ -185,6 +187,7 @@ class DataLoader:
             engine=engine,
             decode_workers=decode_workers,
             tensor_readers=tensor_readers,
+            cpu_limit=cpu_limit,
             prefetch_batches=prefetch_batches,
             prefetch_bytes=prefetch_bytes,
             on_error=on_error,

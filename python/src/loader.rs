@@ -48,7 +48,7 @@ impl PyLoader {
     #[pyo3(signature = (
         dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
         scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
-        checksum="on", field_descriptions=None, engine="auto", decode_workers=None, tensor_readers=None, prefetch_batches=None,
+        checksum="on", field_descriptions=None, engine="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, prefetch_batches=None,
         prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -75,6 +75,7 @@ impl PyLoader {
         engine: &str,
         decode_workers: Option<i64>,
         tensor_readers: Option<i64>,
+        cpu_limit: Option<f64>,
         prefetch_batches: Option<i64>,
         prefetch_bytes: Option<i128>,
         on_error: &str,
@@ -112,6 +113,9 @@ impl PyLoader {
         }
         if let Some(readers) = tensor_readers {
             builder = builder.tensor_readers(count("tensor_readers", readers)?);
+        }
+        if let Some(cores) = cpu_limit {
+            builder = builder.cpu_limit(cores);
         }
         if let Some(bytes) = prefetch_bytes {
             builder = builder.prefetch_bytes(unsigned("prefetch_bytes", bytes)?);

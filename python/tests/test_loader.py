@@ -413,6 +413,8 @@ def test_close_ends_an_epoch_early(make_loader: Make) -> None:
         ({"window": 16}, TypeError, r"window is 16, expected a framefeed.Window, such as framefeed.Window\(frames=16\)"),
         ({"window": (16, 4)}, TypeError, r"window is \(16, 4\), expected a framefeed.Window"),
         ({"seed": -1}, ValueError, r"seed is -1, expected a whole number from 0 to 2\*\*64 - 1"),
+        ({"cpu_limit": 0}, ValueError, r"cpu_limit is 0, expected 0.01 to 1024"),
+        ({"cpu_limit": float("nan")}, ValueError, "cpu_limit is NaN, expected"),
         ({"prefetch_bytes": -1}, ValueError, "prefetch_bytes is -1, expected a whole number"),
         ({"columns": ["scroe"]}, ValueError, "no column 'scroe', did you mean 'score'. the dataset has: "),
         ({"fields": ["nope"]}, ValueError, "no field 'nope', the dataset has: none"),

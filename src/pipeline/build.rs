@@ -18,6 +18,8 @@ use std::sync::Arc;
 const MAX_BATCH_SIZE: usize = 1 << 16;
 const MAX_WORKERS: usize = 1024;
 const MAX_PREFETCH: usize = 4096;
+/// Cores: less would pause for minutes after a large clip.
+const MIN_CPU_LIMIT: f64 = 0.01;
 const MIN_READ_AHEAD: u64 = 1 << 16;
 
 impl LoaderBuilder {
@@ -122,6 +124,12 @@ impl Options {
         range("decode_workers", self.decode_workers.unwrap_or(1), MAX_WORKERS)?;
         range("tensor_readers", self.tensor_readers.unwrap_or(1), MAX_WORKERS)?;
         range("prefetch_batches", self.prefetch_batches.unwrap_or(1), MAX_PREFETCH)?;
+        if let Some(cores) = self.cpu_limit
+            && !(MIN_CPU_LIMIT..=MAX_WORKERS as f64).contains(&cores)
+        {
+            let message = format!("cpu_limit is {cores}, expected {MIN_CPU_LIMIT} to {MAX_WORKERS}");
+            return Err(Error::invalid(message));
+        }
         if self.read_ahead_bytes < MIN_READ_AHEAD {
             let message = format!("read_ahead_bytes is {}, expected at least {MIN_READ_AHEAD}", self.read_ahead_bytes);
             return Err(Error::invalid(message));

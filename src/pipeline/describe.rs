@@ -34,6 +34,9 @@ pub(super) fn describe(shared: &LoaderShared, num_batches: u64, seed: u64) -> St
     if !shared.fields.is_empty() {
         let _ = write!(text, "\nfields: {}", fields(options, sizes.tensor_readers));
     }
+    if let Some(cores) = options.cpu_limit {
+        let _ = write!(text, "\nprocessors: {cores} cores at most");
+    }
     let _ = write!(text, "\norder: {:?}, seed {seed}", options.shuffle);
     if let Some(buckets) = &shared.cut.buckets {
         let _ = write!(text, ", {} buckets", buckets.len());

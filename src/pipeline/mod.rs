@@ -18,6 +18,7 @@ mod access;
 mod assemble;
 mod batch;
 mod batches;
+mod budget;
 mod build;
 mod clip;
 mod describe;

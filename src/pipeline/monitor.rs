@@ -1,7 +1,7 @@
 //! The one place where the threads of an iteration meet: batches in the making, clips that wait for a decoder, tensors that wait
 //! to be read, rows that are to be tried again, and how much of everything there may be.
 //!
-//! One lock and four conditions. A clip takes milliseconds of work and a tensor tens of microseconds, both a microsecond of
+//! One lock and five conditions. A clip takes milliseconds of work and a tensor tens of microseconds, both a microsecond of
 //! this lock, so nothing finer is needed, and every wait can be seen on one page. Whoever changes what others wait for wakes them; cancelling wakes all.
 //! There is no way to wait that cancelling does not end.
 //!
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One batch in the making or finished.
 struct Ticket {
@@ -111,6 +111,8 @@ pub(super) struct Monitor {
     tensors: Condvar,
     /// For the consumer: a batch, or the end.
     ready: Condvar,
+    /// For threads that pause: the end.
+    end: Condvar,
     cancelled: AtomicBool,
     bounds: Bounds,
 }
@@ -123,6 +125,7 @@ impl Monitor {
             work: Condvar::new(),
             tensors: Condvar::new(),
             ready: Condvar::new(),
+            end: Condvar::new(),
             cancelled: AtomicBool::new(false),
             bounds,
         }
@@ -159,6 +162,14 @@ impl Monitor {
         self.work.notify_all();
         self.tensors.notify_all();
         self.ready.notify_all();
+        self.end.notify_all();
+    }
+
+    /// Returns after that time, or when the iteration is cancelled.
+    pub(super) fn pause(&self, duration: Duration) {
+        let state = self.lock();
+        let paused = self.end.wait_timeout_while(state, duration, |_| !self.is_cancelled());
+        drop(paused.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// For the reader: what to do next. `has_rows`: the newest batch has rows to be planned; `has_batches`: there are

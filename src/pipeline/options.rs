@@ -24,6 +24,7 @@ pub(super) struct Options {
     pub(super) last_batch: LastBatch,
     pub(super) decode_workers: Option<usize>,
     pub(super) tensor_readers: Option<usize>,
+    pub(super) cpu_limit: Option<f64>,
     pub(super) prefetch_batches: Option<usize>,
     pub(super) prefetch_bytes: u64,
     pub(super) read_ahead_bytes: u64,
@@ -59,6 +60,7 @@ impl LoaderBuilder {
             last_batch: LastBatch::Keep,
             decode_workers: None,
             tensor_readers: None,
+            cpu_limit: None,
             prefetch_batches: None,
             prefetch_bytes: 8 << 30,
             read_ahead_bytes: 256 << 20,
@@ -221,6 +223,15 @@ impl LoaderBuilder {
     #[must_use]
     pub fn tensor_readers(mut self, tensor_readers: usize) -> Self {
         self.options.tensor_readers = Some(tensor_readers);
+        self
+    }
+
+    /// Processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second, on average over some clips.
+    /// No limit by default. Threads that would use more pause between one clip, or tensor, and the next. What is delivered does not
+    /// depend on it, nor does what is used by whoever asks for batches.
+    #[must_use]
+    pub fn cpu_limit(mut self, cores: f64) -> Self {
+        self.options.cpu_limit = Some(cores);
         self
     }
 

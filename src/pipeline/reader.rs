@@ -2,6 +2,7 @@
 //! flight, and hands each clip to the workers when all its bytes are there; tensors it hands to the tensor readers.
 
 use super::assemble::BatchMemory;
+use super::budget::Pace;
 use super::clip::{ClipBytes, ClipPlan, Job};
 use super::fields::{self, FieldJob, PlannedTensor};
 use super::monitor::Admission;
@@ -92,7 +93,9 @@ pub(super) fn read(run: &Run, schedule: Schedule) {
 
 impl Reader<'_> {
     fn run(&mut self) -> Result<()> {
+        let mut pace = Pace::new(self.run);
         loop {
+            pace.book();
             let has_rows = !self.rows.is_empty();
             let has_batches = self.batches.peek().is_some();
             let may_wait = self.pending.is_empty();

@@ -1,6 +1,7 @@
 //! What all threads of a loader, and all its iterations, have in common.
 
 use super::batch::Skipped;
+use super::budget::CpuBudget;
 use super::fields::FieldSpec;
 use super::files::Files;
 use super::options::Options;
@@ -70,6 +71,8 @@ pub(super) struct LoaderShared {
     pub(super) files: Files,
     pub(super) memory: BatchPool,
     pub(super) counters: Counters,
+    /// What processor time its threads may use, where that is limited.
+    pub(super) cpu_budget: Option<CpuBudget>,
     progress: Mutex<Progress>,
     /// Whether the log was told of a sample that was left out or replaced.
     has_warned: AtomicBool,
@@ -122,6 +125,7 @@ impl LoaderShared {
         let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
         let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
         let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
+        let cpu_budget = options.cpu_limit.map(CpuBudget::new);
         let (current, has_warned) = (Mutex::default(), AtomicBool::new(false));
         Self {
             dataset,
@@ -137,6 +141,7 @@ impl LoaderShared {
             files,
             memory,
             counters,
+            cpu_budget,
             progress,
             has_warned,
             parked,

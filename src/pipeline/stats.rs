@@ -104,6 +104,8 @@ counters! {
     assemble_nanos,
     /// Time workers waited for clips, over all workers.
     worker_wait_nanos,
+    /// Time workers and tensor readers paused to keep to `cpu_limit`, over all of them.
+    paused_nanos,
     /// Time spent on reading tensors, and on waiting for storage to bring them, over all tensor readers.
     tensor_read_nanos,
     /// Time spent on the checksums of tensors, over all tensor readers.
@@ -136,6 +138,8 @@ pub enum Limit {
     Decode,
     /// Workers are busy, and most of it is transforming.
     Transform,
+    /// Workers or tensor readers pause for more than a tenth of the time that they would be busy, to keep to `cpu_limit`.
+    CpuLimit,
     /// The consumer takes longer over a batch than the loader does: the training step is the limit.
     Consumer,
 }
@@ -150,6 +154,7 @@ impl Limit {
             Self::Check => "check",
             Self::Decode => "decode",
             Self::Transform => "transform",
+            Self::CpuLimit => "cpu_limit",
             Self::Consumer => "consumer",
         }
     }
@@ -161,8 +166,8 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Share of the time below which the consumer's waiting is no limit.
-const CONSUMER_WAIT_SHARE: f64 = 0.1;
+/// Share of the time below which the consumer's waiting is no limit, nor is pausing.
+const SMALL_SHARE: f64 = 0.1;
 
 impl LoaderStats {
     /// Bytes read per byte needed; 1 where nothing was needed.
@@ -176,7 +181,7 @@ impl LoaderStats {
     }
 
     /// What bounds the rate, from who waits for whom. The consumer, if it waited for batches less than a tenth of the time,
-    /// start-up left out. Else storage or planning, if workers waited for clips more than they worked and the reader was not
+    /// start-up left out. Else `cpu_limit`, if threads paused for a tenth of the time that they could have been busy. Else storage or planning, if workers waited for clips more than they worked and the reader was not
     /// held back itself. Else the greater of decode and transform; where workers wait all the same, more
     /// `prefetch_batches` would give them more clips at a time. Tensor readers, where there are any, are the limit when they are
     /// busy for a greater share of their time than the workers are.
@@ -187,8 +192,10 @@ impl LoaderStats {
         let share = |busy: u64, idle: u64| busy as f64 / (busy + idle).max(1) as f64;
         if self.batches_delivered == 0 {
             Limit::Unknown
-        } else if (self.consumer_wait_nanos as f64) < CONSUMER_WAIT_SHARE * self.elapsed_nanos as f64 {
+        } else if (self.consumer_wait_nanos as f64) < SMALL_SHARE * self.elapsed_nanos as f64 {
             Limit::Consumer
+        } else if share(self.paused_nanos, busy + streaming) > SMALL_SHARE {
+            Limit::CpuLimit
         } else if share(streaming, self.tensor_wait_nanos) > share(busy, self.worker_wait_nanos) {
             if self.tensor_check_nanos > self.tensor_read_nanos { Limit::Check } else { Limit::Storage }
         } else if self.worker_wait_nanos > busy && fetching > self.read_blocked_nanos {
@@ -249,6 +256,10 @@ mod tests {
         assert_eq!(limit(tensors), Limit::Storage);
         assert_eq!(limit(LoaderStats { tensor_check_nanos: 800, ..tensors }), Limit::Check);
         assert_eq!(limit(LoaderStats { decode_nanos: 900, ..tensors }), Limit::Decode);
+        let paused = LoaderStats { decode_nanos: 600, paused_nanos: 300, ..waiting };
+        assert_eq!(limit(paused), Limit::CpuLimit);
+        assert_eq!(limit(LoaderStats { paused_nanos: 30, ..paused }), Limit::Decode);
+        assert_eq!(limit(LoaderStats { consumer_wait_nanos: 10, ..paused }), Limit::Consumer);
     }
 
     #[test]

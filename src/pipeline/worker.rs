@@ -2,6 +2,7 @@
 //! clip's place in the batch. One clip is one thread's from begin to end.
 
 use super::assemble::ClipFacts;
+use super::budget::Pace;
 use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job, check_packets};
 use super::partial::Stage;
 use super::row::Part;
@@ -144,6 +145,7 @@ impl Tools {
 pub(super) fn work(run: &Run) {
     let (shared, counters) = (&*run.shared, &run.shared.counters);
     let mut tools = shared.take_tools();
+    let mut pace = Pace::new(run);
     while let Some(job) = run.monitor.next_job(counters) {
         let Job { row, mut slot, clip, bytes, held_bytes } = job;
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -169,6 +171,7 @@ pub(super) fn work(run: &Run) {
             run.row_settled(settled);
         }
         add_since(&counters.assemble_nanos, start);
+        pace.rest();
     }
     // Between iterations nobody decodes, and the memory may be wanted elsewhere.
     tools.decoder.shrink(PARKED_DECODER_BYTES);

@@ -3,6 +3,7 @@
 use super::{Tensor, count_read};
 use crate::buf::Slot;
 use crate::error::{Error, Result};
+use crate::pipeline::budget::Pace;
 use crate::pipeline::fields::FieldJob;
 use crate::pipeline::monitor::FieldWork;
 use crate::pipeline::policies::Checksum;
@@ -49,7 +50,9 @@ pub(super) fn read(run: &Run, engine: Box<dyn ReadEngine>) -> Result<()> {
 
 impl AheadReader<'_> {
     fn run(&mut self) -> Result<()> {
+        let mut pace = Pace::new(self.run);
         while self.fill()? {
+            pace.rest();
             let start = Instant::now();
             let has_room = self.engine.in_flight() < self.engine.capacity();
             let completion = self.engine.wait(has_room.then_some(LOOK_INTERVAL))?;

@@ -1,8 +1,8 @@
 //! Threads end, memory goes round, nothing hangs.
 
-use super::{TestSet, video};
+use super::{TestSet, content, video};
 use crate::ErrorKind;
-use crate::pipeline::{Limit, Next};
+use crate::pipeline::{Limit, Loader, Next};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,28 @@ fn leaving_an_iteration_at_any_moment_ends_its_threads() {
         // Every thread held the run; dropping waited for all of them.
         assert_eq!(run.strong_count(), 0, "round {round}");
     }
+}
+
+#[test]
+fn a_loader_with_a_processor_limit_pauses_gives_the_same_and_ends_at_once() {
+    let set = TestSet::new();
+    let free = set.builder().build().unwrap();
+    let limited = set.builder().cpu_limit(0.05).build().unwrap();
+    let batches = |loader: &Loader| -> Vec<_> { loader.iter().map(|batch| content(&batch.unwrap())).collect() };
+    assert_eq!(batches(&free), batches(&limited));
+    assert_eq!(free.stats().paused_nanos, 0);
+    assert!(limited.stats().paused_nanos > 0);
+    assert!(limited.describe().contains("0.05 cores at most"), "{}", limited.describe());
+    // After the first clip its worker would pause for more than ten seconds.
+    let builder = set.builder().cpu_limit(0.01).epochs(1000).decode_workers(1).size(2160, 3840);
+    let least = builder.batch_size(1).build().unwrap();
+    let mut iteration = least.iter();
+    iteration.next().unwrap().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    drop(iteration);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(least.stats().limited_by(), Limit::CpuLimit, "{:?}", least.stats());
 }
 
 #[test]

@@ -185,6 +185,8 @@ fn bad_options_are_named_with_their_range() {
     for (builder, expected) in [
         (set.builder().batch_size(0), "batch_size is 0, expected 1 to"),
         (set.builder().decode_workers(0), "decode_workers is 0, expected 1 to"),
+        (set.builder().cpu_limit(0.0), "cpu_limit is 0, expected 0.01 to"),
+        (set.builder().cpu_limit(f64::NAN), "cpu_limit is NaN"),
         (set.builder().prefetch_batches(0), "prefetch_batches is 0, expected 1 to"),
         (set.builder().epochs(0), "epochs is 0"),
         (set.builder().read_ahead_bytes(1), "read_ahead_bytes is 1"),

@@ -86,6 +86,10 @@ pub(super) struct LoaderArgs {
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     decode_workers: Vec<usize>,
 
+    /// Processor time that the loader may use, in cores. Default: all there is.
+    #[arg(long, value_name = "CORES")]
+    cpu_limit: Option<f64>,
+
     /// How storage is read: auto, uring, pread, mmap or memory.
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     engine: EngineKind,

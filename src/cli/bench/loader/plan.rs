@@ -67,6 +67,7 @@ pub(super) struct Plan {
     pub ragged: Ragged,
     pub transform: TransformOptions,
     pub batch_size: usize,
+    pub cpu_limit: Option<f64>,
     pub seed: u64,
     pub engine: EngineKind,
     /// The files that are read.
@@ -93,6 +94,7 @@ impl Plan {
             ragged: args.ragged,
             transform,
             batch_size: args.batch_size,
+            cpu_limit: args.cpu_limit,
             seed: args.seed,
             engine: args.engine,
             records: dataset.len(),
@@ -121,6 +123,9 @@ impl Plan {
             .tensor_readers(setting.workers)
             .storage(StorageOptions::new().engine(engine))
             .on_error(ErrorPolicy::Skip);
+        if let Some(cores) = self.cpu_limit {
+            builder = builder.cpu_limit(cores);
+        }
         if let Some(window) = self.window {
             builder = builder.window(window);
         }

@@ -199,11 +199,14 @@ fn most_frequent<'a>(names: &[&'a str]) -> &'a str {
 /// A stage and its counter.
 type Stage = (&'static str, fn(&LoaderStats) -> u64);
 
+/// Pauses of workers and tensor readers: a loader with both is rare enough to leave them together.
+const PAUSE: Stage = ("pause", |stats| stats.paused_nanos);
 const WORKER_STAGES: &[Stage] = &[
     ("decode", |stats| stats.decode_nanos),
     ("transform", |stats| stats.transform_nanos),
     ("assemble", |stats| stats.assemble_nanos),
     ("wait for clips", |stats| stats.worker_wait_nanos),
+    PAUSE,
 ];
 const READER_STAGES: &[Stage] = &[
     ("plan", |stats| stats.plan_nanos),
@@ -215,6 +218,7 @@ const TENSOR_STAGES: &[Stage] = &[
     ("check", |stats| stats.tensor_check_nanos),
     ("assemble", |stats| stats.tensor_assemble_nanos),
     ("wait for room", |stats| stats.tensor_wait_nanos),
+    PAUSE,
 ];
 const CONSUMER_STAGES: &[Stage] = &[("wait for batches", |stats| stats.startup_nanos + stats.consumer_wait_nanos)];
 
