@@ -9,6 +9,7 @@
 use super::{Tensor, count_read};
 use crate::buf::{Slot, copy_streaming};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::budget::Pace;
 use crate::pipeline::monitor::FieldWork;
 use crate::pipeline::policies::Checksum;
 use crate::pipeline::run::Run;
@@ -35,11 +36,13 @@ struct InlineReader<'a> {
 pub(super) fn read(run: &Run, engine: Box<dyn ReadEngine>) {
     let is_mapped = matches!(run.shared.storage.kind(), EngineKind::Mmap | EngineKind::Memory);
     let mut reader = InlineReader { run, engine, buffer: None, is_mapped };
+    let mut pace = Pace::new(run);
     while let FieldWork::Job(job) = run.monitor.next_field(true, &run.shared.counters) {
         if let Some((mut tensor, mut slot)) = Tensor::begin(run, job) {
             let read = reader.fill(&mut tensor, &mut slot);
             tensor.finish(run, Some(slot), read);
         }
+        pace.rest();
     }
 }
 
@@ -67,13 +70,14 @@ impl InlineReader<'_> {
 
     fn check_and_copy(&self, tensor: &mut Tensor, bytes: &[u8], target: &mut [u8]) {
         let shared = &self.run.shared;
-        for (bytes, target) in bytes.chunks(BLOCK_BYTES).zip(target.chunks_mut(BLOCK_BYTES)) {
+        let ahead = bytes.chunks(BLOCK_BYTES).skip(1).chain(std::iter::once(&[][..]));
+        for ((bytes, target), next) in bytes.chunks(BLOCK_BYTES).zip(target.chunks_mut(BLOCK_BYTES)).zip(ahead) {
             let mut start = Instant::now();
             if shared.options.checksum == Checksum::On {
                 tensor.checks.next(bytes);
                 start = add_lap(&shared.counters.tensor_check_nanos, start);
             }
-            copy_streaming(bytes, target);
+            copy_streaming(bytes, target, next);
             add_since(&shared.counters.tensor_read_nanos, start);
         }
     }
