@@ -19,9 +19,9 @@ fn endless() -> Vec<u8> {
 }
 
 /// The MP4 with `value` in the place of the number `offset` bytes behind the begin of the box's name.
-fn patched(mp4: &[u8], name: &[u8; 4], offset: usize, value: u32) -> Vec<u8> {
+fn patched(mp4: &[u8], name: [u8; 4], offset: usize, value: u32) -> Vec<u8> {
     let mut bytes = mp4.to_vec();
-    let at = bytes.windows(4).position(|window| window == name).unwrap() + offset;
+    let at = bytes.windows(4).position(|window| *window == name).unwrap() + offset;
     bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
     bytes
 }
@@ -58,10 +58,10 @@ fn what_headers_claim_is_refused_with_a_reason_and_the_others_are_converted() {
     let huge = ["-f", "lavfi", "-i", "color=size=16000x16000", "-frames:v", "1", "-pix_fmt", "gray", "-c:v", "png"];
     videos.copy("huge.mkv", &make("huge.mkv", &huge));
     // Sizes of a billion packets, which the box does not hold; and one size for a billion of them.
-    videos.write("sizes.mp4", patched(&mp4, b"stsz", 12, 1_000_000_000));
-    videos.write("size.mp4", patched(&patched(&mp4, b"stsz", 12, 1_000_000_000), b"stsz", 8, 1));
+    videos.write("sizes.mp4", patched(&mp4, *b"stsz", 12, 1_000_000_000));
+    videos.write("size.mp4", patched(&patched(&mp4, *b"stsz", 12, 1_000_000_000), *b"stsz", 8, 1));
     // Durations of a billion packets: there are only 200, which play.
-    videos.write("times.mp4", patched(&mp4, b"stts", 12, 1_000_000_000));
+    videos.write("times.mp4", patched(&mp4, *b"stts", 12, 1_000_000_000));
     let report = convert(&videos.source(), &videos.out(), &[]).json();
     assert_eq!(keys(&videos.out()), ["good", "times"]);
     assert!(reason(&report, "huge.mkv").contains("16000x16000"), "{report}");

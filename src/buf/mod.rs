@@ -21,4 +21,4 @@ pub use range::ByteRange;
 pub(crate) use release::release_free_memory;
 pub use slot::Slot;
 pub(crate) use slot::{Filling, Home};
-pub(crate) use stream::copy_streaming;
+pub(crate) use stream::{Copied, RUN_BYTES, copy_streaming, copy_streaming_summed};

@@ -1,56 +1,10 @@
 //! CRC32C (Castagnoli, as in iSCSI and RFC 3720), the checksum of everything that can be read alone.
 
-//!
-//! Two crates compute it, and which one is faster depends on the processor: `crc-fast` multiplies polynomials, `crc32c` has the
-//! processor's own instruction sum three runs at once. With AVX-512 the first is far ahead, on an AMD Zen 3 it gives 11.7 GB/s a core
-//! and the second 14.6.
-
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
-use std::hint::black_box;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
-
-/// The faster one here.
-static FASTER: LazyLock<Implementation> = LazyLock::new(Implementation::measure);
-
-/// Bytes that the two are compared on, and how often: some thirty microseconds in all.
-const MEASURED_BYTES: usize = 16 << 10;
-const MEASURED_TIMES: usize = 8;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Implementation {
-    /// Multiplication of polynomials.
-    Multiply,
-    /// The processor's instruction for it.
-    Instruction,
-}
-
-impl Implementation {
-    fn measure() -> Self {
-        let bytes = vec![0x5a_u8; MEASURED_BYTES];
-        let [multiply, instruction] = [Self::Multiply, Self::Instruction].map(|this| {
-            // The shortest time: whatever interrupts makes it longer.
-            let times = (0..MEASURED_TIMES).map(|_| {
-                let start = Instant::now();
-                black_box(this.checksum(black_box(&bytes)));
-                start.elapsed()
-            });
-            times.min().unwrap_or(Duration::MAX)
-        });
-        if instruction < multiply { Self::Instruction } else { Self::Multiply }
-    }
-
-    fn checksum(self, bytes: &[u8]) -> u32 {
-        match self {
-            Self::Multiply => crc_fast::crc32_iscsi(bytes),
-            Self::Instruction => ::crc32c::crc32c(bytes),
-        }
-    }
-}
 
 /// CRC32C of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
-    FASTER.checksum(bytes)
+    crc_fast::crc32_iscsi(bytes)
 }
 
 /// CRC32C of bytes of which `front` is the checksum of the first ones and `back` that of the last `back_len`.
@@ -59,42 +13,44 @@ pub(crate) fn combine_crc32c(front: u32, back: u32, back_len: u64) -> u32 {
 }
 
 /// CRC32C of bytes that come in pieces.
-pub(crate) struct Crc32c(State);
-
-#[expect(clippy::large_enum_variant, reason = "a field of what one tensor or one file is checked by, never in lists")]
-enum State {
-    Multiply(Digest),
-    /// The checksum so far.
-    Instruction(u32),
-}
+pub(crate) struct Crc32c(Digest);
 
 impl Crc32c {
     /// Of no bytes yet.
     pub(crate) fn new() -> Self {
-        Self::by(*FASTER)
+        Self(Digest::new(CrcAlgorithm::Crc32Iscsi))
     }
 
-    fn by(implementation: Implementation) -> Self {
-        Self(match implementation {
-            Implementation::Multiply => State::Multiply(Digest::new(CrcAlgorithm::Crc32Iscsi)),
-            Implementation::Instruction => State::Instruction(0),
-        })
+    /// Of bytes whose checksum is `crc`.
+    pub(crate) fn of(crc: u32) -> Self {
+        Self(Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, u64::from(!crc)))
     }
 
     /// Goes on with `bytes`.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            State::Multiply(digest) => digest.update(bytes),
-            State::Instruction(crc) => *crc = ::crc32c::crc32c_append(*crc, bytes),
-        }
+        self.0.update(bytes);
     }
 
     /// The checksum of everything so far.
     pub(crate) fn value(&self) -> u32 {
-        match &self.0 {
-            State::Multiply(digest) => digest.finalize() as u32,
-            State::Instruction(crc) => *crc,
-        }
+        self.0.finalize() as u32
+    }
+}
+
+/// What a checksum becomes when a certain number of bytes follows, before theirs is added: a linear function of its bits, as what becomes
+/// of each of them. To find that out takes some microseconds, to use it none: for runs of one length.
+pub(crate) struct Followed([u32; 32]);
+
+impl Followed {
+    /// By `len` bytes.
+    pub(crate) fn by(len: u64) -> Self {
+        Self(std::array::from_fn(|bit| combine_crc32c(1 << bit, 0, len)))
+    }
+
+    /// Checksum of bytes whose first ones have `front` and whose last ones, of the length, have `back`.
+    pub(crate) fn combine(&self, front: u32, back: u32) -> u32 {
+        let bits = self.0.iter().enumerate();
+        bits.filter(|(bit, _)| front >> bit & 1 == 1).fold(back, |crc, (_, image)| crc ^ image)
     }
 }
 
@@ -102,40 +58,30 @@ impl Crc32c {
 mod tests {
     use super::*;
 
-    const BOTH: [Implementation; 2] = [Implementation::Multiply, Implementation::Instruction];
-
     #[test]
-    fn the_check_value_of_the_standard_comes_out_whole_and_in_pieces() {
-        for implementation in BOTH {
-            assert_eq!(implementation.checksum(b"123456789"), 0xe306_9283);
-            let mut crc = Crc32c::by(implementation);
-            assert_eq!(crc.value(), 0);
-            crc.update(b"1234");
-            crc.update(b"");
-            crc.update(b"56789");
-            assert_eq!(crc.value(), 0xe306_9283);
-        }
-        for split in 0..=9 {
-            let (front, back) = b"123456789".split_at(split);
-            assert_eq!(combine_crc32c(crc32c(front), crc32c(back), back.len() as u64), 0xe306_9283);
+    fn runs_of_one_length_are_joined_by_tables() {
+        let bytes: Vec<u8> = (0..5000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for len in [1, 8, 333, 1000, 5000] {
+            let followed = Followed::by(len as u64);
+            let runs = bytes.chunks_exact(len);
+            let mut last = Crc32c::of(runs.clone().fold(0, |crc, run| followed.combine(crc, crc32c(run))));
+            last.update(&bytes[bytes.len() / len * len..]);
+            assert_eq!(last.value(), crc32c(&bytes), "{len}");
         }
     }
 
     #[test]
-    fn both_implementations_give_the_same_at_any_length_and_alignment() {
-        let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        for len in (0..300).chain([1000, 4095, 4096, 8191, 12_289, 19_000]) {
-            for start in [0, 1, 7, 63] {
-                let bytes = &bytes[start..][..len];
-                let [multiply, instruction] = BOTH.map(|this| this.checksum(bytes));
-                assert_eq!(multiply, instruction, "{len} bytes from {start} on");
-                let pieces = BOTH.map(|this| {
-                    let mut crc = Crc32c::by(this);
-                    bytes.chunks(len / 3 + 1).for_each(|piece| crc.update(piece));
-                    crc.value()
-                });
-                assert_eq!(pieces, [multiply; 2], "{len} bytes from {start} on, in pieces");
-            }
+    fn the_check_value_of_the_standard_comes_out_whole_and_in_pieces() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        let mut crc = Crc32c::new();
+        crc.update(b"1234");
+        crc.update(b"");
+        crc.update(b"56789");
+        assert_eq!(crc.value(), 0xe306_9283);
+        assert_eq!(Crc32c::new().value(), 0);
+        for split in 0..=9 {
+            let (front, back) = b"123456789".split_at(split);
+            assert_eq!(combine_crc32c(crc32c(front), crc32c(back), back.len() as u64), 0xe306_9283);
         }
     }
 }

@@ -25,7 +25,7 @@ mod trailer;
 mod validate;
 
 pub use checksum::crc32c;
-pub(crate) use checksum::{Crc32c, combine_crc32c};
+pub(crate) use checksum::{Crc32c, Followed, combine_crc32c};
 pub(crate) use columns::check_names as check_column_names;
 pub(crate) use dataset_index::IndexBuilder;
 pub use dataset_index::{DatasetIndex, IndexPlace, IndexRow};

@@ -108,7 +108,7 @@ counters! {
     paused_nanos,
     /// Time spent on reading tensors, and on waiting for storage to bring them, over all tensor readers.
     tensor_read_nanos,
-    /// Time spent on the checksums of tensors, over all tensor readers.
+    /// Time spent on the checksums of tensors, over all tensor readers. Where tensors are summed while they are copied, both are reading.
     tensor_check_nanos,
     /// Time tensor readers spent on bringing tensors together into batches, over all of them.
     tensor_assemble_nanos,
@@ -220,13 +220,6 @@ pub(super) fn add(counter: &AtomicU64, value: u64) {
 /// Adds the time since `start` to a counter.
 pub(super) fn add_since(counter: &AtomicU64, start: Instant) {
     add_duration(counter, start.elapsed());
-}
-
-/// Adds the time since `start` to a counter, and gives the end of that time.
-pub(super) fn add_lap(counter: &AtomicU64, start: Instant) -> Instant {
-    let now = Instant::now();
-    add_duration(counter, now - start);
-    now
 }
 
 /// Adds a time to a counter.

@@ -1,12 +1,16 @@
 //! The checksum of a tensor whose chunks come in any order.
 
-use crate::format::{Crc32c, combine_crc32c, crc32c};
+use crate::buf::RUN_BYTES;
+use crate::format::{Crc32c, Followed, combine_crc32c, crc32c};
+use std::sync::LazyLock;
+
+static FOLLOWED_BY_RUN: LazyLock<Followed> = LazyLock::new(|| Followed::by(RUN_BYTES as u64));
 
 /// Chunks that came in order go into one checksum; those that came early are joined to it at the end.
 #[derive(Default)]
 pub(super) struct Checks {
     /// Of the chunks from the first one on that came in order.
-    front: Option<Crc32c>,
+    front: u32,
     num_front: usize,
     /// Of others: number, checksum, bytes.
     others: Vec<(usize, u32, u64)>,
@@ -18,10 +22,18 @@ impl Checks {
         self.add(self.num_front, bytes);
     }
 
+    /// The same for a chunk of [`RUN_BYTES`] bytes with that checksum.
+    pub(super) fn next_run(&mut self, crc: u32) {
+        self.front = FOLLOWED_BY_RUN.combine(self.front, crc);
+        self.num_front += 1;
+    }
+
     /// Takes chunk `number` into account.
     pub(super) fn add(&mut self, number: usize, bytes: &[u8]) {
         if number == self.num_front {
-            self.front.get_or_insert_with(Crc32c::new).update(bytes);
+            let mut crc = Crc32c::of(self.front);
+            crc.update(bytes);
+            self.front = crc.value();
             self.num_front += 1;
         } else {
             self.others.push((number, crc32c(bytes), bytes.len() as u64));
@@ -31,8 +43,7 @@ impl Checks {
     /// The checksum of all chunks, once each of them was added.
     pub(super) fn value(&mut self) -> u32 {
         self.others.sort_unstable_by_key(|(number, ..)| *number);
-        let front = self.front.take().unwrap_or_else(Crc32c::new).value();
-        self.others.iter().fold(front, |front, (_, chunk, len)| combine_crc32c(front, *chunk, *len))
+        self.others.iter().fold(self.front, |front, (_, chunk, len)| combine_crc32c(front, *chunk, *len))
     }
 }
 

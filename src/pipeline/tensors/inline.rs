@@ -3,17 +3,17 @@
 //! A chunk goes through a small buffer that stays in the core's own cache, is checked there, and is then written past the cache
 //! to its place. That is one copy more than reading right into the batch, and takes a fifth less processor time (0.19 against
 //! 0.24 seconds per GB on tmpfs, checked): ordinary stores to memory that is not in the cache fetch it first, and the kernel's
-//! copy has only those. What is mapped needs no buffer: it is checked and
-//! copied where it lies.
+//! copy has only those. What is mapped needs no buffer: it is checked and copied where it lies. Both are one go where the processor can
+//! (see [`copy_streaming_summed`]).
 
 use super::{Tensor, count_read};
-use crate::buf::{Slot, copy_streaming};
+use crate::buf::{Copied, Slot, copy_streaming, copy_streaming_summed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::budget::Pace;
 use crate::pipeline::monitor::FieldWork;
 use crate::pipeline::policies::Checksum;
 use crate::pipeline::run::Run;
-use crate::pipeline::stats::{add_lap, add_since};
+use crate::pipeline::stats::add_since;
 use crate::storage::{EngineKind, ReadEngine, ReadOutcome, ReadRequest};
 use std::time::Instant;
 
@@ -21,9 +21,6 @@ use std::time::Instant;
 const CHUNK_BYTES: usize = 256 << 10;
 /// As much of what is mapped is asked for at once.
 const MAPPED_BYTES: usize = 16 << 20;
-/// Bytes that are checked, then copied: they are still in the nearest cache.
-const BLOCK_BYTES: usize = 64 << 10;
-
 struct InlineReader<'a> {
     run: &'a Run,
     engine: Box<dyn ReadEngine>,
@@ -70,16 +67,16 @@ impl InlineReader<'_> {
 
     fn check_and_copy(&self, tensor: &mut Tensor, bytes: &[u8], target: &mut [u8]) {
         let shared = &self.run.shared;
-        let ahead = bytes.chunks(BLOCK_BYTES).skip(1).chain(std::iter::once(&[][..]));
-        for ((bytes, target), next) in bytes.chunks(BLOCK_BYTES).zip(target.chunks_mut(BLOCK_BYTES)).zip(ahead) {
-            let mut start = Instant::now();
-            if shared.options.checksum == Checksum::On {
-                tensor.checks.next(bytes);
-                start = add_lap(&shared.counters.tensor_check_nanos, start);
-            }
-            copy_streaming(bytes, target, next);
-            add_since(&shared.counters.tensor_read_nanos, start);
+        let start = Instant::now();
+        if shared.options.checksum == Checksum::Off {
+            copy_streaming(bytes, target);
+        } else {
+            copy_streaming_summed(bytes, target, |copied| match copied {
+                Copied::Runs(runs) => runs.into_iter().for_each(|run| tensor.checks.next_run(run)),
+                Copied::Bytes(bytes) => tensor.checks.next(bytes),
+            });
         }
+        add_since(&shared.counters.tensor_read_nanos, start);
     }
 
     /// The bytes of a chunk, and what is left of the buffer where they are in it.
