@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// Unwanted bytes between two wanted ranges up to which one read is better than two: about what a network or NVMe read
 /// costs anyway.
 const MAX_GAP_BYTES: u64 = 16 << 10;
+/// Unwanted bytes of a clip, at most, as a part of the wanted ones or as a number of bytes, whichever is more: the smallest gaps are read,
+/// as many as that allows. Windows of a megabyte read 2 to 4 percent too much in 3 to 6 reads so, and small ones are one or two reads.
+const UNWANTED_PART: u64 = 10;
+const UNWANTED_BYTES: u64 = 64 << 10;
 /// Longest joined read. A single packet may be longer.
 const MAX_JOINED_BYTES: u64 = 8 << 20;
 
@@ -52,7 +56,7 @@ impl ClipPlan {
     fn new(record: usize, shard: Arc<Shard>, stream: StreamInfo, frames: Vec<u32>) -> Result<Self> {
         let plan = DecodePlan::new(&stream, &frames).map_err(|error| error.with_path(shard.path()))?;
         let needed_bytes = plan.num_bytes();
-        let reads = coalesce(plan.byte_ranges(), MAX_GAP_BYTES, MAX_JOINED_BYTES);
+        let reads = coalesce(plan.byte_ranges(), gap_to_read(plan.byte_ranges()), MAX_JOINED_BYTES);
         Ok(Self { record, shard, stream, frames, plan, reads, needed_bytes })
     }
 
@@ -71,6 +75,22 @@ impl ClipPlan {
         }
         Ok(())
     }
+}
+
+/// The largest gap between wanted ranges that is read rather than left out.
+fn gap_to_read(ranges: &[ByteRange]) -> u64 {
+    let pairs = ranges.iter().zip(ranges.iter().skip(1));
+    let gaps = pairs.filter_map(|(one, next)| next.offset.checked_sub(one.end()));
+    let mut gaps: Vec<u64> = gaps.filter(|gap| (1..=MAX_GAP_BYTES).contains(gap)).collect();
+    gaps.sort_unstable();
+    let wanted = ranges.iter().fold(0_u64, |bytes, range| bytes.saturating_add(range.len));
+    let mut left = (wanted / UNWANTED_PART).max(UNWANTED_BYTES);
+    let read = gaps.into_iter().take_while(|&gap| {
+        let fits = gap <= left;
+        left = left.saturating_sub(gap);
+        fits
+    });
+    read.last().unwrap_or(0)
 }
 
 /// The shard and the ranges of it that a loader reads for the window of a record, or `None` where the record is too short. The
@@ -150,4 +170,44 @@ pub(super) fn check_packets(clip: &ClipPlan, bytes: &ClipBytes) -> Result<()> {
 
 fn no_packet(index: u32) -> Error {
     Error::corrupt(format!("the plan names packet {index}, which the record lacks"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The gap that is read of ranges of those lengths, with those gaps behind them.
+    fn gap(ranges: &[(u64, u64)]) -> u64 {
+        let mut offset = 1000;
+        let ranges: Vec<_> = ranges
+            .iter()
+            .map(|&(len, gap)| {
+                let range = ByteRange::new(offset, len);
+                offset += len + gap;
+                range
+            })
+            .collect();
+        gap_to_read(&ranges)
+    }
+
+    #[test]
+    fn small_gaps_are_read_as_long_as_they_are_a_small_part() {
+        assert_eq!((gap(&[]), gap(&[(10, 0)]), gap(&[(10, 0), (10, 0)])), (0, 0, 0));
+        assert_eq!(gap(&[(10, 300), (10, 16 << 10), (10, 0)]), 16 << 10);
+        assert_eq!(gap(&[(10, 300), (10, (16 << 10) + 1), (10, 0)]), 300, "what is beyond a read's worth is left out");
+        // Five of them would be 80 KiB.
+        let five = [(10, 16 << 10), (10, 16 << 10), (10, 16 << 10), (10, 16 << 10), (10, (16 << 10) - 1), (10, 0)];
+        assert_eq!(gap(&five), 16 << 10);
+        let many: Vec<_> = (0..100).map(|number| (10, 1000 + number)).collect();
+        assert_eq!(gap(&many), 1000 + 62, "63 gaps are 64 KiB");
+        // A tenth of two megabytes.
+        let large: Vec<_> = (0..100).map(|number| (20_000, 10_000 + number)).collect();
+        assert_eq!(gap(&large), 10_000 + 18);
+    }
+
+    #[test]
+    fn ranges_that_overlap_have_no_gap() {
+        assert_eq!(gap_to_read(&[ByteRange::new(0, 100), ByteRange::new(50, 100), ByteRange::new(10, 1)]), 0);
+        assert_eq!(gap_to_read(&[ByteRange::new(0, u64::MAX), ByteRange::new(u64::MAX, u64::MAX)]), 0);
+    }
 }
