@@ -38,8 +38,8 @@ def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]
 
 
 def window_of(job: dict[str, Any]) -> peers.Window:
-    source = peers.picture_size(job["path"])
-    return peers.Window(job["path"], job["frames"], job["seconds"], tuple(job["size"]), source, job["fit"])
+    source, pixel_aspect = peers.picture_size(job["path"])
+    return peers.Window(job["path"], job["frames"], job["seconds"], tuple(job["size"]), source, pixel_aspect, job["fit"])
 
 
 class Windows:

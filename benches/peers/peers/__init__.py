@@ -27,7 +27,7 @@ CHUNK = 32
 class Window(NamedTuple):
     """Frames of a file: numbers from 0 in presentation order, and seconds from the first frame, for peers that go by time.
 
-    Sizes are height and width. `source` is that of the file's pictures. With `fit` "crop" the output is the largest middle part of
+    Sizes are height and width. `source` is that of the file's pictures, `pixel_aspect` the width of their pixels by the height. With `fit` "crop" the output is the largest middle part of
     the picture that has its aspect ratio; a peer takes that part by `box` before it resizes, or by `middle` after it has resized the
     whole picture to `covering`.
     """
@@ -37,15 +37,22 @@ class Window(NamedTuple):
     seconds: list[float]
     size: tuple[int, int]
     source: tuple[int, int]
+    pixel_aspect: float
     fit: str
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        """Rows and columns of the source for one of the output's."""
+        (height, width), (out_height, out_width) = self.source, self.size
+        scale = min(height / out_height, width * self.pixel_aspect / out_width)
+        return scale, scale / self.pixel_aspect
 
     @property
     def covering(self) -> tuple[int, int]:
         """The size of the whole picture of which `size` is cut."""
         if self.fit == "stretch":
             return self.size
-        scale = max(out / length for out, length in zip(self.size, self.source))
-        height, width = (max(out, round(length * scale)) for out, length in zip(self.size, self.source))
+        height, width = (max(o, round(s / scale)) for o, s, scale in zip(self.size, self.source, self._scale))
         return height, width
 
     @property
@@ -53,8 +60,8 @@ class Window(NamedTuple):
         """Rows and columns of the source that become the output."""
         if self.fit == "stretch":
             return slice(0, self.source[0]), slice(0, self.source[1])
-        scale = min(length / out for out, length in zip(self.size, self.source))
-        rows, columns = (_middle(length, round(out * scale)) for out, length in zip(self.size, self.source))
+        parts = (min(s, round(o * scale)) for o, s, scale in zip(self.size, self.source, self._scale))
+        rows, columns = (_middle(length, part) for length, part in zip(self.source, parts))
         return rows, columns
 
     @property
@@ -77,13 +84,13 @@ def _middle(length: int, part: int) -> slice:
 
 
 @cache
-def picture_size(path: str) -> tuple[int, int]:
-    """Height and width of a file's pictures."""
+def picture_size(path: str) -> tuple[tuple[int, int], float]:
+    """Height and width of a file's pictures, and their pixels' aspect ratio."""
     import av
 
     with av.open(path) as container:
         stream = container.streams.video[0]
-        return stream.height, stream.width
+        return (stream.height, stream.width), float(stream.sample_aspect_ratio or 1)
 
 
 def load(name: str) -> ModuleType:
