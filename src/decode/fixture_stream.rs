@@ -116,7 +116,7 @@ fn packet_entries(codec: Codec, times: &[(i64, i64, bool)], packets: &[Vec<u8>])
             flags |= PacketFlags::DISPOSABLE;
         }
         let entry =
-            PacketEntry { offset, size: bytes.len() as u32, pts, dts, flags, crc32c: crate::format::crc32c(bytes) };
+            PacketEntry { offset, size: bytes.len() as u32, pts, dts, flags, crc32c: crc_fast::crc32_iscsi(bytes) };
         offset += bytes.len() as u64;
         entry
     });
