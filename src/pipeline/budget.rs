@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was not used is saved up for so long, or as long as a clip takes: a thread books its time when its clip is done, and others work
+/// What was not used is saved up for so long, or as long as the longest clip took: a thread books its time when its clip is done, and others work
 /// meanwhile.
 const SAVED: Duration = Duration::from_millis(20);
 /// Shorter pauses are not worth their wake-up: what they are for is made up later.
@@ -26,20 +26,23 @@ struct Debt {
     /// Below zero is what was saved up.
     seconds: f64,
     at: Instant,
+    /// The most that was booked at once.
+    longest: Duration,
 }
 
 impl CpuBudget {
     pub(super) fn new(cores: f64) -> Self {
-        Self { cores, debt: Mutex::new(Debt { seconds: 0.0, at: Instant::now() }) }
+        Self { cores, debt: Mutex::new(Debt { seconds: 0.0, at: Instant::now(), longest: SAVED }) }
     }
 
     /// Books processor time that was used until `now`, and says for how long whoever used it should pause.
     fn spend(&self, used: Duration, now: Instant) -> Duration {
         let mut debt = self.debt.lock().unwrap_or_else(PoisonError::into_inner);
         let allowed = self.cores * now.saturating_duration_since(debt.at).as_secs_f64();
-        let saved = self.cores * SAVED.max(used).as_secs_f64();
+        let longest = debt.longest.max(used);
+        let saved = self.cores * longest.as_secs_f64();
         let seconds = (debt.seconds + used.as_secs_f64() - allowed).max(-saved);
-        *debt = Debt { seconds, at: now.max(debt.at) };
+        *debt = Debt { seconds, at: now.max(debt.at), longest };
         let pause = Duration::try_from_secs_f64(seconds.max(0.0) / self.cores).unwrap_or(Duration::MAX);
         if pause < SHORTEST_PAUSE { Duration::ZERO } else { pause }
     }
@@ -120,6 +123,8 @@ mod tests {
             let (start, mut total) = (now, Duration::ZERO);
             // Four threads that work side by side, and then all wait for the longest pause.
             for _ in 0..1000 {
+                // Meanwhile one that hardly does anything books.
+                budget.spend(Duration::ZERO, now + used * 9 / 10);
                 now += used;
                 let pauses = [(); 4].map(|()| budget.spend(used, now));
                 now += pauses.into_iter().max().unwrap();

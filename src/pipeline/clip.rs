@@ -85,12 +85,13 @@ fn gap_to_read(ranges: &[ByteRange]) -> u64 {
     gaps.sort_unstable();
     let wanted = ranges.iter().fold(0_u64, |bytes, range| bytes.saturating_add(range.len));
     let mut left = (wanted / UNWANTED_PART).max(UNWANTED_BYTES);
-    let read = gaps.into_iter().take_while(|&gap| {
+    let refused = gaps.iter().copied().find(|&gap| {
         let fits = gap <= left;
         left = left.saturating_sub(gap);
-        fits
+        !fits
     });
-    read.last().unwrap_or(0)
+    // Of gaps of one size all are read or none.
+    gaps.into_iter().take_while(|&gap| refused.is_none_or(|refused| gap < refused)).last().unwrap_or(0)
 }
 
 /// The shard and the ranges of it that a loader reads for the window of a record, or `None` where the record is too short. The
@@ -197,7 +198,8 @@ mod tests {
         assert_eq!(gap(&[(10, 300), (10, (16 << 10) + 1), (10, 0)]), 300, "what is beyond a read's worth is left out");
         // Five of them would be 80 KiB.
         let five = [(10, 16 << 10), (10, 16 << 10), (10, 16 << 10), (10, 16 << 10), (10, (16 << 10) - 1), (10, 0)];
-        assert_eq!(gap(&five), 16 << 10);
+        assert_eq!(gap(&five), (16 << 10) - 1);
+        assert_eq!(gap(&vec![(10, 16 << 10); 1000]), 0);
         let many: Vec<_> = (0..100).map(|number| (10, 1000 + number)).collect();
         assert_eq!(gap(&many), 1000 + 62, "63 gaps are 64 KiB");
         // A tenth of two megabytes.

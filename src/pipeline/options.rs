@@ -228,7 +228,7 @@ impl LoaderBuilder {
 
     /// Processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second, on average over some clips.
     /// No limit by default. Threads that would use more pause between one clip, or tensor, and the next. What is delivered does not
-    /// depend on it, nor does what is used by whoever asks for batches.
+    /// depend on it. What does not count is used by whoever asks for batches, by the kernel, and by the threads of the engine `pread`.
     #[must_use]
     pub fn cpu_limit(mut self, cores: f64) -> Self {
         self.options.cpu_limit = Some(cores);

@@ -136,11 +136,7 @@ pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
 pub(super) fn open_positional(path: &Path) -> Result<(File, u64)> {
     let failed = |error: std::io::Error| Error::io("open", path, error);
     if !std::fs::metadata(path).map_err(failed)?.file_type().is_block_device() {
-        let (file, len) = open_regular(path)?;
-        // What is asked for is what is wanted, and is asked for ahead: the kernel need not guess what comes next. Where wanted parts lie
-        // beside parts that were read before, it takes them for a stream and reads up to megabytes behind them.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
-        return Ok((file, len));
+        return open_regular(path);
     }
     let file = File::open(path).map_err(failed)?;
     // The size that a device's metadata tells is 0.
