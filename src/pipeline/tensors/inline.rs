@@ -21,6 +21,7 @@ use std::time::Instant;
 const CHUNK_BYTES: usize = 256 << 10;
 /// As much of what is mapped is asked for at once.
 const MAPPED_BYTES: usize = 16 << 20;
+
 struct InlineReader<'a> {
     run: &'a Run,
     engine: Box<dyn ReadEngine>,
