@@ -28,6 +28,7 @@ fn stream(format: &str, width: u32, height: u32, turns: u8) -> StreamInfo {
         packets: PacketTable::default(),
         gops: Vec::new(),
         frame_packets: vec![0_u32].into(),
+        is_closed: false,
     }
 }
 

@@ -78,9 +78,14 @@ fn info_counts_and_estimates() {
     assert_eq!(info["codecs"].as_array().unwrap().len(), 2);
     let amplification = info["window"]["decode_amplification"].as_f64().unwrap();
     assert!((1.0..10.0).contains(&amplification), "{info}");
+    let window = |name: &str| info["window"][name].as_f64().unwrap();
+    assert!(window("bytes_per_window") > 100.0 && window("decoded_per_core_second") > 1.0, "{info}");
     assert!(info["gop_frames"]["max"].as_u64().unwrap() >= info["gop_frames"]["median"].as_u64().unwrap());
     let text = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "8".as_ref()]).stdout;
-    assert!(text.contains("h264 yuv420p") && text.contains("per frame delivered"), "{text}");
+    assert!(
+        text.contains("h264 yuv420p") && text.contains("per frame delivered") && text.contains("frames/s per core"),
+        "{text}"
+    );
     let one = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "1".as_ref()]);
     assert!(one.stdout.contains("1 frame, stride 4: "), "{}", one.stdout);
     let long = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "5000".as_ref()]);

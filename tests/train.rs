@@ -118,6 +118,42 @@ fn every_frame_on_its_own_is_the_frame_of_the_whole_clip() {
 }
 
 #[test]
+fn a_decoder_that_goes_on_from_window_to_window_gives_the_frames_of_a_new_one() {
+    let videos = Videos::new();
+    videos.copy("a.mp4", &small());
+    // Of the same configuration: one decoder serves both.
+    videos
+        .copy("b.mp4", &make("moving.mp4", &["-f", "lavfi", "-i", "testsrc2=size=192x128:rate=25", "-frames:v", "90"]));
+    to_train(&videos, &["--short-side", "64", "--gop", "8"]);
+    let dataset = Dataset::open(videos.out()).unwrap();
+    let new_reader = || ClipReader::new(&dataset, &StorageOptions::default()).unwrap();
+    let limits = DecodeLimits::default();
+    let whole = [0, 1].map(|record| {
+        let (_, stream) = dataset.stream(record).unwrap();
+        assert!(stream.is_closed);
+        new_reader().frames(record, &(0..stream.num_frames() as u32).collect::<Vec<_>>(), &limits).unwrap()
+    });
+    let (mut reader, mut state) = (new_reader(), 1_u32);
+    let mut draw = |end: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % end
+    };
+    for _ in 0..300 {
+        let record = draw(2) as usize;
+        let (stride, len) = (1 + draw(4), 1 + draw(20));
+        let last = whole[record].len() as u32 - 1;
+        let start = draw(last);
+        let mut frames: Vec<u32> = (0..len).map(|i| (start + i * stride).min(last)).collect();
+        if draw(4) == 0 {
+            frames.reverse();
+        }
+        for (frame, decoded) in frames.iter().zip(reader.frames(record, &frames, &limits).unwrap()) {
+            assert!(decoded.planes == whole[record][*frame as usize].planes, "frame {frame} of {frames:?}, {record}");
+        }
+    }
+}
+
+#[test]
 fn a_rate_takes_the_frame_on_screen_at_each_instant() {
     let (_videos, _, record) = one(&small(), &["--short-side", "64", "--fps", "10"]);
     assert_eq!(record.stream.num_frames(), 40);
@@ -329,6 +365,9 @@ fn windows_cost_less_than_before_and_the_report_says_how_much() {
         let bytes = |when: &str| window[when]["bytes_per_window"].as_f64().unwrap();
         assert!(amplification("before") > 1.5 * amplification("after") && amplification("after") >= 1.0, "{window}");
         assert!(bytes("before") > bytes("after"), "{window}");
+        for when in ["before", "after"] {
+            assert!(window[when]["decoded_per_core_second"].as_f64().unwrap() > 1.0, "{window}");
+        }
     }
     let said = support::run([
         "convert",
@@ -340,7 +379,7 @@ fn windows_cost_less_than_before_and_the_report_says_how_much() {
         "--short-side",
         "64",
     ]);
-    for part in ["PSNR", "lowest", "stride 1", "stride 4", "from the sources", "now"] {
+    for part in ["PSNR", "lowest", "stride 1", "stride 4", "from the sources", "now", "frames/s per core"] {
         assert!(said.stdout.contains(part), "{part} is not in {}", said.stdout);
     }
 }

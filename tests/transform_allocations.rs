@@ -57,6 +57,7 @@ fn applying_a_transform_allocates_nothing() {
             packets: PacketTable::default(),
             gops: Vec::new(),
             frame_packets: vec![0_u32].into(),
+            is_closed: false,
         };
         let before_new = ALLOCATIONS.with(Cell::get);
         let options = TransformOptions::new().size(96, 64).dtype(dtype).layout(layout).fit(fit).format(frames);

@@ -55,6 +55,7 @@ fn ours(size: (u32, u32), out: (u32, u32), filter: Filter, values: &[u8]) -> Vec
         packets: PacketTable::default(),
         gops: Vec::new(),
         frame_packets: vec![0_u32].into(),
+        is_closed: false,
     };
     let options = TransformOptions::new().size(out.1, out.0).fit(Fit::Stretch).filter(filter);
     let mut transform = Transform::new(&options, &stream).unwrap();

@@ -256,11 +256,12 @@ fn train(text: &mut String, report: &TrainReport) {
         "PSNR against the resized sources: Y {:.2} dB, all {:.2} dB on average; lowest {:.2} and {:.2} dB ({})",
         report.psnr_y_mean, report.psnr_mean, lowest.psnr_y, lowest.psnr, lowest.key
     );
-    let usage = |usage: Option<WindowUse>| match usage {
-        Some(WindowUse { decode_amplification, bytes_per_window, .. }) => {
-            format!("{decode_amplification:.2} frames decoded per frame, {}", bytes(bytes_per_window as u64))
-        }
-        None => "unknown".to_owned(),
+    let usage = |usage: Option<WindowUse>| {
+        let Some(usage) = usage else { return "unknown".to_owned() };
+        let rate = usage.decoded_per_core_second;
+        let rate = rate.map_or(String::new(), |rate| format!(", {} frames/s per core", grouped(rate.round() as u64)));
+        let amplification = usage.decode_amplification;
+        format!("{amplification:.2} frames decoded per frame, {}{rate}", bytes(usage.bytes_per_window as u64))
     };
     for window in report.windows.iter().filter(|window| window.after.is_some()) {
         let (before, after) = (usage(window.before), usage(window.after));

@@ -112,14 +112,17 @@ fn cost(text: &mut String, info: &DatasetInfo, args: &InfoArgs) {
     let name = format!("{}{at}, stride {}", count(u64::from(args.window), "frame"), args.stride);
     let cost = match info.window {
         Some(cost) => format!(
-            "{name}: {:.2} frames decoded per frame delivered, {:.2} bytes read per byte needed; {} too short",
+            "{name}: {:.2} frames decoded per frame delivered, {} read; {} too short",
             cost.decode_amplification,
-            cost.read_amplification,
+            bytes(cost.bytes_per_window as u64),
             count(cost.clips_too_short, "clip"),
         ),
         None => format!("{name}: no clip is long enough"),
     };
     line(text, "window", &cost);
+    if let Some(rate) = info.window.and_then(|cost| cost.decoded_per_core_second) {
+        line(text, "", &format!("{} frames/s per core of this machine, decoding alone", grouped(rate.round() as u64)));
+    }
 }
 
 fn list(entries: impl ExactSizeIterator<Item = String>) -> String {

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
 use super::i420::{Chroma, Picture, Samples};
+use crate::decode::thread_time;
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -11,7 +12,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Once;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 thread_local! {
     /// The first complaint of FFmpeg on this thread since [`begin_messages`].
@@ -261,6 +262,7 @@ pub(super) fn set_packet_flags(packet: &mut av::Packet, flags: i32) {
 /// A decoder opened as the ffmpeg command opens it, on one thread.
 pub(super) struct Decoder {
     inner: av::decoder::Video,
+    took: Duration,
 }
 
 impl Decoder {
@@ -281,12 +283,15 @@ impl Decoder {
             av::Error::DecoderNotFound => Error::unsupported("this FFmpeg has no decoder for the codec"),
             other => Error::decode(format!("cannot open the decoder: {}", message_of(other))),
         })?;
-        Ok(Self { inner })
+        Ok(Self { inner, took: Duration::ZERO })
     }
 
     /// Feeds a packet; its pts comes back as its frame's pts.
     pub(super) fn send(&mut self, packet: &av::Packet) -> std::result::Result<(), av::Error> {
-        self.inner.send_packet(packet)
+        let begun = thread_time();
+        let sent = self.inner.send_packet(packet);
+        self.took += thread_time().saturating_sub(begun);
+        sent
     }
 
     /// Says that no packet follows.
@@ -296,12 +301,20 @@ impl Decoder {
 
     /// The next frame; `None` where the decoder needs more packets or has ended.
     pub(super) fn receive(&mut self, frame: &mut av::frame::Video) -> std::result::Result<bool, av::Error> {
-        match self.inner.receive_frame(frame) {
+        let begun = thread_time();
+        let received = self.inner.receive_frame(frame);
+        self.took += thread_time().saturating_sub(begun);
+        match received {
             Ok(()) => Ok(true),
             Err(av::Error::Eof) => Ok(false),
             Err(av::Error::Other { errno }) if errno == libc::EAGAIN => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Processor time of its decoding so far.
+    pub(super) fn took(&self) -> Duration {
+        self.took
     }
 
     /// How many frames the decoder holds back by now.

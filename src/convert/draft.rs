@@ -190,6 +190,7 @@ impl Draft {
             packets: table,
             gops,
             frame_packets: self.frame_packets.iter().copied().collect(),
+            is_closed: false,
         })
     }
 }

@@ -307,6 +307,7 @@ mod tests {
             packets: PacketTable::from_entries(&[]),
             gops: Vec::new(),
             frame_packets: Vec::<u32>::new().into(),
+            is_closed: false,
         };
         let said = |stream: &StreamInfo| Value::Object(columns(stream).unwrap());
         let upright = json!({

@@ -12,6 +12,7 @@ use crate::format::Crc32c;
 use crate::media::{Codec, FrameView};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
+use std::time::Duration;
 
 /// A packet as it was read.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +47,8 @@ pub(super) struct Ingest {
     pub(super) sample_aspect: (i32, i32),
     /// Frames that the decoder held back at the end.
     pub(super) delay: u8,
+    /// Processor time of the decoding.
+    pub(super) decoding: Duration,
     pub(super) decode_errors: usize,
     pub(super) first_error: Option<String>,
     /// A frame with concealed errors.
@@ -211,6 +214,7 @@ fn read_range<'a>(
     reader.decoder.finish();
     reader.drain()?;
     reader.out.delay = reader.decoder.delay();
+    reader.out.decoding = reader.decoder.took();
     reader.out.has_complaints = av::first_message().is_some();
     Ok(Some(reader.out))
 }

@@ -146,6 +146,7 @@ pub(super) fn load_clip(mp4: &Path, tables: &Path) -> Option<ClipOutput> {
             })
             .collect(),
         frame_packets: saved.frame_packets.into(),
+        is_closed: false,
     };
     Some(ClipOutput {
         stream,
@@ -196,6 +197,7 @@ mod tests {
                 packets: PacketTable::from_entries(&[packet(1, -5), packet(5, i64::MAX)]),
                 gops: vec![gop],
                 frame_packets: vec![1_u32, 0].into(),
+                is_closed: false,
             },
             bytes: 9,
             reencoded: Some("mp4 cannot hold it".into()),

@@ -6,14 +6,15 @@
 use super::ffmpeg::{AvError, CodecContext, DecodedFrame, OpenOptions, Received};
 use super::plan::{DecodePlan, Segment, Wanted};
 use super::{DecodeLimits, DecodeStats};
+use crate::media::nal::{begins_by_idr, nal_length};
 use crate::media::{Codec, FrameView, PixelFormat, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 use std::time::Instant;
 
 /// Where a decoder finds the bytes of a record's packets.
 pub trait PacketSource {
-    /// The bytes of packet `index`, checked against its CRC. Called with the plan's packets, in their order; never blocks
-    /// for long, since the bytes were read before.
+    /// The bytes of packet `index`, checked against its CRC. Called with the plan's packets, in their order, and before that with those that begin
+    /// GOPs of the profile `train`; never blocks for long, since the bytes were read before.
     fn packet(&self, index: u32) -> Result<&[u8]>;
 }
 
@@ -22,17 +23,17 @@ pub trait PacketSource {
 #[non_exhaustive]
 pub struct DecoderOptions {
     /// How many decoders stay open, the least recently used is closed for a new one. Each holds the memory of its reference
-    /// pictures. 0 opens one per clip. Default 8.
+    /// pictures. 0 opens one per clip. Default 16: clips of one encoder differ in size and colour.
     pub cached_decoders: usize,
     /// Most memory that open decoders may hold, in bytes, as far as it can be told from the size of their pictures. A decoder
-    /// that exceeds it alone is closed after its clip. Default 32 MiB: eight decoders of 256 lines stay open, one of 1080, none of
+    /// that exceeds it alone is closed after its clip. Default 32 MiB: a dozen decoders of 256 lines stay open, one of 1080, none of
     /// 2160, whose opening is nothing beside its decoding. They hold more than can be told, up to about twice as much.
     pub cached_bytes: u64,
 }
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { cached_decoders: 8, cached_bytes: 32 << 20 }
+        Self { cached_decoders: 16, cached_bytes: 32 << 20 }
     }
 }
 
@@ -75,7 +76,7 @@ type Sink<'a> = dyn FnMut(&[u32], &FrameView<'_>) -> Result<()> + 'a;
 /// Decodes clips on one thread.
 pub struct ClipDecoder {
     options: DecoderOptions,
-    /// Open decoders in their first state or flushed, the most recently used one last.
+    /// Open decoders to be restarted, the most recently used one last.
     cache: Vec<(Configuration, CodecContext)>,
 }
 
@@ -107,15 +108,19 @@ impl ClipDecoder {
         check_limits(stream, plan, limits)?;
         let configuration = Configuration::new(stream, limits);
         let (started, stats) = (Instant::now(), DecodeStats::default());
-        let mut run = Run { stream, plan, source, limits, cancel, sink, started, stats, refusal: None };
+        let mut run =
+            Run { stream, plan, source, limits, cancel, sink, started, stats, refusal: None, is_closed: false };
+        run.is_closed = run.looks_closed()?;
         let mut open = self.take(&configuration);
-        for segment in plan.segments() {
-            let reused = open.take().and_then(|mut used| used.restart(stream).then_some(used));
+        let (is_closed, whole) = (run.is_closed, [plan.whole()]);
+        let segments = if is_closed { &whole } else { plan.segments() };
+        for segment in segments {
+            let reused = open.take().and_then(|mut used| used.restart(stream, is_closed).then_some(used));
             let mut decoder = reused.map_or_else(|| run.open(), Ok)?;
             run.segment(&mut decoder, segment)?;
             // A packet that was refused may have left anything behind.
             if run.refusal.take().is_none() {
-                decoder.flush();
+                decoder.rest(is_closed);
                 open = Some(decoder);
             }
         }
@@ -213,6 +218,8 @@ struct Run<'a, 'b> {
     stats: DecodeStats,
     /// The first packet of this segment that the decoder refused, and why.
     refusal: Option<(u32, AvError)>,
+    /// Nothing of it depends on what a decoder had before.
+    is_closed: bool,
 }
 
 /// The wanted frames of one segment and which of them are still to come.
@@ -223,6 +230,22 @@ struct Awaited<'a> {
 }
 
 impl Run<'_, '_> {
+    /// Whether every segment begins by an IDR picture, for a record that says so: a record may say anything.
+    fn looks_closed(&self) -> Result<bool> {
+        let length = match (self.stream.is_closed, self.stream.codec) {
+            (true, Codec::H264) => nal_length(Codec::H264, &self.stream.extradata),
+            _ => return Ok(false),
+        };
+        for segment in self.plan.segments() {
+            let first = self.plan.segment_packets(segment.packets.clone()).first();
+            let Some(&first) = first.filter(|_| length > 0) else { return Ok(false) };
+            if !begins_by_idr(self.source.packet(first)?, length) {
+                return Ok(false);
+            }
+        }
+        Ok(!self.plan.segments().is_empty())
+    }
+
     fn open(&mut self) -> Result<CodecContext> {
         self.stats.decoders_opened += 1;
         CodecContext::open(self.stream, OpenOptions { max_pixels: self.limits.max_pixels })
@@ -272,9 +295,16 @@ impl Run<'_, '_> {
     }
 
     fn deliver(&mut self, frame: DecodedFrame<'_>, awaited: &mut Awaited<'_>) -> Result<()> {
+        if frame.is_left_over() {
+            return Ok(());
+        }
         self.stats.decoded_frames += 1;
         if self.stats.decoded_frames > self.limits.max_decoded_frames {
             return Err(limit(format!("more than {} decoded frames", self.limits.max_decoded_frames)));
+        }
+        if frame.is_flagged() && self.is_closed {
+            // What is concealed may be taken from another record.
+            return Err(Error::corrupt("a picture is damaged, which none of the profile train was"));
         }
         let found = frame.packet().and_then(|packet| awaited.find(packet));
         let Some(wanted) = found else { return Ok(()) };

@@ -73,6 +73,7 @@ impl FixtureStream {
             packets: PacketTable::default(),
             gops: Vec::new(),
             frame_packets: [].into_iter().collect(),
+            is_closed: false,
         };
         let frames = decode_all(&mut stream, &packets, &parameters);
         stream.frame_packets = frames.iter().copied().collect();

@@ -1,6 +1,12 @@
 //! What decoding one clip may cost, and what it did cost.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
+
+/// Processor time that the calling thread has used.
+pub(crate) fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
 
 /// The budget of one [`super::ClipDecoder::decode`] call. Whatever goes beyond ends it with
 /// [`crate::ErrorKind::LimitExceeded`].

@@ -118,6 +118,11 @@ impl DecodePlan {
         &self.segments
     }
 
+    /// All segments as one, for a stream whose GOPs take nothing from before them.
+    pub(super) fn whole(&self) -> Segment {
+        Segment { packets: 0..self.packets.len(), wanted: 0..self.wanted.len() }
+    }
+
     pub(super) fn wanted(&self, range: Range<usize>) -> &[Wanted] {
         self.wanted.get(range).unwrap_or_default()
     }

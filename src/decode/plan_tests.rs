@@ -84,6 +84,7 @@ fn stream(kinds: &[Kind], swap: bool) -> StreamInfo {
         packets: PacketTable::from_entries(&entries),
         gops,
         frame_packets: frames.into_iter().collect(),
+        is_closed: false,
     }
 }
 

@@ -279,6 +279,65 @@ fn an_empty_packet_is_no_end_of_the_stream() {
 }
 
 #[test]
+fn records_that_say_they_are_closed_are_decoded_like_others_whatever_was_decoded_before() {
+    let mut decoder = decoder();
+    for fixture in &testing::ALL {
+        let plain = Case::new(fixture);
+        let mut closed = Case::new(fixture);
+        closed.record.stream.is_closed = true;
+        for seed in 0..12 {
+            let frames: Vec<u32> = numbers(seed, closed.truth.len()).take(1 + seed as usize).collect();
+            closed.check(&mut decoder, &frames);
+            // Ended early, by a limit, by nothing to do.
+            let plan = closed.plan(&frames);
+            let limits = DecodeLimits::default().max_decoded_frames(1 + seed % 3);
+            let _ = decode(&mut decoder, &closed.record, &plan, &limits, &|| false);
+            decode(&mut decoder, &closed.record, &closed.plan(&[]), &limits, &|| false).0.unwrap();
+            if seed % 3 == 0 {
+                plain.check(&mut decoder, &frames);
+            }
+        }
+    }
+}
+
+/// What is done to each packet of a record but the first.
+type Lie<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+#[test]
+fn a_closed_record_that_lies_spoils_no_other() {
+    let mut good = Case::new(&testing::H264);
+    good.record.stream.is_closed = true;
+    let all: Vec<u32> = (0..good.truth.len() as u32).collect();
+    let unit = |header: u8, rest: &[u8]| [&[0, 0, 0, 1 + rest.len() as u8, header], rest].concat();
+    let insert = |unit: &[u8], packet: &mut Vec<u8>| packet.splice(..0, unit.iter().copied()).for_each(drop);
+    let lies: [Lie<'_>; 4] = [
+        &|packet| insert(&unit(0x0a, &[]), packet),
+        &|packet| insert(&unit(0x06, &[5, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]), packet),
+        &|packet| packet.iter_mut().skip(200).for_each(|byte| *byte = 0x55),
+        &|packet| packet.truncate(packet.len() / 2),
+    ];
+    for (number, lie) in lies.iter().enumerate() {
+        let mut liar = FixtureStream::open(&testing::H264.path());
+        liar.stream.is_closed = true;
+        liar.packets.iter_mut().skip(1).for_each(lie);
+        let mut decoder = decoder();
+        for seed in 0..20 {
+            let frames: Vec<u32> = numbers(seed, all.len()).take(1 + seed as usize % 5).collect();
+            let plan = DecodePlan::new(&liar.stream, &frames).unwrap();
+            let (result, used) = decode(&mut decoder, &liar, &plan, &DecodeLimits::default(), &|| false);
+            good.check(&mut decoder, &frames);
+            // What comes of a whole picture depends on nothing else; a broken one is an error, or what the codec makes of it.
+            let (_, fresh) = decode(&mut self::decoder(), &liar, &plan, &DecodeLimits::default(), &|| false);
+            assert!(
+                used == fresh || (number >= 2 && used.len() <= fresh.len()),
+                "lie {number}, {frames:?}: {result:?}"
+            );
+        }
+        good.check(&mut decoder, &all);
+    }
+}
+
+#[test]
 fn limits_end_a_clip_and_the_next_one_is_decoded() {
     let case = Case::new(&testing::H264);
     let mut decoder = decoder();

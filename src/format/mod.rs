@@ -42,5 +42,8 @@ pub(crate) use tensor_rows::{TensorRows, validate_tensor_record};
 pub(crate) use trailer::{TRAILER_BYTES, TRAILER_FROM_END, Trailer};
 pub(crate) use validate::{ParsedRecord, check_field_name, validate_stream};
 
+/// `reencoded` of records of the profile `train`.
+pub(crate) const REENCODED_FOR_TRAINING: &str = "profile train";
+
 /// Name of the member that holds a shard's index.
 pub(crate) const INDEX_MEMBER: &str = "__framefeed__/index.arrow";

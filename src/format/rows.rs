@@ -6,7 +6,7 @@ use super::ipc::{IpcFile, no_panic};
 use super::schema::fixed_fields;
 use super::tar::BLOCK;
 use super::validate::{ParsedRecord, check_fields};
-use super::{Member, Record, TensorField};
+use super::{Member, REENCODED_FOR_TRAINING, Record, TensorField};
 use crate::error::{Error, Result};
 use crate::media::{
     ChromaLocation, Codec, ColorRange, ColorSpec, GopEntry, Orientation, PacketTable, PixelFormat, Ratio, StreamInfo,
@@ -217,6 +217,8 @@ impl ShardRows {
             packets: self.packet_table(row)?,
             gops: self.gop_table(row)?,
             frame_packets: slice(&self.frame_column, self.frame_packets.range(row)?)?,
+            is_closed: codec == Codec::H264.as_str()
+                && self.optional_text("reencoded", row)?.as_deref() == Some(REENCODED_FOR_TRAINING),
         };
         let frames = u32("frames")?;
         if frames as usize != stream.num_frames() {

@@ -268,6 +268,7 @@ mod tests {
             packets: PacketTable::from_entries(&packets),
             gops: vec![gop(0, 0), gop(3, 2), gop(6, 5)],
             frame_packets: vec![2, 1, 3, 5, 4, 6, 8, 7].into(),
+            is_closed: false,
         }
     }
 

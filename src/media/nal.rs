@@ -52,8 +52,17 @@ impl<'a> Iterator for Units<'a> {
 
 /// Where the first unit starts behind its start code `00 00 01`, and where that start code starts.
 pub(crate) fn find_start_code(bytes: &[u8]) -> Option<(usize, usize)> {
-    let code = bytes.windows(3).position(|window| window == [0, 0, 1])?;
+    let code = memchr::memmem::find(bytes, &[0, 0, 1])?;
     Some((code + 3, code))
+}
+
+/// Whether the first picture of a packet of H.264 is an IDR picture, by its first slice: nothing after it depends on what was before.
+pub(crate) fn begins_by_idr(packet: &[u8], length: u8) -> bool {
+    units(packet, length)
+        .filter_map(|unit| unit.first())
+        .map(|header| header & 0x1f)
+        .find(|kind| (1..=5).contains(kind))
+        == Some(5)
 }
 
 #[cfg(test)]
@@ -65,6 +74,13 @@ mod tests {
         assert_eq!(units(&[0, 9, 0x65], 2).count(), 0);
         assert_eq!(units(&[0, 1, 0x65, 0, 9, 1], 2).count(), 1);
         assert_eq!(units(&[], 4).count(), 0);
+    }
+
+    #[test]
+    fn an_idr_picture_is_told_by_its_first_slice() {
+        assert!(begins_by_idr(&[0, 1, 0x09, 0, 2, 0x06, 5, 0, 2, 0x65, 1], 2));
+        assert!(!begins_by_idr(&[0, 1, 0x09, 0, 2, 0x41, 5, 0, 2, 0x65, 1], 2));
+        assert!(!begins_by_idr(&[0, 1, 0x09], 2) && !begins_by_idr(&[], 4));
     }
 
     #[test]

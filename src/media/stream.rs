@@ -38,6 +38,9 @@ pub struct StreamInfo {
     /// For each frame, in presentation order, the number of the packet that it comes from. All different. Its length is the
     /// exact frame count.
     pub frame_packets: ScalarBuffer<u32>,
+    /// True where an encoder of ours made the packets (profile `train`): every GOP begins with an IDR picture and is closed, and all of
+    /// it was decoded without a fault. A decoder may go on from any packet to the first of any GOP.
+    pub is_closed: bool,
 }
 
 impl StreamInfo {

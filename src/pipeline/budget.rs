@@ -3,7 +3,7 @@
 
 use super::run::Run;
 use super::stats::add_since;
-use rustix::time::{ClockId, clock_gettime};
+use crate::decode::thread_time;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,11 +78,6 @@ impl<'a> Pace<'a> {
         let used = now.saturating_sub(std::mem::replace(&mut self.booked, now));
         budget.spend(used, Instant::now())
     }
-}
-
-/// Processor time that the calling thread has used.
-fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ pub(crate) fn stream(seed: u64, gops: u32) -> (StreamInfo, Vec<u8>) {
         packets: PacketTable::from_entries(&packets),
         gops: table,
         frame_packets: frames.into_iter().collect(),
+        is_closed: false,
     };
     (info, bytes)
 }

@@ -8,6 +8,7 @@ use crate::media::{Codec, ColorSpec, Orientation, PacketEntry, PacketTable, Pixe
 use arrow::buffer::Buffer;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
+use std::time::Duration;
 
 /// Frames of the windows.
 pub(in crate::convert) const WINDOW_FRAMES: u32 = 16;
@@ -16,25 +17,31 @@ pub(in crate::convert) const STRIDES: [u32; 2] = [1, 4];
 /// Windows of a clip, spread evenly.
 const WINDOWS_PER_CLIP: u64 = 8;
 
-/// Packets and bytes of some windows.
+/// Packets and bytes of some windows, and how long decoding takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(in crate::convert) struct Load {
     pub(in crate::convert) windows: u64,
     pub(in crate::convert) packets: u64,
     pub(in crate::convert) bytes: u64,
+    /// Processor time of the packets, at the mean that was measured when all of the clip's were decoded.
+    #[serde(default)]
+    pub(in crate::convert) nanos: u64,
 }
 
 impl Load {
-    fn add(&mut self, plan: &DecodePlan) {
+    fn add(&mut self, plan: &DecodePlan, packet_nanos: u64) {
+        let packets = plan.packets().len() as u64;
         self.windows += 1;
-        self.packets += plan.packets().len() as u64;
+        self.packets += packets;
         self.bytes += plan.num_bytes();
+        self.nanos += packets.saturating_mul(packet_nanos);
     }
 
     pub(in crate::convert) fn merge(&mut self, other: Self) {
         self.windows += other.windows;
         self.packets += other.packets;
         self.bytes += other.bytes;
+        self.nanos = self.nanos.saturating_add(other.nanos);
     }
 }
 
@@ -46,22 +53,37 @@ pub(in crate::convert) struct WindowLoad {
     pub(in crate::convert) stored: Load,
 }
 
+/// A clip's tables, and how long decoding all of it took.
+#[derive(Clone, Copy)]
+pub(super) struct Measured<'a> {
+    pub(super) stream: &'a StreamInfo,
+    pub(super) decoding: Duration,
+}
+
+impl Measured<'_> {
+    fn packet_nanos(self) -> u64 {
+        self.decoding.as_nanos() as u64 / (self.stream.packets.len() as u64).max(1)
+    }
+}
+
 /// For each of [`STRIDES`], windows of `stored`, whose frame `n` is frame `chosen[n]` of `source`.
-pub(super) fn window_loads(source: Option<&StreamInfo>, stored: &StreamInfo, chosen: &[u32]) -> [WindowLoad; 2] {
+pub(super) fn window_loads(source: Option<Measured<'_>>, stored: Measured<'_>, chosen: &[u32]) -> [WindowLoad; 2] {
     STRIDES.map(|stride| {
         let mut load = WindowLoad::default();
         let span = (WINDOW_FRAMES as usize - 1) * stride as usize;
-        let Some(starts) = stored.num_frames().checked_sub(span).filter(|&starts| starts > 0) else { return load };
+        let Some(starts) = stored.stream.num_frames().checked_sub(span).filter(|&starts| starts > 0) else {
+            return load;
+        };
         for start in spread(starts as u64) {
             let frames: Vec<u32> = (0..WINDOW_FRAMES).map(|index| start as u32 + index * stride).collect();
             let of_source = frames.iter().map(|&frame| chosen.get(frame as usize).copied());
-            if let Ok(plan) = DecodePlan::new(stored, &frames) {
-                load.stored.add(&plan);
+            if let Ok(plan) = DecodePlan::new(stored.stream, &frames) {
+                load.stored.add(&plan, stored.packet_nanos());
             }
             if let Some((source, frames)) = source.zip(of_source.collect::<Option<Vec<u32>>>())
-                && let Ok(plan) = DecodePlan::new(source, &frames)
+                && let Ok(plan) = DecodePlan::new(source.stream, &frames)
             {
-                load.source.add(&plan);
+                load.source.add(&plan, source.packet_nanos());
             }
         }
         load
@@ -120,6 +142,7 @@ pub(super) fn source_tables(ingest: &Ingest, codec: &str, time_base: TimeBase) -
         packets,
         gops,
         frame_packets: frame_packets.into(),
+        is_closed: false,
     })
 }
 

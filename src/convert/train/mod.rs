@@ -28,18 +28,16 @@ use super::reencode;
 use super::source::Source;
 use super::tap::Tap;
 use super::{ClipOutput, ClipRequest};
+use crate::format::REENCODED_FOR_TRAINING;
 use crate::media::{Clock, Codec, Orientation, PixelFormat, Ratio, StreamInfo, TimeBase};
 use crate::{Error, ErrorKind, Result};
 use choice::Instants;
-use cost::WindowLoad;
+use cost::{Measured, WindowLoad};
 use encoder::{Encoded, Encoder};
 use ffmpeg_next as ff;
 use resize::{Opening, Resizer};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Why such clips are encoded anew, in their rows.
-const REASON: &str = "profile train";
 
 /// What is told of a clip besides its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -73,13 +71,15 @@ pub(super) fn convert(
     };
     let (psnr_y, psnr) = (encoded.quality.psnr_y(), encoded.quality.psnr());
     let times = Times::of(&reading, shown, &chosen, rate)?;
+    let decoding = encoded.decoding;
     let (stream, bytes) = store(encoded, &times, options, request, mp4, cancel)?;
     let tables = cost::source_tables(&reading.ingest, &source.facts.codec, reading.time_base);
-    let windows = cost::window_loads(tables.as_ref(), &stream, &chosen);
+    let before = tables.as_ref().map(|stream| Measured { stream, decoding: reading.ingest.decoding });
+    let windows = cost::window_loads(before, Measured { stream: &stream, decoding }, &chosen);
     Ok(ClipOutput {
         stream,
         bytes,
-        reencoded: Some(REASON.to_owned()),
+        reencoded: Some(REENCODED_FOR_TRAINING.to_owned()),
         warnings,
         stream_index: source.index,
         train: Some(TrainFacts { psnr_y, psnr, windows }),

@@ -24,6 +24,9 @@ pub struct WindowUse {
     pub decode_amplification: f64,
     /// Compressed bytes read per window.
     pub bytes_per_window: f64,
+    /// Frames of windows that one core of this machine decodes in a second, not transformed: by the mean time that a packet of each clip took when
+    /// the clip was converted, on however busy a machine. `None` where it was converted by a version that did not measure it.
+    pub decoded_per_core_second: Option<f64>,
 }
 
 /// The same windows, of the sources and of the dataset.
@@ -99,6 +102,7 @@ impl TrainTotals {
             (load.windows > 0).then(|| WindowUse {
                 decode_amplification: load.packets as f64 / frames,
                 bytes_per_window: load.bytes as f64 / load.windows as f64,
+                decoded_per_core_second: (load.nanos > 0).then(|| frames * 1e9 / load.nanos as f64),
             })
         };
         let windows = self.windows.iter().zip(STRIDES).map(|(load, stride)| TrainWindowCost {
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn totals_have_the_mean_the_lowest_and_what_windows_took_before_as_far_as_that_is_known() {
-        let load = |windows, packets, bytes| Load { windows, packets, bytes };
+        let load = |windows, packets, bytes| Load { windows, packets, bytes, nanos: packets * 1_000_000 };
         let both = WindowLoad { source: load(2, 320, 4000), stored: load(2, 40, 600) };
         let after = WindowLoad { stored: load(1, 16, 300), ..WindowLoad::default() };
         let mut sum = None;
@@ -135,9 +139,14 @@ mod tests {
         assert_eq!((report.psnr_y_mean, report.psnr_mean, report.lowest.key.as_str()), (35.0, 36.0, "b"));
         let [first, second] = report.windows[..] else { panic!("two strides") };
         assert_eq!((first.windows, first.stride, second.stride), (4, 1, 4));
-        let before = WindowUse { decode_amplification: 10.0, bytes_per_window: 2000.0 };
+        let of = |decode_amplification, bytes_per_window, rate| WindowUse {
+            decode_amplification,
+            bytes_per_window,
+            decoded_per_core_second: Some(rate),
+        };
+        let before = of(10.0, 2000.0, 100.0);
         assert_eq!(first.before, Some(before));
-        assert_eq!(first.after, Some(WindowUse { decode_amplification: 1.25, bytes_per_window: 300.0 }));
+        assert_eq!(first.after, Some(of(1.25, 300.0, 800.0)));
         assert_eq!((second.windows, second.windows_before, second.before), (3, 2, Some(before)));
     }
 }

@@ -3,9 +3,9 @@
 
 use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, init_logging, padded_copy};
 use super::frame::{DecodedFrame, Frame};
-use super::packet::Packet;
+use super::packet::{Packet, Tag};
 use super::pictures::Pictures;
-use crate::media::nal::{nal_length, units};
+use crate::media::nal::{find_start_code, nal_length, units};
 use crate::media::{Codec, StreamInfo};
 use crate::{Error, Result};
 use ffmpeg_next::ffi;
@@ -48,13 +48,18 @@ pub(crate) struct CodecContext {
     has_foreign_sets: bool,
     /// Where the context takes its pictures from; there is none until the context knows of it.
     pictures: Option<Arc<Pictures>>,
+    /// Counts the runs of packets since it was opened: frames of an earlier one may still come out.
+    run: u32,
+    /// Whether it holds nothing of an earlier run; whether it was told that no packet follows.
+    is_blank: bool,
+    is_drained: bool,
 }
 
 // SAFETY: a codec context may move between threads as long as one uses it at a time, which `&mut self` ensures; with
 // thread_count 1 it has no thread of its own but a wrapped library's, which the library synchronises.
 unsafe impl Send for CodecContext {}
 
-/// How to find parameter sets within packets of H.264 or HEVC.
+/// How to find within packets of H.264 or HEVC what changes more of a decoder than its pictures: parameter sets, the end of a sequence.
 #[derive(Debug, Clone, Copy)]
 struct ParameterSets {
     codec: Codec,
@@ -68,16 +73,22 @@ impl ParameterSets {
         (nal_length > 0).then_some(Self { codec, nal_length })
     }
 
-    /// True as well of a packet that is no list of units: whatever a decoder takes it for.
+    /// True as well of a packet that is no list of units, or whose units hold start codes, which none may: whatever a decoder takes
+    /// those for. libavcodec goes on at a start code, and takes a packet that looks like an `avcC` for one.
     fn are_in(self, packet: &[u8]) -> bool {
         let mut units = units(packet, self.nal_length);
-        let found = units.by_ref().filter_map(|unit| unit.first()).any(|header| match self.codec {
-            // SPS, PPS, SPS extension, subset SPS.
-            Codec::H264 => matches!(header & 0x1f, 7 | 8 | 13 | 15),
-            // VPS, SPS, PPS.
-            _ => matches!(header >> 1 & 0x3f, 32..=34),
-        });
-        found || !units.is_at_end()
+        let found = units.by_ref().any(|unit| self.is_one(unit) || find_start_code(unit).is_some());
+        found || !units.is_at_end() || matches!(packet, [1, _, 0, _, length, ..] if length & 0xfc == 0xfc)
+    }
+
+    fn is_one(self, unit: &[u8]) -> bool {
+        let header = unit.first().copied().unwrap_or_default();
+        match self.codec {
+            // SPS, PPS, end of sequence, end of stream, SPS extension, subset SPS.
+            Codec::H264 => matches!(header & 0x1f, 7 | 8 | 10 | 11 | 13 | 15),
+            // VPS, SPS, PPS, end of sequence, end of bitstream.
+            _ => matches!(header >> 1 & 0x3f, 32..=34 | 36 | 37),
+        }
     }
 }
 
@@ -159,6 +170,9 @@ impl CodecContext {
             sets: None,
             has_foreign_sets: false,
             pictures: None,
+            run: 0,
+            is_blank: true,
+            is_drained: false,
         };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
@@ -186,7 +200,8 @@ impl CodecContext {
             // libav takes an empty packet for the end of the stream.
             return Ok(());
         }
-        self.packet.fill(number, bytes)?;
+        self.is_blank = false;
+        self.packet.fill(Tag { run: self.run, number }, bytes)?;
         self.has_foreign_sets |= self.sets.is_none_or(|sets| sets.are_in(bytes));
         if let Some(extradata) = self.pending_extradata.take() {
             self.packet.set_new_extradata(&extradata)?;
@@ -195,8 +210,10 @@ impl CodecContext {
         check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), self.packet.as_ptr()) }).map(drop)
     }
 
-    /// Says that no packet follows; the frames held back can be received until [`Received::End`]. Then [`Self::flush`].
+    /// Says that no packet follows; the frames held back can be received until [`Received::End`]. Then [`Self::flush`] or
+    /// [`Self::restart`].
     pub(crate) fn drain(&mut self) -> AvResult<()> {
+        (self.is_blank, self.is_drained) = (false, true);
         // SAFETY: an open decoder; null is the end of the stream.
         match check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), ptr::null()) }) {
             Ok(_) | Err(AvError::END) => Ok(()),
@@ -208,7 +225,7 @@ impl CodecContext {
     pub(crate) fn receive(&mut self) -> AvResult<Received<'_>> {
         // SAFETY: an open decoder and a valid frame, of which no view is left (`&mut self`).
         match check(unsafe { ffi::avcodec_receive_frame(self.pointer.as_ptr(), self.frame.as_mut_ptr()) }) {
-            Ok(_) => Ok(Received::Frame(DecodedFrame::new(&self.frame))),
+            Ok(_) => Ok(Received::Frame(DecodedFrame::new(&self.frame, self.run))),
             Err(AvError::AGAIN) => Ok(Received::NeedsPacket),
             Err(AvError::END) => Ok(Received::End),
             Err(error) => Err(error),
@@ -218,15 +235,34 @@ impl CodecContext {
     /// Forgets all pictures and references, so that decoding can start anew at a keyframe. Parameter sets stay.
     pub(crate) fn flush(&mut self) {
         self.frame.clear();
-        self.pending_extradata = None;
+        self.has_foreign_sets |= self.pending_extradata.take().is_some();
+        (self.is_blank, self.is_drained) = (true, false);
         // SAFETY: an open decoder.
         unsafe { ffi::avcodec_flush_buffers(self.pointer.as_ptr()) };
     }
 
-    /// Brings the decoder, after [`Self::flush`], in the state of a new one for `stream`, with which it was opened:
-    /// parameter sets that came within packets since are overruled. False where the codec knows no way, and a new decoder
-    /// has to be opened.
-    pub(crate) fn restart(&mut self, stream: &StreamInfo) -> bool {
+    /// Between two runs: gives back the pictures. After a run that is closed it keeps them, as the next one may go on from here.
+    pub(crate) fn rest(&mut self, is_closed: bool) {
+        if self.may_go_on(is_closed) {
+            self.frame.clear();
+        } else {
+            self.flush();
+        }
+    }
+
+    fn may_go_on(&self, is_closed: bool) -> bool {
+        is_closed && !self.is_drained && !self.has_foreign_sets
+    }
+
+    /// Brings the decoder in the state of a new one for `stream`, with which it was opened: parameter sets that came within packets
+    /// since are overruled. False where the codec knows no way, and a new decoder has to be opened. For a run that is closed, its GOPs
+    /// beginning by IDR pictures, it may go on as it is, which is a tenth of the time of decoding a small clip: the first picture
+    /// makes it forget its references and pushes out what it holds, and those frames belong to no packet of the new run.
+    pub(crate) fn restart(&mut self, stream: &StreamInfo, is_closed: bool) -> bool {
+        self.run = self.run.wrapping_add(1) & Tag::MAX_RUN;
+        if !self.is_blank && !self.may_go_on(is_closed) {
+            self.flush();
+        }
         match stream.codec {
             // Both take parameter sets from side data as they do from the configuration.
             Codec::H264 | Codec::Hevc if !stream.extradata.is_empty() => {
@@ -267,6 +303,8 @@ mod tests {
             (&[0, 0, 0, 2, 0x67, 9], true),
             (&[0, 0, 0, 9, 0x65, 9], true),
             (&[1, 0x64, 0, 30, 0xff, 0xe1, 0, 1, 0x67], true),
+            (&[0, 0, 0, 1, 0x0a], true),
+            (&[0, 0, 0, 6, 0x06, 9, 0, 0, 1, 0x67], true),
         ] {
             assert_eq!(h264.are_in(packet), expected, "{packet:?}");
         }
@@ -274,5 +312,9 @@ mod tests {
         let hevc = ParameterSets::of(Codec::Hevc, &hvcc).unwrap();
         assert!(hevc.are_in(&[2, 0x42, 1]) && !hevc.are_in(&[2, 0x26, 1]));
         assert!(ParameterSets::of(Codec::H264, &[0, 0, 0, 1, 0x67]).is_none());
+        // A list of one unit of 0x0100 bytes, and an `avcC` as well.
+        let short = ParameterSets::of(Codec::H264, &[1, 0x64, 0, 30, 0xfd]).unwrap();
+        let packet: Vec<u8> = [1, 0, 0, 0, 0xfd].into_iter().chain([7; 253]).collect();
+        assert!(short.are_in(&packet));
     }
 }

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "owns an AVFrame and borrows its planes")]
 
 use super::calls::{AvResult, check_alloc, pixel_format_name};
+use super::packet::Tag;
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::ffi;
@@ -52,16 +53,26 @@ impl Drop for Frame {
 #[derive(Clone, Copy)]
 pub(crate) struct DecodedFrame<'a> {
     frame: &'a Frame,
+    run: u32,
 }
 
 impl<'a> DecodedFrame<'a> {
-    pub(super) fn new(frame: &'a Frame) -> Self {
-        Self { frame }
+    pub(super) fn new(frame: &'a Frame, run: u32) -> Self {
+        Self { frame, run }
     }
 
-    /// Number of the packet that the frame comes from; `None` where the decoder lost it.
+    fn tag(self) -> Option<Tag> {
+        Tag::of_pts(self.frame.fields().pts)
+    }
+
+    /// Number of the packet of this run that the frame comes from; `None` where the decoder lost it.
     pub(crate) fn packet(self) -> Option<u32> {
-        u32::try_from(self.frame.fields().pts).ok()
+        self.tag().filter(|tag| tag.run == self.run).map(|tag| tag.number)
+    }
+
+    /// True for a frame of a run before this one.
+    pub(crate) fn is_left_over(self) -> bool {
+        self.tag().is_some_and(|tag| tag.run != self.run)
     }
 
     /// True where the decoder says that the picture is damaged: refused slices, missing references, concealment.

@@ -8,6 +8,29 @@ use std::ptr::{self, NonNull};
 
 const PADDING: usize = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
 
+/// What a packet is called, and the frame that comes of it: its number within a run of packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// At most [`Tag::MAX_RUN`].
+    pub run: u32,
+    pub number: u32,
+}
+
+impl Tag {
+    /// With one more bit the tag would be negative.
+    pub(super) const MAX_RUN: u32 = u32::MAX >> 1;
+
+    fn pts(self) -> i64 {
+        i64::from(self.run) << 32 | i64::from(self.number)
+    }
+
+    /// `None` for the timestamp of no packet.
+    pub(super) fn of_pts(pts: i64) -> Option<Self> {
+        let pts = u64::try_from(pts).ok()?;
+        Some(Self { run: (pts >> 32) as u32, number: pts as u32 })
+    }
+}
+
 /// An `AVPacket` that owns a reference-counted buffer, with zeroed padding after the bytes.
 pub(crate) struct Packet {
     pointer: NonNull<ffi::AVPacket>,
@@ -35,8 +58,8 @@ impl Packet {
         unsafe { self.pointer.as_mut() }
     }
 
-    /// Fills the packet with a copy of `bytes`, and `number` for pts. Side data is dropped.
-    pub(crate) fn fill(&mut self, number: u32, bytes: &[u8]) -> AvResult<()> {
+    /// Fills the packet with a copy of `bytes`, and the tag for pts. Side data is dropped.
+    pub(super) fn fill(&mut self, tag: Tag, bytes: &[u8]) -> AvResult<()> {
         let len = c_int::try_from(bytes.len()).map_err(|_| AvError::NO_MEMORY)?;
         // SAFETY: a valid packet; frees its side data and sets their count to 0.
         unsafe { ffi::av_packet_free_side_data(self.pointer.as_ptr()) };
@@ -44,7 +67,7 @@ impl Packet {
             self.allocate(bytes.len().max(4096).next_power_of_two())?;
         }
         let packet = self.fields();
-        packet.pts = i64::from(number);
+        packet.pts = tag.pts();
         packet.dts = ffi::AV_NOPTS_VALUE;
         packet.flags = 0;
         packet.size = len;
@@ -93,5 +116,20 @@ impl Drop for Packet {
         let mut pointer = self.pointer.as_ptr();
         // SAFETY: allocated by `av_packet_alloc`, freed once, here.
         unsafe { ffi::av_packet_free(&raw mut pointer) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_timestamps_and_what_is_no_timestamp_is_no_tag() {
+        for (run, number) in [(0, 0), (0, u32::MAX), (Tag::MAX_RUN, u32::MAX), (7, 9)] {
+            let tag = Tag { run, number };
+            assert!(tag.pts() >= 0);
+            assert_eq!(Tag::of_pts(tag.pts()), Some(tag));
+        }
+        assert_eq!(Tag::of_pts(ffi::AV_NOPTS_VALUE), None);
     }
 }

@@ -5,6 +5,7 @@ mod extract;
 mod fields;
 mod info;
 mod shard_file;
+mod speed;
 mod verify;
 
 pub use extract::{StoredTensor, extract_clip, extract_field, read_field};
