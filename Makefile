@@ -1,6 +1,7 @@
 # The two commands of the README are `make demo` and `make test`.
 #   make demo [VIDEOS=folder]   install what is needed, convert videos, stream them through a small training step
 #   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
+#   make test-arm               the transform's tests for 64-bit Arm, under emulation; see scripts/test-arm.sh
 #   make peers VIDEOS=folder [LIST=file]  framefeed beside other decoders, in an environment of their own; see benches/peers/run.py
 #   make check                  formatting, lints, documentation, licences
 
@@ -9,7 +10,7 @@ PYTHON := .venv/bin/python
 DEMO := demo-out
 export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
 
-.PHONY: demo test test-rust test-python peers check setup clean
+.PHONY: demo test test-rust test-python test-arm peers check setup clean
 
 setup:
 	@scripts/setup.sh
@@ -34,6 +35,9 @@ test-rust:
 
 test-python:
 	$(PYTHON) -m pytest -q python/tests
+
+test-arm:
+	@scripts/test-arm.sh
 
 peers: setup
 	@if [ -z "$(VIDEOS)" ]; then echo "usage: make peers VIDEOS=folder [LIST=file] [PEERS_OPTIONS='--mode windows']"; exit 2; fi

@@ -2,11 +2,11 @@
 
 use super::color::{Matrix, SAMPLE_BITS};
 use super::geometry::{Axis, Geometry};
-use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
+use super::kernels::{DoubledRow, HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
 use super::options::{ClipShape, DType, Filter, FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
 use super::planar::{PlanarSource, PlanarTransform};
 use super::store::Store;
-use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
+use super::weights::{HORIZONTAL_BITS, Regular, Weights, vertical_bits};
 use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 
@@ -69,6 +69,17 @@ impl PlaneTables {
     /// Rows of the grid.
     pub(super) fn num_rows(&self) -> usize {
         self.vertical.len()
+    }
+
+    /// Where the samples that come out stand for row `y`, of a plane of 8-bit samples that [keeps](Self::keeps_samples) them.
+    fn kept_row<'a>(&self, view: PlaneView<'a>, y: usize) -> Option<&'a [u8]> {
+        let start = self.vertical.row(y).0 * view.stride + self.first_column;
+        view.data.get(start..start + self.num_columns)
+    }
+
+    /// The run of columns that are enlarged twice, if that is what the horizontal pass does.
+    fn doubled_columns(&self) -> Option<&Regular> {
+        self.horizontal.regular().filter(|regular| regular.period == 2)
     }
 
     /// Row `y` of the grid into `out`.
@@ -224,6 +235,8 @@ struct RgbTransform {
     /// One row after the vertical pass, and as many values again as a row of weights is long, so that padded weights (zeros)
     /// meet something readable.
     column_sums: Vec<i16>,
+    /// The same of both planes of chroma, where they are needed at once.
+    chroma_sums: [Vec<i16>; 2],
     /// One row of each plane after the horizontal pass.
     samples: [Vec<i16>; 3],
     rgb: [Vec<u8>; 3],
@@ -249,6 +262,7 @@ impl RgbTransform {
             store: Store::new(options),
             isa: Isa::detect(),
             column_sums: vec![0; row_len],
+            chroma_sums: std::array::from_fn(|_| vec![0; row_len]),
             samples: std::array::from_fn(|_| vec![0; grid]),
             rgb: std::array::from_fn(|_| vec![0; grid]),
             format,
@@ -267,6 +281,9 @@ impl RgbTransform {
             self.store.border(clip, shape, t, &self.geometry);
         }
         for y in 0..self.luma.num_rows() {
+            if self.write_doubled(frame, clip, shape, t, y) {
+                continue;
+            }
             for plane in 0..self.format.num_planes() {
                 self.resample(plane, frame.planes[plane], y);
             }
@@ -282,6 +299,25 @@ impl RgbTransform {
             self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
         }
         Ok(())
+    }
+
+    /// Writes row `y` in fewer passes, if it can be had so: 8-bit luma taken as it is, chroma enlarged twice, levels stored one after
+    /// another. So it is of clips that were encoded at the size of the output.
+    fn write_doubled(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize, y: usize) -> bool {
+        let Some(chroma) = self.chroma.as_ref().filter(|_| self.luma.keeps_samples() && self.format.depth == 8) else {
+            return false;
+        };
+        let Some(regular) = chroma.doubled_columns() else { return false };
+        let place = self.store.place(shape, t, &self.geometry, y);
+        let Some(rows) = self.store.rows(clip, &place, self.geometry.x.len as usize) else { return false };
+        let Some(luma) = self.luma.kept_row(frame.planes[0], y) else { return false };
+        for (sums, view) in self.chroma_sums.iter_mut().zip(&frame.planes[1..]) {
+            chroma.sum_columns::<u8>(self.isa, *view, self.format.depth, y, &mut sums[..chroma.num_columns]);
+        }
+        let [u, v] = self.chroma_sums.each_ref().map(Vec::as_slice);
+        let row = DoubledRow { luma, chroma: [u, v], weights: &chroma.horizontal, regular };
+        self.isa.doubled(rows, row, &self.matrix);
+        true
     }
 
     /// Row `y` of the grid of one plane, into `samples[plane]`.

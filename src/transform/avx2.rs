@@ -12,6 +12,7 @@
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::groups::{Eight, Layout};
+use super::kernels::DoubledRow;
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi32, _mm_shuffle_epi8,
@@ -338,51 +339,85 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
     done
 }
 
+/// The matrix, in vectors. `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
+struct Mixer<const HAS_ZEROS: bool> {
+    /// Red's, green's and blue's weights of the first and second plane side by side, and of the third.
+    ab: [__m256i; 3],
+    c: [__m256i; 3],
+    red_ac: __m256i,
+    bias: [__m256i; 3],
+}
+
+fn has_zeros(matrix: &Matrix) -> bool {
+    matrix.values[0][1] == 0 && matrix.values[2][2] == 0
+}
+
+impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(matrix: &Matrix) -> Self {
+        let pair = |a: i32, b: i32| _mm256_set1_epi32((a & 0xFFFF) | b << 16);
+        let red = matrix.values[0];
+        Self {
+            ab: matrix.values.map(|[a, b, _]| pair(a, b)),
+            c: matrix.values.map(|[_, _, c]| pair(0, c)),
+            red_ac: pair(red[0], red[2]),
+            bias: matrix.bias.map(|bias| _mm256_set1_epi32(bias)),
+        }
+    }
+
+    /// Sixteen pixels: values of the three planes to levels of the three colours, in the same order.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn levels(&self, a: __m256i, b: __m256i, c: __m256i) -> [__m256i; 3] {
+        let low = self.eight(_mm256_unpacklo_epi16(a, b), _mm256_unpacklo_epi16(a, c));
+        let high = self.eight(_mm256_unpackhi_epi16(a, b), _mm256_unpackhi_epi16(a, c));
+        [0, 1, 2].map(|color: usize| _mm256_packs_epi32(low[color], high[color]))
+    }
+
+    /// Eight pixels, from their first and second values side by side and their first and third.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn eight(&self, ab: __m256i, ac: __m256i) -> [__m256i; 3] {
+        let &Self { ab: [red_ab, green_ab, blue_ab], c: [red_c, green_c, blue_c], red_ac, bias } = self;
+        let level =
+            |sum, bias| _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias));
+        let sum = |by_ab, by_c| _mm256_add_epi32(_mm256_madd_epi16(ab, by_ab), _mm256_madd_epi16(ac, by_c));
+        let (red, blue) = if HAS_ZEROS {
+            (_mm256_madd_epi16(ac, red_ac), _mm256_madd_epi16(ab, blue_ab))
+        } else {
+            (sum(red_ab, red_c), sum(blue_ab, blue_c))
+        };
+        [level(red, bias[0]), level(sum(green_ab, green_c), bias[1]), level(blue, bias[2])]
+    }
+}
+
 /// The matrix on as many pixels as are a multiple of 32; returns how many.
 #[target_feature(enable = "avx2")]
 pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
-    let has_zeros = matrix.values[0][1] == 0 && matrix.values[2][2] == 0;
-    if has_zeros { matrix_with::<true>(rgb, planes, matrix) } else { matrix_with::<false>(rgb, planes, matrix) }
+    if has_zeros(matrix) {
+        matrix_with(rgb, planes, &Mixer::<true>::new(matrix))
+    } else {
+        matrix_with(rgb, planes, &Mixer::<false>::new(matrix))
+    }
 }
 
-/// `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn matrix_with<const HAS_ZEROS: bool>(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
+fn matrix_with<const HAS_ZEROS: bool>(
+    rgb: &mut [&mut [u8]; 3],
+    planes: [&[i16]; 3],
+    mixer: &Mixer<HAS_ZEROS>,
+) -> usize {
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
-    // Weights of two values that lie beside each other.
-    let pair = |a: i32, b: i32| _mm256_set1_epi32((a & 0xFFFF) | b << 16);
-    let [red, green, blue] = matrix.values;
-    // The weights of the first and second plane, and of the third.
-    let [red_ab, green_ab, blue_ab] = [red, green, blue].map(|[a, b, _]| pair(a, b));
-    let [red_c, green_c, blue_c] = [red, green, blue].map(|[_, _, c]| pair(0, c));
-    let red_ac = pair(red[0], red[2]);
-    let bias = matrix.bias.map(|bias| _mm256_set1_epi32(bias));
-    let level = |sum, bias| _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias));
-    let sum = |ab, first, ac, second| _mm256_add_epi32(_mm256_madd_epi16(ab, first), _mm256_madd_epi16(ac, second));
-    // Eight pixels, from their first and second values side by side and their first and third.
-    let pixels = |ab: __m256i, ac: __m256i| {
-        let (r, b) = if HAS_ZEROS {
-            (_mm256_madd_epi16(ac, red_ac), _mm256_madd_epi16(ab, blue_ab))
-        } else {
-            (sum(ab, red_ab, ac, red_c), sum(ab, blue_ab, ac, blue_c))
-        };
-        let g = sum(ab, green_ab, ac, green_c);
-        [level(r, bias[0]), level(g, bias[1]), level(b, bias[2])]
-    };
     for x in (0..count).step_by(COLUMNS) {
         // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
         let [a, b, c] = planes.map(|row| unsafe {
             let row = row.as_ptr().add(x);
             [load(row.cast()), load(row.add(VALUES).cast())]
         });
-        let half = |part: usize| {
-            let low = pixels(_mm256_unpacklo_epi16(a[part], b[part]), _mm256_unpacklo_epi16(a[part], c[part]));
-            let high = pixels(_mm256_unpackhi_epi16(a[part], b[part]), _mm256_unpackhi_epi16(a[part], c[part]));
-            [0, 1, 2].map(|channel: usize| _mm256_packs_epi32(low[channel], high[channel]))
-        };
-        let (first, second) = (half(0), half(1));
+        let (first, second) = (mixer.levels(a[0], b[0], c[0]), mixer.levels(a[1], b[1], c[1]));
         for (channel, out) in rgb.iter_mut().enumerate() {
             let packed = _mm256_packus_epi16(first[channel], second[channel]);
             let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
@@ -391,6 +426,82 @@ fn matrix_with<const HAS_ZEROS: bool>(rgb: &mut [&mut [u8]; 3], planes: [&[i16];
         }
     }
     count
+}
+
+/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is; returns which columns were done.
+#[target_feature(enable = "avx2")]
+pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
+    if has_zeros(matrix) {
+        doubled_with(rgb, row, &Mixer::<true>::new(matrix))
+    } else {
+        doubled_with(rgb, row, &Mixer::<false>::new(matrix))
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn doubled_with<const HAS_ZEROS: bool>(
+    rgb: &mut [&mut [u8]; 3],
+    row: &DoubledRow<'_>,
+    mixer: &Mixer<HAS_ZEROS>,
+) -> Range<usize> {
+    let taps = |phase: usize| row.weights.row(row.regular.outputs.start + phase).1.len();
+    match taps(0).max(taps(1)).div_ceil(2) {
+        1 => doubled_blocks::<1, HAS_ZEROS>(rgb, row, mixer),
+        2 => doubled_blocks::<2, HAS_ZEROS>(rgb, row, mixer),
+        3 => doubled_blocks::<3, HAS_ZEROS>(rgb, row, mixer),
+        4 => doubled_blocks::<4, HAS_ZEROS>(rgb, row, mixer),
+        _ => 0..0,
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn doubled_blocks<const PAIRS: usize, const HAS_ZEROS: bool>(
+    rgb: &mut [&mut [u8]; 3],
+    row: &DoubledRow<'_>,
+    mixer: &Mixer<HAS_ZEROS>,
+) -> Range<usize> {
+    let &DoubledRow { luma, chroma, weights, regular } = row;
+    let outputs = regular.outputs.clone();
+    let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
+    let mut done = outputs.start..outputs.start;
+    if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < COLUMNS {
+        return done;
+    }
+    let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
+    let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
+    let rounding = Rounding::new(weights.bits());
+    let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
+    let (zero, left) = (_mm256_setzero_si256(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
+    while done.end < outputs.end {
+        // The last block may overlap the one before, and give the same values again.
+        let x = done.end.min(outputs.end - COLUMNS);
+        let step = (x - outputs.start) / 2;
+        if chroma.iter().any(|plane| reach + step > plane.len()) {
+            return done;
+        }
+        // Columns 0 to 7 and 16 to 23, and 8 to 15 and 24 to 31, of each plane.
+        // SAFETY: the samples of both phases end at `reach + step` at most, within both planes.
+        let [u, v] = chroma.map(|plane| unsafe {
+            let samples = plane.as_ptr().add(step);
+            let even = phase(samples.add(first), &taps, rounding);
+            let odd = phase(samples.add(second), &other_taps, rounding);
+            [_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd)]
+        });
+        // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
+        let bytes = unsafe { load(luma.as_ptr().add(x)) };
+        let y = [_mm256_unpacklo_epi8(bytes, zero), _mm256_unpackhi_epi8(bytes, zero)];
+        let y = y.map(|values| _mm256_sll_epi16(values, left));
+        let (outer, inner) = (mixer.levels(y[0], u[0], v[0]), mixer.levels(y[1], u[1], v[1]));
+        for (channel, out) in rgb.iter_mut().enumerate() {
+            let values = _mm256_packus_epi16(outer[channel], inner[channel]);
+            // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
+        }
+        done.end = x + COLUMNS;
+    }
+    done
 }
 
 /// Pixels that are interleaved together: as many as bytes in half a vector.

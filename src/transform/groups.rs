@@ -59,6 +59,7 @@ impl Groups {
         self.eights.as_ref()
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for AVX-512"))]
     pub(super) fn sixteens(&self) -> Option<&Layout<Sixteen, 32>> {
         self.sixteens.as_ref()
     }

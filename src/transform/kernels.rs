@@ -1,16 +1,21 @@
 //! The inner loops: vertical pass, horizontal pass, matrix, interleaving. Plain integer code on fixed-size blocks, written so that
-//! the compiler vectorises it, compiled for the target's baseline, for AVX2 and for AVX-512, chosen at run time. Where a loop by
-//! hand is faster (`avx2`, `avx512`), it is that one. All give the same bits, as all arithmetic is integer.
+//! the compiler vectorises it, compiled for the target's baseline, for AVX2, AVX-512 and NEON, chosen at run time. Where a loop by
+//! hand is faster (`avx2`, `avx512`, `neon`), it is that one. All give the same bits, as all arithmetic is integer.
 //!
 //! The arithmetic is specified in the module's documentation (`transform`); overflow cannot happen for samples within
 //! their depth, and samples beyond it (16-bit storage of fewer bits) wrap without a panic.
 
-#![expect(unsafe_code, reason = "calls of functions compiled for AVX2 or AVX-512 after the processor was asked for it")]
+#![expect(
+    unsafe_code,
+    reason = "calls of functions compiled for AVX2, AVX-512 or NEON after the processor was asked for it"
+)]
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::planar::Quantizer;
-use super::weights::Weights;
+use super::weights::{Regular, Weights};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use std::ops::Range;
@@ -71,6 +76,9 @@ enum Level {
     /// The same, after it said that it has AVX-512 with words (BW) and multiply-add (VNNI).
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same, after it said that it has NEON, as all do that have an operating system.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 /// Rows of one plane as the vertical pass reads them: `rows[k * stride..][..dst.len()]` is the row under weight k.
@@ -80,9 +88,22 @@ pub(super) struct Rows<'a, S> {
     pub(super) stride: usize,
 }
 
+/// A row of 8-bit 4:2:0 or 4:2:2 whose luma is taken as it is, and whose chroma is enlarged twice.
+#[derive(Clone, Copy)]
+pub(super) struct DoubledRow<'a> {
+    /// The row itself.
+    pub(super) luma: &'a [u8],
+    /// Both planes after the vertical pass, as long as [`Isa::horizontal`] asks for.
+    pub(super) chroma: [&'a [i16]; 2],
+    /// Of chroma's horizontal pass.
+    pub(super) weights: &'a Weights,
+    /// Theirs, of period 2.
+    pub(super) regular: &'a Regular,
+}
+
 /// Declares a loop's dispatcher.
 macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident, $body:ident, $avx2:ident, $avx512:ident $(<$g:ident: $bound:ident>)?,
+    ($(#[$doc:meta])* $name:ident, $body:ident, $avx2:ident, $avx512:ident, $neon:ident $(<$g:ident: $bound:ident>)?,
         ($($arg:ident: $type:ty),+ $(,)?)) => {
         impl Isa {
             $(#[$doc])*
@@ -96,6 +117,9 @@ macro_rules! dispatched {
                     // SAFETY: likewise, after the processor was asked for all that the function needs.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => unsafe { $avx512($($arg),+) },
+                    // SAFETY: likewise.
+                    #[cfg(target_arch = "aarch64")]
+                    Level::Neon => unsafe { $neon($($arg),+) },
                 }
             }
         }
@@ -109,15 +133,17 @@ impl Isa {
     /// Those of this machine, the best last.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        {
+        let known = {
             use std::arch::is_x86_feature_detected as has;
             let avx2 = has!("avx2");
             let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512vnni");
-            let known = [(true, Level::Baseline), (avx2, Level::Avx2), (avx512, Level::Avx512)];
-            known.into_iter().filter_map(|(has, level)| has.then_some(Self(level)))
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        std::iter::once(Self::BASELINE)
+            [(true, Level::Baseline), (avx2, Level::Avx2), (avx512, Level::Avx512)]
+        };
+        #[cfg(target_arch = "aarch64")]
+        let known = [(true, Level::Baseline), (std::arch::is_aarch64_feature_detected!("neon"), Level::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let known = [(true, Level::Baseline)];
+        known.into_iter().filter_map(|(has, level)| has.then_some(Self(level)))
     }
 
     /// The best one of this machine.
@@ -128,29 +154,34 @@ impl Isa {
 
 dispatched! {
     /// `dst[x] = (sum over k of weights[k] * row_k[x] + half) >> shift`.
-    vertical, vertical_body, vertical_avx2, vertical_avx512<S: Sample>,
+    vertical, vertical_body, vertical_avx2, vertical_avx512, vertical_neon<S: Sample>,
     (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
 }
 
 dispatched! {
     /// `dst[x] = (sum over k of weights_x[k] * row[first_x + k] + half) >> bits`. `row` has at least
     /// `weights.stride()` values beyond those that the weights reach, and as many as its groups reach.
-    horizontal, horizontal_body, horizontal_avx2, horizontal_avx512, (dst: &mut [i16], row: &[i16], weights: &Weights)
+    horizontal, horizontal_body, horizontal_avx2, horizontal_avx512, horizontal_neon, (dst: &mut [i16], row: &[i16], weights: &Weights)
 }
 
 dispatched! {
     /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
-    matrix, matrix_body, matrix_avx2, matrix_avx512, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+    matrix, matrix_body, matrix_avx2, matrix_avx512, matrix_neon, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
+}
+
+dispatched! {
+    /// Both horizontal passes and the matrix of such a row in one.
+    doubled, doubled_body, doubled_avx2, doubled_avx2, doubled_neon, (rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix)
 }
 
 dispatched! {
     /// One row of a resampled plane to levels of eight bits.
-    levels, levels_body, levels_avx2, levels_avx2, (out: &mut [u8], row: &[i16], quantizer: Quantizer)
+    levels, levels_body, levels_avx2, levels_avx2, levels_neon, (out: &mut [u8], row: &[i16], quantizer: Quantizer)
 }
 
 dispatched! {
     /// `out[3 * x + c] = rgb[c][x]`.
-    interleave, interleave_body, interleave_avx2, interleave_avx2, (out: &mut [u8], rgb: [&[u8]; 3])
+    interleave, interleave_body, interleave_avx2, interleave_avx2, interleave_neon, (out: &mut [u8], rgb: [&[u8]; 3])
 }
 
 /// By hand for bytes, of wider samples as compiled.
@@ -195,11 +226,13 @@ fn horizontal_avx512(dst: &mut [i16], row: &[i16], weights: &Weights) {
 }
 
 /// The outputs beside those that are done.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn horizontal_around(done: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
-    horizontal_outputs(0..done.start, dst, row, weights);
-    horizontal_outputs(done.end..dst.len(), dst, row, weights);
+    let Range { start, end } = done;
+    let len = dst.len();
+    horizontal_outputs(0..start, &mut dst[..start], row, weights);
+    horizontal_outputs(end..len, &mut dst[end..], row, weights);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -216,6 +249,15 @@ fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) 
     matrix_avx2(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn doubled_avx2(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    let done = avx2::doubled(&mut rgb, &row, matrix);
+    let len = row.luma.len();
+    doubled_outputs(0..done.start, &mut rgb, row, matrix);
+    doubled_outputs(done.end..len, &mut rgb, row, matrix);
+}
+
 /// As compiled.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
@@ -228,6 +270,57 @@ fn levels_avx2(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
 fn interleave_avx2(out: &mut [u8], rgb: [&[u8]; 3]) {
     let done = avx2::interleave(out, rgb);
     interleave_body(&mut out[3 * done..], rgb.map(|row| &row[done..]));
+}
+
+/// By hand for bytes, of wider samples as compiled.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn vertical_neon<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+    let bytes = S::bytes(rows.samples);
+    if !bytes.is_some_and(|samples| neon::vertical(dst, samples, rows.stride, weights, shift)) {
+        vertical_body(dst, rows, weights, shift);
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn horizontal_neon(dst: &mut [i16], row: &[i16], weights: &Weights) {
+    let done = match (weights.regular(), weights.groups().eights()) {
+        (Some(regular), _) => neon::horizontal_regular(dst, row, weights, regular),
+        (None, Some(groups)) => 0..neon::horizontal_grouped(dst, row, weights.bits(), groups),
+        (None, None) => 0..neon::horizontal(dst, row, weights),
+    };
+    horizontal_around(done, dst, row, weights);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn matrix_neon(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+    let done = neon::matrix(&mut rgb, planes, matrix);
+    matrix_body(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn doubled_neon(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    let done = neon::doubled(&mut rgb, &row, matrix);
+    let len = row.luma.len();
+    doubled_outputs(0..done.start, &mut rgb, row, matrix);
+    doubled_outputs(done.end..len, &mut rgb, row, matrix);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn levels_neon(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
+    let done = neon::levels(out, row, quantizer);
+    levels_body(&mut out[done..], &row[done..], quantizer);
+}
+
+/// As compiled, which is by the instruction made for it.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn interleave_neon(out: &mut [u8], rgb: [&[u8]; 3]) {
+    interleave_body(out, rgb);
 }
 
 /// Columns that are summed together, in registers.
@@ -279,6 +372,7 @@ fn horizontal_body(dst: &mut [i16], row: &[i16], weights: &Weights) {
     horizontal_outputs(0..dst.len(), dst, row, weights);
 }
 
+/// These outputs of the table, into `dst`, which is as long.
 #[inline(always)]
 fn horizontal_outputs(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     match weights.stride() {
@@ -291,7 +385,7 @@ fn horizontal_outputs(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weigh
 #[inline(always)]
 fn horizontal_taps<const N: usize>(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst[outputs.clone()].iter_mut().zip(weights.padded_rows(outputs)) {
+    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows(outputs)) {
         let (Some(samples), Some(taps)) =
             (row.get(first..).and_then(<[i16]>::first_chunk::<N>), taps.first_chunk::<N>())
         else {
@@ -308,7 +402,7 @@ fn horizontal_taps<const N: usize>(outputs: Range<usize>, dst: &mut [i16], row: 
 #[inline(always)]
 fn horizontal_long(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     let half = 1_i32 << (weights.bits() - 1);
-    for (value, (first, taps)) in dst[outputs.clone()].iter_mut().zip(weights.padded_rows(outputs)) {
+    for (value, (first, taps)) in dst.iter_mut().zip(weights.padded_rows(outputs)) {
         let Some(samples) = row.get(first..first + taps.len()) else { return };
         let mut sum = half;
         for (&sample, &tap) in samples.iter().zip(taps) {
@@ -329,6 +423,30 @@ fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
                 .wrapping_add(bias);
             *value = (sum >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
         }
+    }
+}
+
+#[inline(always)]
+fn doubled_body(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    doubled_outputs(0..row.luma.len(), &mut rgb, row, matrix);
+}
+
+/// Outputs that are computed at once: what is put aside between the two passes.
+const DOUBLED_BLOCK: usize = 64;
+
+#[inline(always)]
+fn doubled_outputs(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    let mut samples = [[0_i16; DOUBLED_BLOCK]; 3];
+    let mut x = outputs.start;
+    while x < outputs.end {
+        let len = DOUBLED_BLOCK.min(outputs.end - x);
+        let [y, u, v] = samples.each_mut().map(|samples| &mut samples[..len]);
+        y.iter_mut().zip(&row.luma[x..]).for_each(|(y, &level)| *y = i16::from(level) << SAMPLE_BITS);
+        horizontal_outputs(x..x + len, u, row.chroma[0], row.weights);
+        horizontal_outputs(x..x + len, v, row.chroma[1], row.weights);
+        let rgb = rgb.each_mut().map(|row| &mut row[x..x + len]);
+        matrix_body(rgb, [y, u, v], matrix);
+        x += len;
     }
 }
 

@@ -45,6 +45,8 @@ mod color;
 mod geometry;
 mod groups;
 mod kernels;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod options;
 mod planar;
 #[cfg(test)]

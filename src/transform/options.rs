@@ -256,6 +256,10 @@ impl TransformOptions {
                 return Err(Error::invalid(format!("std[{channel}] is {std}, expected a finite number above 0")));
             }
         }
+        let normal = Self::default();
+        if self.dtype == DType::Uint8 && (self.scale, self.mean, self.std) != (normal.scale, normal.mean, normal.std) {
+            return Err(Error::invalid("scale, mean and std are of the float types, dtype is uint8"));
+        }
         Ok(())
     }
 
@@ -350,6 +354,7 @@ mod tests {
             (good.clone().scale(f64::NAN), "scale"),
             (good.clone().scale(f64::INFINITY), "scale"),
             (good.clone().normalize([0.0, f32::NAN, 0.0], [1.0; 3]), "mean[1]"),
+            (good.clone().normalize([0.5; 3], [0.5; 3]), "scale, mean and std"),
             (good.clone().normalize([0.0, 0.0, f32::INFINITY], [1.0; 3]), "mean[2]"),
             (good.clone().normalize([0.0; 3], [0.0, 1.0, 1.0]), "std[0]"),
             (good.clone().normalize([0.0; 3], [1.0, -1.0, 1.0]), "std[1]"),

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// Fraction bits of the last step's factor.
 const FACTOR_BITS: u32 = 14;
 /// Fraction bits that the last step takes away: the factor's and those of resampled samples.
-const LEVEL_SHIFT: u32 = FACTOR_BITS + super::color::SAMPLE_BITS;
+pub(super) const LEVEL_SHIFT: u32 = FACTOR_BITS + super::color::SAMPLE_BITS;
 
 /// What a decoded picture is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,8 +50,8 @@ impl PlanarSource {
 /// From resampled samples to levels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quantizer {
-    factor: i32,
-    bias: i32,
+    pub(super) factor: i32,
+    pub(super) bias: i32,
 }
 
 impl Quantizer {

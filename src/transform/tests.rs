@@ -28,6 +28,7 @@ fn stream(format: &str, width: u32, height: u32) -> StreamInfo {
         packets: PacketTable::default(),
         gops: Vec::new(),
         frame_packets: vec![0_u32].into(),
+        is_closed: false,
     }
 }
 
@@ -345,10 +346,11 @@ fn float_types_follow_the_formula_from_the_uint8_result() {
     let stream = stream("yuv420p", 24, 24);
     let picture = Picture::noise(&stream, 5);
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let options = TransformOptions::new().size(12, 12).normalize(mean, std);
-    let levels = run(&options, &stream, &picture);
+    let plain = TransformOptions::new().size(12, 12);
+    let options = plain.clone().normalize(mean, std);
+    let levels = run(&plain, &stream, &picture);
     for &layout in Layout::ALL {
-        let levels = run(&options.clone().layout(layout), &stream, &picture);
+        let levels = run(&plain.clone().layout(layout), &stream, &picture);
         for dtype in [DType::Float32, DType::Float16, DType::Bfloat16] {
             let clip = run(&options.clone().layout(layout).dtype(dtype), &stream, &picture);
             for (i, (&level, bytes)) in levels.iter().zip(clip.chunks_exact(dtype.num_bytes())).enumerate() {
@@ -458,6 +460,33 @@ fn run_by(isa: Isa, options: &TransformOptions, stream: &StreamInfo, picture: &P
     clip
 }
 
+/// Rows of planes whose chroma is enlarged twice and whose luma stays are made in one pass, interleaved ones in three.
+#[test]
+fn rows_made_in_one_pass_are_those_made_in_three() {
+    let (width, height) = (302, 30);
+    // With zeros in the matrix, and without (YCgCo).
+    for (location, matrix) in [
+        (ChromaLocation::Left, 1),
+        (ChromaLocation::Center, 5),
+        (ChromaLocation::TopLeft, 9),
+        (ChromaLocation::Left, 8),
+    ] {
+        let mut stream = stream("yuv420p", width, height);
+        (stream.color.chroma_location, stream.color.matrix) = (location, matrix);
+        let picture = Picture::noise(&stream, 11);
+        for (filter, out_w) in Filter::ALL.iter().flat_map(|&filter| [302, 256, 254, 200, 34].map(|w| (filter, w))) {
+            for isa in Isa::all() {
+                let options = TransformOptions::new().size(height, out_w).fit(Fit::Crop).filter(filter);
+                let planes = run_by(isa, &options.clone().layout(Layout::Tchw), &stream, &picture);
+                let pixels = run_by(isa, &options.layout(Layout::Thwc), &stream, &picture);
+                let area = (out_w * height) as usize;
+                let interleaved = (0..3 * area).map(|at| planes[at % 3 * area + at / 3]).collect::<Vec<_>>();
+                assert!(interleaved == pixels, "{isa:?}, {filter:?}, {location:?}, {out_w} columns");
+            }
+        }
+    }
+}
+
 #[test]
 fn planes_are_those_of_the_picture_where_nothing_is_resized_and_a_crop_is_its_middle() {
     let stream = stream("yuv420p", 40, 24);
@@ -505,7 +534,9 @@ proptest! {
             2 => (width, height),
             _ => (out_w, out_h),
         };
-        let stream = stream(format, width, height);
+        let mut stream = stream(format, width, height);
+        // YCgCo, whose matrix alone has no zeros.
+        stream.color.matrix = if seed.is_multiple_of(4) { 8 } else { 1 };
         let mut picture = Picture::noise(&stream, seed);
         if fill {
             // The extremes, and beyond where a depth leaves bits free.
