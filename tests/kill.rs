@@ -103,8 +103,11 @@ fn a_clip_that_was_converted_before_the_kill_is_not_converted_again() {
             last
         }
     });
-    convert(&videos.source(), &videos.out(), &ARGS).json();
+    let report = convert(&videos.source(), &videos.out(), &ARGS).json();
     assert_eq!(watch.join().unwrap(), before);
+    let clips = |name: &str| report[name].as_u64().unwrap();
+    assert!(clips("clips_reused") >= 1, "{report}");
+    assert_eq!(clips("clips_reused") + clips("clips_converted"), clips("clips"));
 }
 
 #[test]

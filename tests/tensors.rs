@@ -166,6 +166,28 @@ fn a_column_beside_videos_stays_when_the_same_conversion_runs_again() {
 }
 
 #[test]
+fn the_raw_profile_stores_what_an_mp4_cannot_hold_as_its_own_decoder_gives_it() {
+    let videos = Videos::new();
+    let source = testing::H264.path();
+    // The same pictures without loss.
+    let lossless = ["-i", source.to_str().unwrap(), "-c:v", "ffv1", "-colorspace", "bt709"];
+    videos.copy("a.mkv", &testing::make("h264_ffv1.mkv", &lossless));
+    videos.copy(
+        "b.mkv",
+        &testing::make(
+            "h264_bt709.mkv",
+            &["-i", source.to_str().unwrap(), "-c:v", "libx264", "-qp", "0", "-colorspace", "bt709"],
+        ),
+    );
+    let report = convert(&videos.source(), &videos.out(), &["--profile", "raw", "--size", "32x48"]).json();
+    assert_eq!((&report["clips"], &report["reencoded"]), (&json!(2), &json!([])));
+    let raw = Dataset::open(videos.out()).unwrap();
+    let [a, b] = ["a", "b"].map(|key| read_field(&raw, raw.find(key).unwrap().unwrap(), "frames").unwrap().unwrap());
+    assert_eq!(a.shape, [50, 32, 48, 3]);
+    assert!(a.data[..] == b.data[..]);
+}
+
+#[test]
 fn the_raw_profile_stores_the_frames_that_decoding_gives() {
     let videos = Videos::new();
     videos.add("x/a.mp4", &testing::H264);
@@ -211,7 +233,7 @@ fn the_raw_profile_stores_the_frames_that_decoding_gives() {
         other.fails(1, &["other sources or options"]);
     }
     let out = videos.dir.path().join("none");
-    convert(&videos.source(), &out, &["--size", "32x48"]).fails(1, &["size is of the frames of the profile raw"]);
+    convert(&videos.source(), &out, &["--size", "32x48"]).fails(1, &["size is of the profiles raw and train"]);
     convert(&videos.source(), &out, &["--profile", "raw", "--size", "0x48"]).fails(1, &["size: height is 0"]);
     assert_eq!(convert(&videos.source(), &out, &["--profile", "raw", "--size", "32"]).code, Some(2));
 }

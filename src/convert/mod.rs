@@ -95,11 +95,11 @@ pub fn convert(
         }
     }
     let open: Vec<&PlanUnit> = plan.units.iter().filter(|unit| !done.contains_key(unit.id.as_str())).collect();
-    let reused_clips: u64 = done.values().map(|unit| unit.rows).sum();
+    let clips_done: u64 = done.values().map(|unit| unit.rows).sum();
     announce(progress, &plan, &open);
     remove_leftovers(&out, &open)?;
-    let made = run::run_units(&plan, &open, options, &out, progress, cancel)?;
-    let clips_converted = made.iter().map(|unit| unit.rows).sum();
+    let run::Finished { units: made, kept_clips } = run::run_units(&plan, &open, options, &out, progress, cancel)?;
+    let clips_made: u64 = made.iter().map(|unit| unit.rows).sum();
     done.extend(open.iter().map(|unit| unit.id.as_str()).zip(made));
     let units: Vec<UnitReport> = plan.units.iter().filter_map(|unit| done.remove(unit.id.as_str())).collect();
     if options.on_error == OnError::Fail {
@@ -115,8 +115,8 @@ pub fn convert(
     }
     Ok(ConvertReport {
         up_to_date,
-        clips_converted,
-        clips_reused: reused_clips,
+        clips_converted: clips_made - kept_clips,
+        clips_reused: clips_done + kept_clips,
         wall_seconds: started.elapsed().as_secs_f64(),
         ..commit::report(&out, &plan, &units)
     })

@@ -40,6 +40,8 @@ pub(super) struct RawFrames {
     shape: Vec<u64>,
     /// What the record says beside its frames.
     columns: Map<String, Value>,
+    /// Whether they are the source's own, although the MP4 had to be encoded anew.
+    pub(super) are_sources: bool,
 }
 
 impl RawFrames {
@@ -48,10 +50,12 @@ impl RawFrames {
         self.shape.iter().fold(1, |bytes, &axis| bytes.saturating_mul(axis))
     }
 
-    /// Decodes every frame of the clip whose MP4 is at `mp4` into the file `path` as RGB, resized to `size` (height, width)
-    /// where it is given. One frame is in memory at a time.
+    /// Decodes every frame of the clip that `request` asked for into the file `path` as RGB, resized to `size` (height, width)
+    /// where it is given: from its MP4 at `mp4`, or, where that one had to be encoded anew, from the source, if its pictures are of a kind that
+    /// is transformed. One frame is in memory at a time.
     pub(super) fn rgb(
         clip: &ClipOutput,
+        request: &ClipRequest,
         mp4: &Path,
         size: Option<(u32, u32)>,
         path: &Path,
@@ -64,14 +68,25 @@ impl RawFrames {
         }
         let mut transform = Transform::new(&options, stream)?;
         let mut frames = FrameFile::create(path, transform.clip_shape(1).num_bytes(transform.dtype())?)?;
-        decode(stream, mp4, cancel, &mut |positions, frame| {
-            transform.apply(frame, &mut frames.one, 1, 0)?;
-            positions.iter().try_for_each(|&position| frames.put(position as usize))
-        })?;
+        let are_sources = clip.reencoded.is_some() && has_pictures_of(&request.source, stream, cancel);
+        if are_sources {
+            source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
+                let view = av::view(frame).filter(|view| is_of(view, stream));
+                let other =
+                    || Error::unsupported("its pictures change their size or format, or lie from the bottom row up");
+                transform.apply(&view.ok_or_else(other)?, &mut frames.one, 1, 0)?;
+                frames.put(number)
+            })?;
+        } else {
+            decode(stream, mp4, cancel, &mut |positions, frame| {
+                transform.apply(frame, &mut frames.one, 1, 0)?;
+                positions.iter().try_for_each(|&position| frames.put(position as usize))
+            })?;
+        }
         let num_frames = frames.finish(stream)?;
         let (height, width) = transform.output_size();
         let shape = vec![num_frames, u64::from(height), u64::from(width), 3];
-        Ok(Self { path: path.to_owned(), shape, columns: Map::new() })
+        Ok(Self { path: path.to_owned(), shape, columns: Map::new(), are_sources })
     }
 
     /// Decodes every frame of the clip that `request` asked for into the file `path` as I420: from its MP4 at `mp4`, or, where
@@ -106,7 +121,7 @@ impl RawFrames {
             })?;
         }
         let shape = vec![frames.finish(stream)?, rows, u64::from(width)];
-        Ok(Self { path: path.to_owned(), shape, columns })
+        Ok(Self { path: path.to_owned(), shape, columns, are_sources: clip.reencoded.is_some() })
     }
 
     /// The record to be stored. Its file is mapped, and may be removed.
@@ -123,6 +138,17 @@ impl RawFrames {
         let tensor = NewTensor { name: FIELD.to_owned(), dtype: TensorType::UInt8, shape: self.shape, data };
         Ok(NewTensorRecord { key, caption, columns, fields: vec![tensor] })
     }
+}
+
+/// Whether the first picture of a source is of the size and format of `stream`, which was made from it.
+fn has_pictures_of(source: &Path, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> bool {
+    first_picture(source, cancel).ok().flatten().is_some_and(|first| {
+        (first.width, first.height) == (stream.width, stream.height) && first.format == stream.pixel_format.name()
+    })
+}
+
+fn is_of(view: &FrameView<'_>, stream: &StreamInfo) -> bool {
+    (view.width, view.height, view.format) == (stream.width, stream.height, stream.pixel_format)
 }
 
 /// What a dataset says of the field.

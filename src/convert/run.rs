@@ -68,6 +68,14 @@ struct Run<'a> {
     stop: AtomicBool,
 }
 
+/// What became of the units of a run.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    pub(super) units: Vec<UnitReport>,
+    /// Clips of theirs that an earlier run had made.
+    pub(super) kept_clips: u64,
+}
+
 /// Runs `units`, in order, and returns their reports.
 pub(super) fn run_units(
     plan: &Plan,
@@ -76,7 +84,7 @@ pub(super) fn run_units(
     out: &OutFolder,
     progress: &dyn ConvertProgress,
     cancel: &(dyn Fn() -> bool + Sync),
-) -> Result<Vec<UnitReport>> {
+) -> Result<Finished> {
     let mut tasks = Vec::new();
     for unit in units {
         let folder = out.unit_tmp(&unit.id);
@@ -194,27 +202,28 @@ impl Run<'_> {
             check: self.plan.check,
             train: self.plan.train,
         };
-        let mut clip = self.convert(task, &request)?;
+        let (mut clip, was_kept) = match load_clip(&task.mp4, &task.tables) {
+            Some(clip) => (clip, true),
+            None => (self.convert(task, &request)?, false),
+        };
         let (path, cancel) = (task.mp4.with_extension("raw"), || self.should_stop());
         let raw = match (self.plan.profile, self.plan.raw_format) {
             (Profile::Copy | Profile::Train, _) => None,
             (Profile::Raw, RawFormat::Rgb) => {
-                Some(guarded(|| RawFrames::rgb(&clip, &task.mp4, self.plan.raw_size, &path, &cancel))?)
+                let size = self.plan.raw_size;
+                Some(guarded(|| RawFrames::rgb(&clip, &request, &task.mp4, size, &path, &cancel))?)
             }
             (Profile::Raw, RawFormat::Yuv420) => {
-                let raw = guarded(|| RawFrames::yuv420(&clip, &request, &task.mp4, &path, &cancel))?;
-                // The frames are the source's own, whatever the MP4 holds.
-                clip.reencoded = None;
-                Some(raw)
+                Some(guarded(|| RawFrames::yuv420(&clip, &request, &task.mp4, &path, &cancel))?)
             }
         };
-        Ok(Made { clip, raw })
+        if raw.as_ref().is_some_and(|raw| raw.are_sources) {
+            clip.reencoded = None;
+        }
+        Ok(Made { clip, raw, was_kept })
     }
 
     fn convert(&self, task: &Task<'_>, request: &ClipRequest) -> Result<ClipOutput> {
-        if let Some(clip) = load_clip(&task.mp4, &task.tables) {
-            return Ok(clip);
-        }
         let cancel = || self.should_stop();
         guarded(|| raw::check_source(self.plan.raw_format, &request.source, &cancel))?;
         let clip = guarded(|| convert_clip(request, &task.mp4, &cancel));
@@ -244,9 +253,9 @@ impl Run<'_> {
     }
 
     /// The calling thread: appends the clips in plan order.
-    fn append(&self, units: &[&PlanUnit]) -> Result<Vec<UnitReport>> {
+    fn append(&self, units: &[&PlanUnit]) -> Result<Finished> {
         let mut number = 0;
-        let mut reports = Vec::with_capacity(units.len());
+        let mut finished = Finished::default();
         for unit in units {
             let mut report = UnitReport::new(unit, &self.plan.fingerprint);
             let mut writer = None;
@@ -259,6 +268,7 @@ impl Run<'_> {
                             none => none.insert(UnitShard::create(self.plan.profile, &self.out.shard(&unit.id))?),
                         };
                         let bytes = made.bytes();
+                        finished.kept_clips += u64::from(made.was_kept);
                         add_clip(writer, &mut report, task, *made)?;
                         self.board().waiting_bytes -= bytes;
                     }
@@ -278,9 +288,9 @@ impl Run<'_> {
             std::fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, e))?;
             let (id, rows, bytes) = (unit.id.as_str(), report.rows, report.bytes);
             self.progress.event(ConvertEvent::ShardDone { id, rows, bytes });
-            reports.push(report);
+            finished.units.push(report);
         }
-        Ok(reports)
+        Ok(finished)
     }
 
     fn outcome(&self, number: usize) -> Result<Outcome> {

@@ -13,6 +13,8 @@ pub(super) struct Made {
     pub(super) clip: ClipOutput,
     /// With the raw profile.
     pub(super) raw: Option<RawFrames>,
+    /// Whether an earlier run, which was interrupted, made the clip.
+    pub(super) was_kept: bool,
 }
 
 impl Made {
