@@ -1,8 +1,8 @@
-"""Resident memory of a loader over many epochs: prints it after every fifth epoch, and the medians of the first and the last ten
-from the second on. What the last large clips of an epoch left with the C library's allocator moves it up and down; growth
+"""Resident memory of a loader over many epochs: prints it twenty times, and the medians of the first and the last tenth of the
+epochs, the first one left out. What the last large clips of an epoch left with the C library's allocator moves it up and down; growth
 shows in the medians.
 
-    python benches/memory.py DATASET [--epochs 50]
+    python benches/memory.py DATASET [--epochs 50 | --samples 1000000] [--frames 8] [--placement random] [--size 128] [--batch-size 4]
 """
 
 from __future__ import annotations
@@ -22,23 +22,33 @@ def resident_mib() -> float:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("dataset")
-    options.add_argument("--epochs", type=int, default=50, help="at least 2")
+    options.add_argument("--epochs", type=int, default=50)
+    options.add_argument("--samples", type=int, help="as many epochs as give so many samples")
+    options.add_argument("--frames", type=int, default=8, help="of a window, of stride 2")
+    options.add_argument("--placement", default="random", choices=("random", "keyframe", "start", "center"))
+    options.add_argument("--size", type=int, default=128, help="height and width")
+    options.add_argument("--batch-size", type=int, default=4)
     arguments = options.parse_args()
-    window = framefeed.Window(frames=8, stride=2, placement="random", short="loop")
     dataset = framefeed.Dataset(arguments.dataset)
-    loader = framefeed.Loader(dataset, batch_size=4, window=window, size=(128, 128), shuffle=True, seed=1)
+    epochs = -(-arguments.samples // len(dataset)) if arguments.samples else arguments.epochs
+    if epochs < 20:
+        options.error(f"{epochs} epochs are too few, expected 20 or more")
+    window = framefeed.Window(frames=arguments.frames, stride=2, placement=arguments.placement, short="loop")
+    size = (arguments.size, arguments.size)
+    loader = framefeed.Loader(dataset, batch_size=arguments.batch_size, window=window, size=size, shuffle=True, seed=1)
     residents = []
-    for epoch in range(1, arguments.epochs + 1):
+    for epoch in range(1, epochs + 1):
         samples = sum(len(batch["key"]) for batch in loader)
         assert samples == len(dataset), (samples, len(dataset))
         gc.collect()
         residents.append(resident_mib())
-        if epoch in (1, 2) or epoch % 5 == 0:
-            print(f"epoch {epoch}: {residents[-1]:.1f} MiB resident", flush=True)
+        if epoch == 1 or epoch % (epochs // 20) == 0:
+            print(f"epoch {epoch}, {epoch * samples:,} samples: {residents[-1]:.1f} MiB resident", flush=True)
     later = residents[1:]
-    first, last = statistics.median(later[:10]), statistics.median(later[-10:])
-    print(f"from the 2nd to the {arguments.epochs}th epoch: {min(later):.1f} to {max(later):.1f} MiB, {later[-1] - later[0]:+.1f} MiB")
-    print(f"medians of the first and the last ten of these: {first:.1f} and {last:.1f} MiB, {last - first:+.1f} MiB")
+    tenth = max(10, len(later) // 10)
+    first, last = statistics.median(later[:tenth]), statistics.median(later[-tenth:])
+    print(f"from the 2nd to the {epochs}th epoch: {min(later):.1f} to {max(later):.1f} MiB, {later[-1] - later[0]:+.1f} MiB")
+    print(f"medians of the first and the last {tenth} of these: {first:.1f} and {last:.1f} MiB, {last - first:+.1f} MiB")
 
 
 if __name__ == "__main__":

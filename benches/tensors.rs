@@ -9,7 +9,7 @@
 //! Writes a dataset of random tensors of each size, compares every byte of one epoch with what was written, then measures: in
 //! each run every contender once, in an order that moves on from run to run. Medians, lowest and highest, CPU time, and the
 //! ratio to fio's best. With `--cold` the shard is dropped from the page cache before each measurement, `fincore` says whether it
-//! is gone, an epoch is read once, and fio also reads directly: for disks, tmpfs has nothing to be dropped. fio (a Debian package)
+//! is gone, memory is taken from the host, an epoch is read once, and fio also reads directly: for disks, tmpfs has nothing to be dropped. fio (a Debian package)
 //! is left out where it is missing.
 
 use framefeed::{
@@ -171,6 +171,19 @@ fn evict(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Takes as much memory as the page cache is about to take, and half as much again, as far as there is so much, and gives it back. The host of a
+/// virtual machine takes free memory back after seconds, and whoever gets it next waits for the host page by page: that would be
+/// measured, and not the reading.
+fn take_memory(bytes: u64) {
+    let facts = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available =
+        facts.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse().ok());
+    let most = available.map_or(0, |kib: u64| kib * 1024 / 4 * 3);
+    let mut memory = vec![0_u8; (bytes + bytes / 2).min(most) as usize];
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
+}
+
 fn bench(mib: u64, options: &Options) -> Result<(), Failure> {
     let (folder, len) = (options.folder.join(format!("tensors-{mib}")), mib << 20);
     let dataset = write(&folder, len, (options.gib << 30) / len)?;
@@ -198,6 +211,7 @@ fn bench(mib: u64, options: &Options) -> Result<(), Failure> {
             let number = (run + turn) % names.len();
             if options.cold {
                 evict(&file)?;
+                take_memory(options.gib << 30);
             }
             let figure = match loaders.get(number) {
                 Some((_, loader)) => measure(loader, at_least)?,

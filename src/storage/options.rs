@@ -60,6 +60,27 @@ pub enum DirectIo {
     Off,
 }
 
+impl DirectIo {
+    /// The name as options spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl std::str::FromStr for DirectIo {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Auto, Self::On, Self::Off]
+            .into_iter()
+            .find(|direct| direct.as_str() == name)
+            .ok_or_else(|| Error::invalid(format!("direct_io '{name}' is none of auto, on, off")))
+    }
+}
+
 /// How an io_uring ring learns of new reads and of their end. `uring` alone; what the kernel refuses is said in the log and by
 /// [`Storage::describe`](super::Storage::describe), and done without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -89,6 +89,7 @@ fn recipes() -> Vec<Recipe> {
         uring("uring, direct, polled", direct().ring_mode(RingMode::Polled)),
         uring("uring, polled", buffered().ring_mode(RingMode::Polled)),
         uring("uring, direct, submission thread", direct().ring_mode(RingMode::SubmissionThread)),
+        uring("uring, submission thread", buffered().ring_mode(RingMode::SubmissionThread)),
         uring("uring, reordered", buffered()).faults(reorder(1)),
         uring("uring, late", buffered()).faults(late()),
         uring("uring, tampered", buffered().split_bytes(1 << 16)).tampered(),
