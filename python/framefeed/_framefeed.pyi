@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 from typing_extensions import CapsuleType, Self
 
-from framefeed._options import Checksum, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
+from framefeed._options import Checksum, DirectIo, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
 __all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
@@ -346,10 +346,15 @@ class Loader:
         engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`, `"pread"`, `"memory"`. With
             `"mmap"` a shard that is truncated in place while it is read ends the process with SIGBUS; with the others it is damage, as
             long as its index was not large enough to be mapped (see :class:`Dataset`).
+        direct_io: whether reads of `"uring"` and `"pread"` go past the page cache of a local disk. `"auto"`: where there is more to read than there
+            is memory. `"on"` spares processor time, and memory for others, and is faster than a cold cache; `"off"` keeps to the cache.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         cpu_limit: processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second, on average over
             some clips; 0.01 to 1024. No limit by default. What is delivered does not depend on it.
+        decode_limits: what one clip may take before it counts as damaged: `{"seconds": 20.0, "pixels": 3840 * 2160}`. `packets` fed,
+            100,000 by default; their `bytes`, 2**30; `frames` decoded, 100,000; `pixels` of a picture as the codec stores it, 2**26;
+            `seconds` of wall time, 120, or None: then what is delivered never depends on the machine's speed.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
@@ -388,9 +393,11 @@ class Loader:
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         engine: Engine = "auto",
+        direct_io: DirectIo = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         cpu_limit: float | None = None,
+        decode_limits: dict[str, float | None] | None = None,
         prefetch_batches: int | None = None,
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",

@@ -10,12 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError("framefeed.torch needs torch: pip install 'framefeed[torch]'", name=error.name) from error
 from torch.utils.dlpack import from_dlpack
 
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
-from framefeed._options import Checksum, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
+from framefeed._options import Checksum, DirectIo, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -104,9 +109,11 @@ class DataLoader:
         checksum: whether stored tensors are checked, ``"on"`` or ``"off"``.
         field_descriptions: what the fields' descriptions must say, ``{"latents": {"vae": "..."}}``.
         engine: how storage is read; see :class:`framefeed.Loader`.
+        direct_io: whether reads go past the page cache: ``"auto"``, ``"on"`` or ``"off"``; see :class:`framefeed.Loader`.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
         cpu_limit: processor time that the loader's threads may use, in cores; see :class:`framefeed.Loader`.
+        decode_limits: what one clip may take before it counts as damaged, ``{"seconds": 20.0}``; see :class:`framefeed.Loader`.
         prefetch_batches: batches that are finished or in the making while the training step runs.
         prefetch_bytes: memory of those batches.
         on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``; see :class:`framefeed.Loader`.
@@ -145,9 +152,11 @@ class DataLoader:
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         engine: Engine = "auto",
+        direct_io: DirectIo = "auto",
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         cpu_limit: float | None = None,
+        decode_limits: dict[str, float | None] | None = None,
         prefetch_batches: int | None = None,
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
@@ -185,9 +194,11 @@ class DataLoader:
             checksum=checksum,
             field_descriptions=None if field_descriptions is None else dict(field_descriptions),
             engine=engine,
+            direct_io=direct_io,
             decode_workers=decode_workers,
             tensor_readers=tensor_readers,
             cpu_limit=cpu_limit,
+            decode_limits=decode_limits,
             prefetch_batches=prefetch_batches,
             prefetch_bytes=prefetch_bytes,
             on_error=on_error,

@@ -1,7 +1,7 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
 use framefeed::{ClipReader, ColumnWriter, Dataset, StorageOptions};
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyModuleNotFoundError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::path::{Path, PathBuf};
@@ -75,6 +75,17 @@ impl PyDataset {
     fn handle(&self) -> MutexGuard<'_, Owned<Arc<Opened>>> {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to install, in the place of Python's own error.
+fn needs_pyarrow(py: Python<'_>, error: PyErr) -> PyErr {
+    let missing = error.value(py).getattr("name").and_then(|name| name.extract::<String>());
+    if !error.is_instance_of::<PyModuleNotFoundError>(py) || missing.is_ok_and(|name| name != "pyarrow") {
+        return error;
+    }
+    let needed = PyModuleNotFoundError::new_err("Dataset.table() needs pyarrow: pip install 'framefeed[table]'");
+    needed.set_cause(py, Some(error));
+    needed
 }
 
 #[pymethods]
@@ -193,7 +204,8 @@ impl PyDataset {
         // pyarrow reads the memory that was checked, not the file again. The table keeps this object, which keeps the memory:
         // what a process has opened is never replaced in it, and a fork forgets its parent's without unmapping it.
         let address = bytes.as_ptr() as usize;
-        let memory = py.import("pyarrow")?.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
+        let pyarrow = py.import("pyarrow").map_err(|error| needs_pyarrow(py, error))?;
+        let memory = pyarrow.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
         py.import("pyarrow.ipc")?.call_method1("open_file", (memory,))?.call_method0("read_all")
     }
 

@@ -1,8 +1,7 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
 use framefeed::{
-    Batches, Checksum, EngineKind, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, Skipped,
-    StorageOptions,
+    Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, Skipped, StorageOptions,
 };
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -48,7 +47,7 @@ impl PyLoader {
     #[pyo3(signature = (
         dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
         scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
-        checksum="on", field_descriptions=None, engine="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, prefetch_batches=None,
+        checksum="on", field_descriptions=None, engine="auto", direct_io="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, decode_limits=None, prefetch_batches=None,
         prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
@@ -73,9 +72,11 @@ impl PyLoader {
         checksum: &str,
         field_descriptions: Option<&Bound<'_, PyDict>>,
         engine: &str,
+        direct_io: &str,
         decode_workers: Option<i64>,
         tensor_readers: Option<i64>,
         cpu_limit: Option<f64>,
+        decode_limits: Option<&Bound<'_, PyDict>>,
         prefetch_batches: Option<i64>,
         prefetch_bytes: Option<i128>,
         on_error: &str,
@@ -89,18 +90,21 @@ impl PyLoader {
             .scale(scale)
             .normalize(mean, std)
             .pad(pad);
+        let storage =
+            StorageOptions::new().engine(engine.parse().map_err(raise)?).direct_io(direct_io.parse().map_err(raise)?);
         let batch_size = count("batch_size", batch_size)?;
         let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
             .batch_size(batch_size)
             .fields(fields)
             .ragged(Ragged::parse(ragged).map_err(raise)?)
             .checksum(Checksum::parse(checksum).map_err(raise)?)
-            .storage(StorageOptions::new().engine(engine.parse::<EngineKind>().map_err(raise)?))
+            .storage(storage)
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
             .seed(unsigned("seed", seed)?)
             .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
+            .limits(options::decode_limits(decode_limits)?)
             .columns(columns);
         if captions {
             builder = builder.with_captions();

@@ -1,9 +1,10 @@
 //! Keyword arguments that several calls share.
 
-use framefeed::{DType, Filter, Fit, FrameFormat, Layout, TransformOptions};
+use framefeed::{DType, DecodeLimits, Filter, Fit, FrameFormat, Layout, TransformOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyDict, PyInt};
+use std::time::Duration;
 
 use crate::errors::{invalid, raise};
 
@@ -31,6 +32,40 @@ pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(i64, i6
     let example = if value.is_instance_of::<PyInt>() { format!("({value}, {value})") } else { "(256, 256)".into() };
     let found = value.repr()?;
     Err(PyTypeError::new_err(format!("size is {found}, expected (height, width), such as {example}")))
+}
+
+/// What one clip may take, by name; what is not named is as it is by default.
+///
+/// # Errors
+/// ValueError for a name or a value that is none of a limit, TypeError for names that are no strings.
+pub(crate) fn decode_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<DecodeLimits> {
+    let mut limits = DecodeLimits::default();
+    for (name, value) in given.into_iter().flatten() {
+        let name: String = name.extract()?;
+        let wrong = |expected: &str| {
+            let found = value.repr().map_or_else(|_| "?".to_owned(), |found| found.to_string());
+            invalid(format!("decode_limits: {name} is {found}, expected {expected}"))
+        };
+        let count = match name.as_str() {
+            "seconds" => {
+                let expected = "a number of seconds from 0 on, or None for no limit";
+                let seconds = value.extract::<Option<f64>>().map_err(|_| wrong(expected))?;
+                let timeout = seconds.map(Duration::try_from_secs_f64).transpose();
+                limits.timeout = timeout.map_err(|_| wrong(expected))?;
+                continue;
+            }
+            "packets" => &mut limits.max_packets,
+            "bytes" => &mut limits.max_bytes,
+            "frames" => &mut limits.max_decoded_frames,
+            "pixels" => &mut limits.max_pixels,
+            _ => {
+                let known = "packets, bytes, frames, pixels or seconds";
+                return Err(invalid(format!("decode_limits: there is no '{name}', expected {known}")));
+            }
+        };
+        *count = value.extract().map_err(|_| wrong("a whole number from 0 to 2**64 - 1"))?;
+    }
+    Ok(limits)
 }
 
 /// What a picture should look like, by name.

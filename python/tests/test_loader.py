@@ -416,6 +416,14 @@ def test_close_ends_an_epoch_early(make_loader: Make) -> None:
         ({"cpu_limit": 0}, ValueError, r"cpu_limit is 0, expected 0.01 to 1024"),
         ({"cpu_limit": float("nan")}, ValueError, "cpu_limit is NaN, expected"),
         ({"prefetch_bytes": -1}, ValueError, "prefetch_bytes is -1, expected a whole number"),
+        ({"direct_io": "yes"}, ValueError, "direct_io 'yes' is none of auto, on, off"),
+        ({"decode_limits": {"second": 1}}, ValueError, "decode_limits: there is no 'second', expected packets, bytes"),
+        ({"decode_limits": {"seconds": -1}}, ValueError, "decode_limits: seconds is -1, expected a number of seconds"),
+        ({"decode_limits": {"seconds": float("inf")}}, ValueError, "decode_limits: seconds is inf, expected a number"),
+        ({"decode_limits": {"packets": 1e5}}, ValueError, "decode_limits: packets is 100000.0, expected a whole number"),
+        ({"decode_limits": {"bytes": 10**50}}, ValueError, "decode_limits: bytes is 10{50}, expected a whole number"),
+        ({"decode_limits": {"pixels": -1}}, ValueError, "decode_limits: pixels is -1, expected a whole number"),
+        ({"std": (0.5, 0.5, 0.5)}, ValueError, "scale, mean and std are of the float types, dtype is uint8"),
         ({"columns": ["scroe"]}, ValueError, "no column 'scroe', did you mean 'score'. the dataset has: "),
         ({"fields": ["nope"]}, ValueError, "no field 'nope', the dataset has: none"),
     ],
@@ -425,6 +433,23 @@ def test_what_is_wrong_with_an_argument_is_said_with_what_is_expected(
 ) -> None:
     with pytest.raises(kind, match=told):
         make_loader(**options)
+
+
+def test_reads_go_past_the_page_cache_where_that_is_asked_for(make_loader: Make) -> None:
+    expected = [batch["video"].numpy().tobytes() for batch in make_loader(direct_io="off", engine="pread")]
+    loader = make_loader(direct_io="on", engine="pread")
+    assert "past the page cache" in loader.describe()
+    assert [batch["video"].numpy().tobytes() for batch in loader] == expected
+
+
+def test_clips_beyond_a_limit_are_errors_or_left_out(make_loader: Make) -> None:
+    with pytest.raises(framefeed.LimitExceededError, match="pixels"):
+        list(make_loader(decode_limits={"pixels": 100}))
+    with pytest.raises(framefeed.LimitExceededError, match="decoding took longer than"):
+        list(make_loader(decode_limits={"seconds": 0.0}))
+    whole = [batch["key"] for batch in make_loader()]
+    limits = {"pixels": 2**24, "packets": 1000, "frames": 1000, "bytes": 2**24, "seconds": None}
+    assert [batch["key"] for batch in make_loader(decode_limits=limits)] == whole
 
 
 def test_epochs_have_no_sign_and_a_list_is_a_size(make_loader: Make, dataset: framefeed.Dataset) -> None:

@@ -1,10 +1,12 @@
 //! Before any time is told: the answer is right. The first batch is compared with what single records give, by another way
 //! through the library; and the first batches of every loader to be timed must be equal in every byte.
 
+use super::measure::SIGNAL_INTERVAL;
 use super::plan::{Plan, Setting};
 use crate::cli::bench::common::stop_if_asked;
 use framefeed::{
-    Batch, ClipReader, Dataset, DecodeLimits, EngineKind, Error, Loader, Result, StorageOptions, VideoBatch, read_field,
+    Batch, ClipReader, Dataset, DecodeLimits, EngineKind, Error, Loader, Next, Result, StorageOptions, VideoBatch,
+    read_field,
 };
 use serde::Serialize;
 
@@ -39,7 +41,7 @@ pub(super) fn check(plan: &Plan, settings: &[Setting]) -> Result<Answer> {
     for &setting in settings {
         stop_if_asked()?;
         let loader = plan.builder(setting, true)?.build()?;
-        let batches = loader.iter().take(CHECKED_BATCHES).collect::<Result<Vec<_>>>()?;
+        let batches = first_batches(&loader)?;
         let blake3 = hash(&batches);
         let Some(answer) = &mut answer else {
             let first = batches.first().ok_or_else(|| {
@@ -60,6 +62,19 @@ pub(super) fn check(plan: &Plan, settings: &[Setting]) -> Result<Answer> {
         }
     }
     answer.ok_or_else(|| Error::invalid("there is nothing to measure"))
+}
+
+fn first_batches(loader: &Loader) -> Result<Vec<Batch>> {
+    let (mut batches, mut first) = (loader.iter(), Vec::new());
+    while first.len() < CHECKED_BATCHES {
+        stop_if_asked()?;
+        match batches.next_within(SIGNAL_INTERVAL) {
+            Next::Batch(batch) => first.push(batch?),
+            Next::End => break,
+            Next::Timeout => {}
+        }
+    }
+    Ok(first)
 }
 
 fn new_answer(loader: &Loader, checked: Checked) -> Answer {
@@ -98,6 +113,7 @@ fn compare(plan: &Plan, batch: &Batch) -> Result<()> {
     let dataset = Dataset::open(&plan.path)?;
     let mut clips = ClipReader::new(&dataset, &StorageOptions::new().engine(EngineKind::Pread))?;
     for (row, (&record, key)) in batch.records.iter().zip(&batch.keys).enumerate() {
+        stop_if_asked()?;
         let record = record as usize;
         let differs = |what: &str| {
             let message = format!("row {row} of the first batch differs from its record in {what}");

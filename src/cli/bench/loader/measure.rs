@@ -13,7 +13,7 @@ const WARM_UP_SHARE: f64 = 0.25;
 /// Between two looks at the queues.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// How often a wait for a batch looks whether it is interrupted.
-const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What one run gave.
 #[derive(Debug)]

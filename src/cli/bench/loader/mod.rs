@@ -14,7 +14,7 @@ use crate::cli::units::parse_size;
 use crate::cli::{Ending, output, signal};
 use check::Answer;
 use clap::Args;
-use framefeed::{DType, EngineKind, Fit, FrameFormat, Layout, Placement, Ragged, Result, Step, Window};
+use framefeed::{DType, DirectIo, EngineKind, Fit, FrameFormat, Layout, Placement, Ragged, Result, Step, Window};
 use measure::Run;
 use plan::{Plan, Setting, Without};
 use result::{Bound, Figures, LoaderReport, Point};
@@ -93,6 +93,10 @@ pub(super) struct LoaderArgs {
     /// How storage is read: auto, uring, pread, mmap or memory.
     #[arg(long, value_name = "ENGINE", default_value = "auto")]
     engine: EngineKind,
+
+    /// Whether reads of uring and pread go past the page cache: on, off, or auto, where there is more to read than memory.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    direct_io: DirectIo,
 
     /// Measure as well what the loader would give if a stage took no time, at the largest number of workers, and print where the
     /// time of the threads goes. A report has both in any case.
@@ -323,9 +327,7 @@ fn results(plan: &Plan, candidates: &[Candidate]) -> (Vec<Point>, Vec<Bound>) {
 
 fn cache_text(cache: CacheState) -> &'static str {
     match cache {
-        CacheState::Cold => {
-            "cold: dropped from the page cache before each run, as mincore confirmed where it says 0 % cached"
-        }
+        CacheState::Cold => "cold: dropped from the page cache before each run, and looked at with mincore",
         CacheState::Warm => "warm: read once before each run",
         CacheState::AsIs => {
             "as it was: the files take more than half of the memory, so they are not read ahead of a run"

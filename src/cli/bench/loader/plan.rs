@@ -3,8 +3,8 @@
 use super::LoaderArgs;
 use crate::cli::bench::cache::Source;
 use framefeed::{
-    Checksum, Dataset, DatasetKind, EngineKind, Error, ErrorPolicy, Loader, LoaderBuilder, Ragged, Result, Shuffle,
-    StorageOptions, TransformOptions, Window,
+    Checksum, Dataset, DatasetKind, DirectIo, EngineKind, Error, ErrorPolicy, Loader, LoaderBuilder, Ragged, Result,
+    Shuffle, StorageOptions, TransformOptions, Window,
 };
 use std::path::PathBuf;
 
@@ -70,6 +70,7 @@ pub(super) struct Plan {
     pub cpu_limit: Option<f64>,
     pub seed: u64,
     pub engine: EngineKind,
+    pub direct_io: DirectIo,
     /// The files that are read.
     pub files: Vec<Source>,
     /// Records of the dataset.
@@ -97,6 +98,7 @@ impl Plan {
             cpu_limit: args.cpu_limit,
             seed: args.seed,
             engine: args.engine,
+            direct_io: args.direct_io,
             records: dataset.len(),
         })
     }
@@ -121,7 +123,7 @@ impl Plan {
             .epochs(if one_pass { 1 } else { MANY_EPOCHS })
             .decode_workers(setting.workers)
             .tensor_readers(setting.workers)
-            .storage(StorageOptions::new().engine(engine))
+            .storage(StorageOptions::new().engine(engine).direct_io(self.direct_io))
             .on_error(ErrorPolicy::Skip);
         if let Some(cores) = self.cpu_limit {
             builder = builder.cpu_limit(cores);

@@ -193,8 +193,7 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
     stop_if_asked()?;
     let cache = match (args.cold, args.direct) {
         (_, Direct::On) => "past the page cache".to_owned(),
-        (true, _) => "cold: dropped from the page cache before each run, as mincore confirmed where it says 0 % cached"
-            .to_owned(),
+        (true, _) => "cold: dropped from the page cache before each run, and looked at with mincore".to_owned(),
         (false, _) => "warm: read once before each run".to_owned(),
     };
     let cached =
