@@ -1,5 +1,5 @@
-"""Resident memory of a loader over many epochs: prints it twenty times, and the medians of the first and the last tenth of the
-epochs, the first one left out. What the last large clips of an epoch left with the C library's allocator moves it up and down; growth
+"""Resident memory of a loader over many epochs: prints it some twenty times, and the medians of the first and the last tenth of the
+epochs, of ten at least, the first one left out. What the last large clips of an epoch left with the C library's allocator moves it up and down; growth
 shows in the medians.
 
     python benches/memory.py DATASET [--epochs 50 | --samples 1000000] [--frames 8] [--placement random] [--size 128] [--batch-size 4]

@@ -233,7 +233,8 @@ fn the_raw_profile_stores_the_frames_that_decoding_gives() {
         other.fails(1, &["other sources or options"]);
     }
     let out = videos.dir.path().join("none");
-    convert(&videos.source(), &out, &["--size", "32x48"]).fails(1, &["size is of the profiles raw and train"]);
+    convert(&videos.source(), &out, &["--size", "32x48"])
+        .fails(1, &["size is of the profile raw, or an option of the profile train"]);
     convert(&videos.source(), &out, &["--profile", "raw", "--size", "0x48"]).fails(1, &["size: height is 0"]);
     assert_eq!(convert(&videos.source(), &out, &["--profile", "raw", "--size", "32"]).code, Some(2));
 }

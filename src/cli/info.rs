@@ -121,7 +121,14 @@ fn cost(text: &mut String, info: &DatasetInfo, args: &InfoArgs) {
     };
     line(text, "window", &cost);
     if let Some(rate) = info.window.and_then(|cost| cost.decoded_per_core_second) {
-        line(text, "", &format!("{} frames/s per core of this machine, decoding alone", grouped(rate.round() as u64)));
+        line(
+            text,
+            "",
+            &format!(
+                "{} frames/s per core of this machine, reading from memory and decoding",
+                grouped(rate.round() as u64)
+            ),
+        );
     }
 }
 

@@ -194,7 +194,9 @@ impl ConvertOptions {
         }
         if let Some((height, width)) = self.raw_size {
             if self.profile != Profile::Raw {
-                return Err(Error::invalid("size is of the profiles raw and train, neither of which is asked for"));
+                return Err(Error::invalid(
+                    "size is of the profile raw, or an option of the profile train, and neither is asked for",
+                ));
             }
             if self.raw_format == Some(RawFormat::Yuv420) {
                 return Err(Error::invalid("size is of frames of the format rgb: those of yuv420 are never resized"));

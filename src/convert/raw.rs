@@ -7,7 +7,7 @@ use super::ingest::Given;
 use super::{ClipOutput, ClipRequest, RawFormat, av};
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
 use crate::format::{crc32c, map, open_regular};
-use crate::media::{FrameView, StreamInfo};
+use crate::media::{FrameView, PixelFormat, StreamInfo};
 use crate::shard::{NewTensor, NewTensorRecord};
 use crate::transform::{Layout, Transform, TransformOptions};
 use crate::{Error, Result, TensorType};
@@ -51,8 +51,8 @@ impl RawFrames {
     }
 
     /// Decodes every frame of the clip that `request` asked for into the file `path` as RGB, resized to `size` (height, width)
-    /// where it is given: from its MP4 at `mp4`, or, where that one had to be encoded anew, from the source, if its pictures are of a kind that
-    /// is transformed. One frame is in memory at a time.
+    /// where it is given: from its MP4 at `mp4`, or, where that one had to be encoded anew, from the source, if its pictures have the
+    /// size and format of the MP4's. One frame is in memory at a time.
     pub(super) fn rgb(
         clip: &ClipOutput,
         request: &ClipRequest,
@@ -68,7 +68,7 @@ impl RawFrames {
         }
         let mut transform = Transform::new(&options, stream)?;
         let mut frames = FrameFile::create(path, transform.clip_shape(1).num_bytes(transform.dtype())?)?;
-        let are_sources = clip.reencoded.is_some() && has_pictures_of(&request.source, stream, cancel);
+        let are_sources = clip.reencoded.is_some() && has_pictures_of(&request.source, stream, cancel)?;
         if are_sources {
             source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
                 let view = av::view(frame).filter(|view| is_of(view, stream));
@@ -141,10 +141,11 @@ impl RawFrames {
 }
 
 /// Whether the first picture of a source is of the size and format of `stream`, which was made from it.
-fn has_pictures_of(source: &Path, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> bool {
-    first_picture(source, cancel).ok().flatten().is_some_and(|first| {
-        (first.width, first.height) == (stream.width, stream.height) && first.format == stream.pixel_format.name()
-    })
+fn has_pictures_of(source: &Path, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> Result<bool> {
+    Ok(first_picture(source, cancel)?.is_some_and(|first| {
+        (first.width, first.height) == (stream.width, stream.height)
+            && PixelFormat::parse(&first.format) == Some(stream.pixel_format)
+    }))
 }
 
 fn is_of(view: &FrameView<'_>, stream: &StreamInfo) -> bool {

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What a unit did. Written after its shard, so that a report never stands without one. Holds nothing that differs from
-/// run to run.
+/// What a unit did. Written after its shard, so that a report never stands without one. What differs from run to run is the
+/// processor time in `train` alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct UnitReport {
     pub(super) id: String,

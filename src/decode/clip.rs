@@ -328,6 +328,11 @@ impl Run<'_, '_> {
         if error == AvError::NO_MEMORY {
             return Err(error.into_error("decode"));
         }
+        if self.is_closed {
+            // What comes after it may be taken from another record.
+            return Err(Error::corrupt(format!("packet {packet} is refused, which none of the profile train was"))
+                .with_source(error));
+        }
         self.stats.refused_packets += 1;
         self.refusal.get_or_insert((packet, error));
         Ok(())

@@ -141,7 +141,7 @@ impl ClipBytes {
     }
 }
 
-/// Gives a decoder the packets of a clip, each checked against its CRC32C right before it is fed.
+/// Gives a decoder the packets of a clip, each checked against its CRC32C when it is asked for, just before it is fed.
 pub(super) struct CheckedPackets<'a> {
     pub(super) clip: &'a ClipPlan,
     pub(super) bytes: &'a ClipBytes,

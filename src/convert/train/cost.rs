@@ -26,12 +26,16 @@ pub(in crate::convert) struct Load {
     /// Processor time of the packets, at the mean that was measured when all of the clip's were decoded.
     #[serde(default)]
     pub(in crate::convert) nanos: u64,
+    /// Windows of which that is known.
+    #[serde(default)]
+    pub(in crate::convert) timed: u64,
 }
 
 impl Load {
     fn add(&mut self, plan: &DecodePlan, packet_nanos: u64) {
         let packets = plan.packets().len() as u64;
         self.windows += 1;
+        self.timed += 1;
         self.packets += packets;
         self.bytes += plan.num_bytes();
         self.nanos += packets.saturating_mul(packet_nanos);
@@ -41,6 +45,7 @@ impl Load {
         self.windows += other.windows;
         self.packets += other.packets;
         self.bytes += other.bytes;
+        self.timed += other.timed;
         self.nanos = self.nanos.saturating_add(other.nanos);
     }
 }

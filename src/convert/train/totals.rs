@@ -25,7 +25,7 @@ pub struct WindowUse {
     /// Compressed bytes read per window.
     pub bytes_per_window: f64,
     /// Frames of windows that one core of this machine decodes in a second, not transformed: by the mean time that a packet of each clip took when
-    /// the clip was converted, on however busy a machine. `None` where it was converted by a version that did not measure it.
+    /// the clip was converted, on however busy a machine. `None` where a version that did not measure it converted any.
     pub decoded_per_core_second: Option<f64>,
 }
 
@@ -102,7 +102,8 @@ impl TrainTotals {
             (load.windows > 0).then(|| WindowUse {
                 decode_amplification: load.packets as f64 / frames,
                 bytes_per_window: load.bytes as f64 / load.windows as f64,
-                decoded_per_core_second: (load.nanos > 0).then(|| frames * 1e9 / load.nanos as f64),
+                decoded_per_core_second: (load.nanos > 0 && load.timed == load.windows)
+                    .then(|| frames * 1e9 / load.nanos as f64),
             })
         };
         let windows = self.windows.iter().zip(STRIDES).map(|(load, stride)| TrainWindowCost {
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn totals_have_the_mean_the_lowest_and_what_windows_took_before_as_far_as_that_is_known() {
-        let load = |windows, packets, bytes| Load { windows, packets, bytes, nanos: packets * 1_000_000 };
+        let load =
+            |windows, packets, bytes| Load { windows, packets, bytes, nanos: packets * 1_000_000, timed: windows };
         let both = WindowLoad { source: load(2, 320, 4000), stored: load(2, 40, 600) };
         let after = WindowLoad { stored: load(1, 16, 300), ..WindowLoad::default() };
         let mut sum = None;

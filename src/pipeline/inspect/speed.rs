@@ -1,4 +1,4 @@
-//! How fast this machine decodes windows of a dataset.
+//! How fast this machine reads and decodes windows of a dataset.
 
 use super::info::scatter;
 use crate::dataset::{Dataset, Window};
