@@ -28,7 +28,9 @@ if [ ! -e "$root/complete" ]; then
     . /etc/os-release
     case $ID in
         ubuntu) echo "deb http://ports.ubuntu.com/ubuntu-ports $VERSION_CODENAME main universe" ;;
-        *) echo "deb http://deb.debian.org/debian $VERSION_CODENAME main" ;;
+        # The mirror that this machine uses has all architectures.
+        *) echo "deb $(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' \
+            "Codename: $VERSION_CODENAME" 'Component: main' | head -n 1) $VERSION_CODENAME main" ;;
     esac >"$work/sources.list"
     cat >"$work/apt.conf" <<END
 APT::Architecture "arm64";
