@@ -3,6 +3,7 @@
 #   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
 #   make test-arm               the transform's tests for 64-bit Arm, under emulation; see scripts/test-arm.sh
 #   make peers VIDEOS=folder [LIST=file]  framefeed beside other decoders, in an environment of their own; see benches/peers/run.py
+#   make ffmpeg                 FFmpeg 8 into .ffmpeg, which all of these use from then on: it decodes faster than most distributions'
 #   make check                  formatting, lints, documentation, licences
 
 SHELL := /bin/bash
@@ -10,7 +11,13 @@ PYTHON := .venv/bin/python
 DEMO := demo-out
 export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
 
-.PHONY: demo test test-rust test-python test-arm peers check setup clean
+# What `make ffmpeg` built goes before the system's libraries.
+ifneq ($(wildcard .ffmpeg/complete),)
+export PKG_CONFIG_PATH := $(CURDIR)/.ffmpeg/lib/pkgconfig:$(PKG_CONFIG_PATH)
+export RUSTFLAGS := $(RUSTFLAGS) -C link-arg=-Wl,-rpath,$(CURDIR)/.ffmpeg/lib
+endif
+
+.PHONY: demo test test-rust test-python test-arm peers ffmpeg check setup clean
 
 setup:
 	@scripts/setup.sh
@@ -39,6 +46,9 @@ test-python:
 test-arm:
 	@scripts/test-arm.sh
 
+ffmpeg:
+	@scripts/ffmpeg.sh
+
 peers: setup
 	@if [ -z "$(VIDEOS)" ]; then echo "usage: make peers VIDEOS=folder [LIST=file] [PEERS_OPTIONS='--mode windows']"; exit 2; fi
 	@scripts/python-env.sh test
@@ -55,4 +65,4 @@ check: setup
 
 clean:
 	cargo clean
-	rm -rf .venv .venv-peers $(DEMO)
+	rm -rf .venv .venv-peers .ffmpeg $(DEMO)

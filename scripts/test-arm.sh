@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
+unset RUSTFLAGS PKG_CONFIG_PATH
 
 target=aarch64-unknown-linux-gnu
 work=$PWD/target/arm64

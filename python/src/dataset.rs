@@ -1,9 +1,9 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
 use framefeed::{ClipReader, ColumnWriter, Dataset, StorageOptions};
-use pyo3::exceptions::{PyIndexError, PyModuleNotFoundError};
+use pyo3::exceptions::{PyIndexError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -165,7 +165,11 @@ impl PyDataset {
         Ok(self.here()?.dataset.len())
     }
 
-    fn __getitem__(slf: &Bound<'_, Self>, number: isize) -> PyResult<PyRecord> {
+    fn __getitem__(slf: &Bound<'_, Self>, number: &Bound<'_, PyAny>) -> PyResult<PyRecord> {
+        if number.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("records have numbers here; Dataset.find(key) gives the one of a key"));
+        }
+        let number: isize = number.extract()?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
         let len = dataset.len();

@@ -225,6 +225,8 @@ def test_records_are_found_by_number_from_both_ends_and_by_key(dataset: framefee
     for number in (len(dataset), -len(dataset) - 1):
         with pytest.raises(IndexError):
             dataset[number]
+    with pytest.raises(TypeError, match=r"Dataset\.find"):
+        dataset["some/key"]  # type: ignore[index]
     with pytest.raises(framefeed.NotFoundError) as raised:
         dataset.find("nobody")
     assert raised.value.record == "nobody" and raised.value.path == str(dataset.path)

@@ -465,24 +465,48 @@ pub(super) fn add_track(
     // The muxer chooses the tag of MP4; the source's may be another container's.
     par.codec_tag = 0;
     if let Some(matrix) = facts.display_matrix {
-        add_display_matrix(pointer, &matrix)?;
+        add_display_matrix(raw, &matrix)?;
     }
     Ok(())
 }
 
-fn add_display_matrix(stream: *mut ffi::AVStream, matrix: &[i32; 9]) -> Result<()> {
-    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
-    // SAFETY: the caller holds the stream mutably; FFmpeg allocates 36 bytes and keeps them.
-    let bytes = unsafe { ffi::av_stream_new_side_data(stream, kind, 36) };
+fn add_display_matrix(stream: &mut ffi::AVStream, matrix: &[i32; 9]) -> Result<()> {
+    let bytes = new_display_matrix(stream);
     if bytes.is_null() {
         return Err(Error::new(crate::ErrorKind::OutOfMemory, "no memory for the display matrix"));
     }
-    // SAFETY: 36 bytes were just allocated there.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(bytes, 36) };
+    // SAFETY: so many bytes were just allocated there.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(bytes, DISPLAY_MATRIX_BYTES) };
     for (chunk, value) in bytes.chunks_exact_mut(4).zip(matrix) {
         chunk.copy_from_slice(&value.to_ne_bytes());
     }
     Ok(())
+}
+
+const DISPLAY_MATRIX_BYTES: usize = 36;
+
+/// Memory for the matrix, which the stream keeps; null where there is none. From FFmpeg 6.1 on it belongs to the stream's parameters.
+#[cfg(has_coded_side_data)]
+fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
+    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    // SAFETY: every stream owns its parameters.
+    let par = unsafe { &mut *stream.codecpar };
+    let (list, count) = (&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data);
+    // SAFETY: the list and its length, as the parameters have them.
+    let entry = unsafe { ffi::av_packet_side_data_new(list, count, kind, DISPLAY_MATRIX_BYTES, 0) };
+    if entry.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: an entry that was just made.
+    unsafe { (*entry).data }
+}
+
+/// The same of older FFmpegs.
+#[cfg(not(has_coded_side_data))]
+fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
+    let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    // SAFETY: a stream that is borrowed mutably.
+    unsafe { ffi::av_stream_new_side_data(stream, kind, DISPLAY_MATRIX_BYTES) }
 }
 
 /// Gives an encoder its colour tags and pixel shape, one thread, and bit-exact output with global headers.

@@ -217,13 +217,18 @@ impl TextType {
     }
 }
 
+/// Of a row without a path; `object` has its other columns.
+fn no_video(object: &Map<String, Value>) -> Error {
+    let others: Vec<String> = object.keys().take(8).map(|name| format!("'{name}'")).collect();
+    let beside = if others.is_empty() { String::new() } else { format!(" beside {}", others.join(", ")) };
+    Error::invalid(format!("no video named: expected a column 'path', 'video' or 'file'{beside}"))
+}
+
 fn row_from_object(mut object: Map<String, Value>) -> Result<ListRow> {
     let name = PATH_COLUMNS.into_iter().find(|name| object.get(*name).is_some_and(|value| !value.is_null()));
     let path = match name.and_then(|name| object.shift_remove(name)) {
         Some(Value::String(path)) if !path.is_empty() => path,
-        Some(Value::String(_)) | None => {
-            return Err(Error::invalid("no video named: expected a column 'path', 'video' or 'file'"));
-        }
+        Some(Value::String(_)) | None => return Err(no_video(&object)),
         Some(other) => return Err(Error::invalid(format!("the video's path is {other}, expected text"))),
     };
     let start = seconds("start", object.shift_remove("start"))?;
@@ -319,7 +324,8 @@ mod tests {
         assert!(line(1).contains("line 5: start is 3"), "{}", line(1));
         assert!(line(2).contains("line 6: start is \"-1\""), "{}", line(2));
         assert!(line(3).contains("line 7: start is \"x\""), "{}", line(3));
-        assert!(line(4).contains("line 8: no video named"), "{}", line(4));
+        let message = "line 8: no video named: expected a column 'path', 'video' or 'file' beside 'start', 'end', 'note'";
+        assert!(line(4).contains(message), "{}", line(4));
         assert!(line(5).contains("line 9"), "{}", line(5));
         let last = rows[6].1.as_ref().unwrap();
         assert_eq!((last.start, last.end), (Some(1.0), Some(60.5)));
