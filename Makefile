@@ -15,6 +15,7 @@ export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
 ifneq ($(wildcard .ffmpeg/complete),)
 export PKG_CONFIG_PATH := $(CURDIR)/.ffmpeg/lib/pkgconfig:$(PKG_CONFIG_PATH)
 export RUSTFLAGS := $(RUSTFLAGS) -C link-arg=-Wl,-rpath,$(CURDIR)/.ffmpeg/lib
+export FRAMEFEED_FFMPEG := $(CURDIR)/.ffmpeg/bin/ffmpeg
 endif
 
 .PHONY: demo test test-rust test-python test-arm peers ffmpeg check setup clean

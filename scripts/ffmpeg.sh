@@ -56,10 +56,11 @@ tar -xf "$tarball" -C "$work" --strip-components=1
 
 echo "ffmpeg: building $version; the log is $work/build.log"
 cd "$work"
-# All that files may hold, and libx264 for the converter; nothing from the network.
+# All that files may hold, and libx264 for the converter; nothing from the network. The command is what tests compare with.
 {
-    ./configure --prefix="$prefix" --enable-shared --disable-static --enable-rpath --disable-programs --disable-doc \
-        --disable-autodetect --disable-network --disable-avdevice --disable-avfilter \
+    ./configure --prefix="$prefix" --enable-shared --disable-static --enable-rpath --disable-doc --disable-ffplay --disable-ffprobe \
+        --disable-autodetect --disable-network --disable-avdevice \
+        --disable-filters --enable-filter=scale,format,null,copy,crop,pad,transpose,hflip,vflip,rotate,trim,setpts,fps \
         --enable-gpl --enable-zlib --enable-libx264 --enable-libdav1d
     make -j"$(nproc)"
     make install

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -41,8 +42,10 @@ def stream_of(record: framefeed.Record) -> str:
 
 def source_digests(record: framefeed.Record, frame_bytes: int) -> Iterator[bytes]:
     """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped. On one
-    thread, because what ffmpeg makes of damaged packets depends on the number of its threads."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1", "-noautorotate", "-i", record.source, "-map", stream_of(record)]
+    thread, because what ffmpeg makes of damaged packets depends on the number of its threads; and on its version: `FRAMEFEED_FFMPEG` may name
+    one like the libraries."""
+    ffmpeg = os.environ.get("FRAMEFEED_FFMPEG", "ffmpeg")
+    command = [ffmpeg, "-nostdin", "-v", "error", "-threads", "1", "-noautorotate", "-i", record.source, "-map", stream_of(record)]
     command += ["-vsync", "passthrough", "-f", "rawvideo", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None

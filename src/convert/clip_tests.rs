@@ -9,10 +9,11 @@ use crate::media::StreamInfo;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Checksums of all frames as the ffmpeg command gives them.
+/// Checksums of all frames as the ffmpeg command gives them: the one of `FRAMEFEED_FFMPEG` where that is set. It should be of the version of
+/// the libraries, as what is made of damaged pictures changes.
 pub(super) fn ffmpeg_frames(path: &Path, stream: usize, frame_bytes: usize) -> Vec<u32> {
     use std::io::Read as _;
-    let mut child = Command::new("ffmpeg")
+    let mut child = Command::new(std::env::var_os("FRAMEFEED_FFMPEG").unwrap_or_else(|| "ffmpeg".into()))
         // One thread: with several, what ffmpeg makes of damaged pictures differs from run to run.
         .args(["-v", "quiet", "-nostdin", "-threads", "1", "-noautorotate", "-i"])
         .arg(path)
