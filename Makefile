@@ -3,7 +3,7 @@
 #   make test                   all Rust and Python tests, with real torch; FRAMEFEED_CLIPS=folder adds a corpus of videos
 #   make test-arm               the transform's tests for 64-bit Arm, under emulation; see scripts/test-arm.sh
 #   make peers VIDEOS=folder [LIST=file]  framefeed beside other decoders, in an environment of their own; see benches/peers/run.py
-#   make ffmpeg                 FFmpeg 8 into .ffmpeg, which all of these use from then on: it decodes faster than most distributions'
+#   make ffmpeg                 FFmpeg 8 into .ffmpeg, which all of these but test-arm use from then on: it decodes faster than most distributions'
 #   make check                  formatting, lints, documentation, licences
 
 SHELL := /bin/bash
@@ -12,10 +12,14 @@ DEMO := demo-out
 export FRAMEFEED_PYTHON := $(CURDIR)/$(PYTHON)
 
 # What `make ffmpeg` built goes before the system's libraries.
+FFMPEG := $(CURDIR)/.ffmpeg
 ifneq ($(wildcard .ffmpeg/complete),)
-export PKG_CONFIG_PATH := $(CURDIR)/.ffmpeg/lib/pkgconfig:$(PKG_CONFIG_PATH)
-export RUSTFLAGS := $(RUSTFLAGS) -C link-arg=-Wl,-rpath,$(CURDIR)/.ffmpeg/lib
-export FRAMEFEED_FFMPEG := $(CURDIR)/.ffmpeg/bin/ffmpeg
+export FRAMEFEED_FFMPEG := $(FFMPEG)/bin/ffmpeg
+# Once, also where make calls itself.
+ifeq ($(findstring $(FFMPEG),$(PKG_CONFIG_PATH)),)
+export PKG_CONFIG_PATH := $(FFMPEG)/lib/pkgconfig$(if $(PKG_CONFIG_PATH),:$(PKG_CONFIG_PATH))
+export RUSTFLAGS := $(if $(RUSTFLAGS),$(RUSTFLAGS) )-C link-arg=-Wl,-rpath,$(FFMPEG)/lib
+endif
 endif
 
 .PHONY: demo test test-rust test-python test-arm peers ffmpeg check setup clean
@@ -48,6 +52,7 @@ test-arm:
 	@scripts/test-arm.sh
 
 ffmpeg:
+	@if [ "$(MAKECMDGOALS)" != ffmpeg ]; then echo "make ffmpeg comes alone: what else is made is to find it"; exit 2; fi
 	@scripts/ffmpeg.sh
 
 peers: setup
@@ -66,4 +71,4 @@ check: setup
 
 clean:
 	cargo clean
-	rm -rf .venv .venv-peers .ffmpeg $(DEMO)
+	rm -rf .venv .venv-peers $(DEMO)

@@ -10,7 +10,7 @@
 //! the clip's plan from memory and gives its frames; nothing is made of them. Before anything is timed, each wanted frame must
 //! have come out of it, and the loader must give the same windows in each round.
 //!
-//! With `--whole` each clip is decoded from begin to end by `ClipReader::tensor`, at full resolution to RGB, in pieces of whole GOPs.
+//! With `--whole` each clip is decoded from begin to end by `ClipReader::for_each_chunk`, at full resolution to RGB.
 
 #![allow(unsafe_code, reason = "libavcodec is called directly")]
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "a decoder's whole life is one block")]
@@ -22,7 +22,7 @@ mod common;
 use common::{Arguments, Failure, cpu};
 use ffmpeg_next::ffi;
 use framefeed::{
-    ClipReader, Dataset, DecodeLimits, DecodePlan, Fit, Layout, Loader, Placement, Shuffle, StorageOptions, StreamInfo,
+    ClipReader, Dataset, DecodeLimits, DecodePlan, Fit, Loader, Placement, Shuffle, StorageOptions, StreamInfo,
     TransformOptions, Window,
 };
 use std::collections::BTreeSet;
@@ -149,25 +149,11 @@ fn compare(jobs: &[Job], rounds: usize, mut ours: impl FnMut() -> Result<(), Fai
     Ok(())
 }
 
-/// Fewest frames of a piece of a whole clip.
-const LEAST_PIECE: usize = 32;
-
-/// The frames of a clip in runs of whole GOPs.
-fn pieces(stream: &StreamInfo) -> Vec<Vec<u32>> {
-    let num_frames = stream.num_frames() as u32;
-    let mut pieces = Vec::new();
-    let mut first = 0;
-    for end in stream.gops.iter().skip(1).map(|gop| gop.first_frame).chain([num_frames]) {
-        if (end - first) as usize >= LEAST_PIECE || end == num_frames {
-            pieces.push((first..end).collect());
-            first = end;
-        }
-    }
-    pieces
-}
+/// Frames of the tensors that a whole clip comes in.
+const CHUNK: u32 = 8;
 
 fn bench_whole(dataset: &Dataset, options: &Options) -> Result<(), Failure> {
-    let transform = TransformOptions::new().layout(Layout::Thwc);
+    let transform = TransformOptions::new();
     let mut reader = ClipReader::new(dataset, &StorageOptions::new())?;
     let mut jobs = Vec::new();
     for record in 0..dataset.len() {
@@ -177,10 +163,21 @@ fn bench_whole(dataset: &Dataset, options: &Options) -> Result<(), Failure> {
     println!("\nwhole clips");
     compare(&jobs, options.rounds, || {
         for (record, job) in jobs.iter().enumerate() {
-            for piece in pieces(&job.stream) {
-                let clip = reader.tensor(record, &piece, &transform, &DecodeLimits::default())?;
-                assert_eq!(clip.shape[0], piece.len());
-            }
+            let (num_frames, mut given) = (job.frames.len(), 0);
+            let limits = DecodeLimits::default();
+            reader.for_each_chunk(
+                record,
+                0..num_frames as u32,
+                CHUNK,
+                &transform,
+                &limits,
+                &|| false,
+                &mut |clip| {
+                    given += clip.shape[0];
+                    Ok(())
+                },
+            )?;
+            assert_eq!(given, num_frames);
         }
         Ok(())
     })

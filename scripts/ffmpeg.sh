@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds FFmpeg's libraries of a current release into .ffmpeg, for `make` to use in the place of the system's, which are older on most
-# distributions: its H.264 decoder is faster. Installs what that needs on Debian or Ubuntu; takes some ten minutes on two cores.
+# Builds FFmpeg's libraries of a current release into .ffmpeg, for `make` to use instead of the system's, which are older on most
+# distributions and decode H.264 slower. Installs what that needs on Debian or Ubuntu; takes some ten minutes on two cores.
 #
 #   scripts/ffmpeg.sh            or: FFMPEG_TARBALL=ffmpeg-8.1.2.tar.xz scripts/ffmpeg.sh, where it was fetched before
 set -euo pipefail
+given=${FFMPEG_TARBALL:+$(realpath "$FFMPEG_TARBALL")}
 cd "$(dirname "$0")/.."
 
 version=8.1.2
@@ -14,12 +15,16 @@ urls=(
     "https://deb.debian.org/debian/pool/main/f/ffmpeg/ffmpeg_$version.orig.tar.xz"
 )
 prefix=$PWD/.ffmpeg
-if [ -e "$prefix/complete" ] && [ "$(cat "$prefix/complete")" = "$version" ]; then
+if [ "$(cat "$prefix/complete" 2>/dev/null)" = "$version" ]; then
     echo "ffmpeg: $version is in .ffmpeg"
     exit 0
 fi
+if [[ $PWD = *[[:space:]]* ]]; then
+    echo "ffmpeg: the linker does not find libraries in a folder with spaces in its name: $PWD" >&2
+    exit 1
+fi
 
-packages=(curl xz-utils make gcc pkg-config nasm zlib1g-dev libx264-dev libdav1d-dev)
+packages=(ca-certificates curl xz-utils make gcc pkg-config nasm zlib1g-dev libbz2-dev libx264-dev libdav1d-dev)
 missing=()
 for package in "${packages[@]}"; do
     status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
@@ -33,39 +38,49 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-work=target/ffmpeg-$version
-tarball=$work/ffmpeg.tar.xz
-rm -rf "$work" "$prefix"
-mkdir -p "$work"
-is_right() { echo "$sha256  $tarball" | sha256sum --check --status; }
-if [ -n "${FFMPEG_TARBALL:-}" ]; then
-    cp "$FFMPEG_TARBALL" "$tarball"
-else
+mkdir -p target
+tarball=target/ffmpeg-$version.tar.xz
+is_right() { echo "$sha256  $1" | sha256sum --check --status 2>/dev/null; }
+if [ -n "$given" ]; then
+    tarball=$given
+elif ! is_right "$tarball"; then
     for url in "${urls[@]}"; do
         echo "ffmpeg: fetching $url"
-        if curl -fsSL --retry 2 -o "$tarball" "$url" && is_right; then
+        if curl -fsSL --connect-timeout 20 -o "$tarball" "$url" && is_right "$tarball"; then
             break
         fi
     done
 fi
-if ! [ -e "$tarball" ] || ! is_right; then
-    echo "ffmpeg: there is no ffmpeg $version of the right SHA-256; name a file in FFMPEG_TARBALL" >&2
+if ! is_right "$tarball"; then
+    echo "ffmpeg: $tarball is not ffmpeg $version by its SHA-256; name another in FFMPEG_TARBALL" >&2
     exit 1
 fi
-tar -xf "$tarball" -C "$work" --strip-components=1
 
-echo "ffmpeg: building $version; the log is $work/build.log"
+work=target/ffmpeg-$version
+rm -rf "$work"
+mkdir "$work"
+tar -xf "$tarball" -C "$work" --strip-components=1
 cd "$work"
-# All that files may hold, and libx264 for the converter; nothing from the network. The command is what tests compare with.
-{
-    ./configure --prefix="$prefix" --enable-shared --disable-static --enable-rpath --disable-doc --disable-ffplay --disable-ffprobe \
-        --disable-autodetect --disable-network --disable-avdevice \
-        --disable-filters --enable-filter=scale,format,null,copy,crop,pad,transpose,hflip,vflip,rotate,trim,setpts,fps \
-        --enable-gpl --enable-zlib --enable-libx264 --enable-libdav1d
-    make -j"$(nproc)"
-    make install
-} >build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }
+# What the system's has for videos, and libx264 for the converter; nothing from the network. The command is what tests compare with.
+options=(
+    --prefix="$prefix" --enable-shared --disable-static --enable-rpath --disable-doc --disable-ffplay --disable-ffprobe
+    --disable-autodetect --disable-network --disable-avdevice
+    --disable-filters --enable-filter=scale,format,null,copy,crop,pad,transpose,hflip,vflip,rotate,trim,select,setpts,fps
+    --enable-gpl --enable-zlib --enable-bzlib --enable-libx264
+)
+if pkg-config --atleast-version=1.0.0 dav1d; then
+    options+=(--enable-libdav1d)
+else
+    echo "ffmpeg: the system's dav1d is older than 1.0: AV1 will not be decoded"
+fi
+echo "ffmpeg: building $version; the log is $work/build.log"
+if ! { ./configure "${options[@]}" && make -j"$(nproc)" && rm -rf "$prefix" && make install; } >build.log 2>&1; then
+    tail -n 20 build.log >&2
+    exit 1
+fi
 cd - >/dev/null
 find "$work" -mindepth 1 -maxdepth 1 ! -name build.log -exec rm -rf {} +
+# Bindings of another version are made anew: their build does not see that the headers changed.
+rm -rf target/*/build/ffmpeg-sys-next-*
 echo "$version" >"$prefix/complete"
-echo "ffmpeg: $version is in .ffmpeg; \`make\` uses it from now on, until it is removed"
+echo "ffmpeg: $version is in .ffmpeg; \`make\` uses it from now on, until the folder is removed"

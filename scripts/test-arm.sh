@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-unset RUSTFLAGS PKG_CONFIG_PATH
+unset RUSTFLAGS PKG_CONFIG_PATH FRAMEFEED_FFMPEG
 
 target=aarch64-unknown-linux-gnu
 work=$PWD/target/arm64

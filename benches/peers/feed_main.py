@@ -1,7 +1,7 @@
 """Runs framefeed over the jobs of a file, in its own environment, and prints what came of it as JSON.
 
     feed_main.py jobs FILE     chooses the windows or clips, writes the pictures that peers are compared with, prints the jobs
-    feed_main.py time FILE     framefeed.Loader with one decode thread, or Record.decode for whole clips, timed
+    feed_main.py time FILE     framefeed.Loader with one decode thread, or Record.chunks for whole clips, timed
     feed_main.py load FILE     framefeed.torch.DataLoader with a decode thread for each core, timed
 
 Imports and the first batch are outside of what is timed; the threads' start in each epoch is not. The file is written by run.py.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ import numpy as np
 import framefeed
 from clock import Clock, keep_to
 
-# Whole clips are decoded in pieces of whole GOPs with at least this many frames: no frame is decoded twice, and memory stays small.
-LEAST_PIECE = 32
+# Frames of the tensors that a whole clip comes in.
+CHUNK = 8
 # Frames of each whole clip that are compared.
 NUM_COMPARED = 8
 
@@ -52,10 +52,10 @@ def window_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[s
     return jobs
 
 
-def decoded(record: framefeed.Record, frames: Iterable[int]) -> framefeed.Tensor:
-    """Frames at full resolution, turned for display, but in the pixels of the file, as peers give them: not made square."""
+def full_size(record: framefeed.Record) -> dict[str, Any]:
+    """Turned for display, but in the pixels of the file, as peers give them: not made square."""
     height, width = record.coded_size if record.rotation % 180 == 0 else record.coded_size[::-1]
-    return record.decode(frames, size=(height, width), fit="stretch", layout="THWC")
+    return {"size": (height, width), "fit": "stretch", "layout": "THWC"}
 
 
 def whole_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -64,22 +64,14 @@ def whole_jobs(dataset: framefeed.Dataset, plan: dict[str, Any]) -> list[dict[st
         last = record.num_frames - 1
         frames = sorted({round(last * step / (NUM_COMPARED - 1)) for step in range(NUM_COMPARED)})
         reference = Path(plan["references"]) / f"{len(jobs):06}.npy"
-        np.save(reference, decoded(record, frames).numpy())
+        np.save(reference, record.decode(frames, **full_size(record)).numpy())
         jobs.append({"key": record.key, "frames": frames, "num_frames": record.num_frames, "reference": str(reference)})
     return jobs
 
 
-def pieces(record: framefeed.Record) -> Iterator[range]:
-    """The frames of a record in runs of whole GOPs."""
-    first = 0
-    for start in [*record.gops[1:], record.num_frames]:
-        if start - first >= LEAST_PIECE or start == record.num_frames:
-            yield range(first, start)
-            first = start
-
-
 def decode_whole(record: framefeed.Record) -> int:
-    return sum(len(decoded(record, piece)) for piece in pieces(record))
+    options = {**full_size(record), "layout": "TCHW"}
+    return sum(len(chunk) for chunk in record.chunks(CHUNK, **options))
 
 
 def time_whole(dataset: framefeed.Dataset, plan: dict[str, Any]) -> dict[str, Any]:

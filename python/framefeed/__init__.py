@@ -26,10 +26,11 @@ from framefeed._errors import (
     StorageError,
     UnsupportedError,
 )
-from framefeed._framefeed import Batches, Dataset, Loader, Record, Tensor, Window, Writer, __version__, convert
+from framefeed._framefeed import Batches, Chunks, Dataset, Loader, Record, Tensor, Window, Writer, __version__, convert
 
 __all__ = [
     "Batches",
+    "Chunks",
     "ClosedError",
     "ConflictError",
     "CorruptError",

@@ -12,7 +12,7 @@ from typing_extensions import CapsuleType, Self
 
 from framefeed._options import Checksum, DirectIo, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
 
-__all__ = ["Batches", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
+__all__ = ["Batches", "Chunks", "Dataset", "Loader", "Record", "Tensor", "Window", "Writer", "__version__", "convert"]
 
 __version__: str
 
@@ -291,7 +291,40 @@ class Record:
             CorruptError: bytes fail their checksum.
             DecodeError: the decoder refuses them.
         """
+    def chunks(
+        self,
+        chunk: int,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        format: Literal["rgb", "yuv420"] = "rgb",
+        size: tuple[int, int] | None = None,
+        fit: Fit = "crop",
+        filter: Filter = "bicubic",
+        layout: Layout = "TCHW",
+        dtype: DType = "uint8",
+    ) -> Chunks:
+        """Iterates over the frames from `start` up to `stop`, the last one by default, in tensors of `chunk` frames, the last of which may be
+        shorter. Each frame is decoded once, ahead of the consumer on a thread, and the memory is that of three chunks, used again and
+        again where they are dropped. What is given is what :meth:`decode` gives.
+
+        Args:
+            chunk: frames of a tensor, 1 or more.
+            start, stop: frame numbers.
+            format, size, fit, filter, layout, dtype: as for `Loader`.
+
+        Raises:
+            InvalidArgumentError: there are no such frames.
+            CorruptError, DecodeError: from the iterator, as by :meth:`decode`; the chunks before come first.
+        """
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Chunks:
+    """See :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is dropped."""
+
+    def __iter__(self) -> Chunks: ...
+    def __next__(self) -> Tensor: ...
 
 @final
 class Loader:

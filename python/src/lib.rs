@@ -3,6 +3,7 @@
 
 mod array;
 mod batch;
+mod chunks;
 mod column;
 mod convert;
 mod dataset;
@@ -22,6 +23,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _framefeed {
+    #[pymodule_export]
+    use crate::chunks::PyChunks;
     #[pymodule_export]
     use crate::convert::convert;
     #[pymodule_export]

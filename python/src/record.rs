@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::OnceLock;
 
+use crate::chunks::{PyChunks, Request};
 use crate::dataset::PyDataset;
 use crate::decode::{self, Wanted};
 use crate::dlpack::Tensor;
@@ -321,6 +322,35 @@ impl PyRecord {
         };
         let opened = self.dataset.get().here()?;
         decode::decode(py, &opened, self.number, self.stream()?, &frames, &wanted)
+    }
+
+    /// Decodes frames one after another, and gives them in chunks.
+    #[pyo3(signature = (chunk, start=0, stop=None, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8"))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn chunks(
+        &self,
+        chunk: u32,
+        start: u32,
+        stop: Option<u32>,
+        format: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        fit: &str,
+        filter: &str,
+        layout: &str,
+        dtype: &str,
+    ) -> PyResult<PyChunks> {
+        let num_frames = self.num_frames()? as u32;
+        let frames = start..stop.unwrap_or(num_frames);
+        if chunk == 0 || frames.start > frames.end || frames.end > num_frames {
+            return Err(invalid(format!(
+                "chunk is {chunk}, start {start}, stop {}, expected a chunk of 1 or more and 0 <= start <= stop <= {num_frames}",
+                frames.end
+            )));
+        }
+        let size = options::size(size)?;
+        let options = Picture { format, size, fit, filter, layout, dtype }.transform()?;
+        let request = Request { record: self.number, frames, chunk, options };
+        PyChunks::start(self.dataset.get().here()?, request)
     }
 
     fn __repr__(&self) -> String {

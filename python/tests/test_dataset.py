@@ -232,6 +232,32 @@ def test_records_are_found_by_number_from_both_ends_and_by_key(dataset: framefee
     assert raised.value.record == "nobody" and raised.value.path == str(dataset.path)
 
 
+@pytest.mark.parametrize("options", [{}, {"layout": "THWC", "size": (32, 48)}, {"format": "yuv420", "size": (64, 64)}])
+def test_chunks_are_the_frames_one_after_another(dataset: framefeed.Dataset, options: dict[str, object]) -> None:
+    for name in ("h264-b", "hevc-10bit"):
+        record = dataset.find(name)
+        expected = record.decode(range(len(record)), **options).numpy()  # type: ignore[call-overload]
+        chunks = [chunk.numpy() for chunk in record.chunks(7, **options)]  # type: ignore[arg-type]
+        assert [len(chunk) for chunk in chunks[:-1]] == [7] * (len(chunks) - 1)
+        assert np.array_equal(np.concatenate(chunks), expected)
+        part = [chunk.numpy() for chunk in record.chunks(100, 3, 9, **options)]  # type: ignore[arg-type]
+        assert len(part) == 1 and np.array_equal(part[0], expected[3:9])
+        assert list(record.chunks(5, 4, 4)) == []
+
+
+def test_chunks_can_be_left_and_name_what_is_wrong(dataset: framefeed.Dataset) -> None:
+    record = dataset.find("h264-b")
+    for _ in range(20):
+        chunks = record.chunks(1)
+        assert next(chunks).shape[0] == 1
+        del chunks  # the thread ends
+    for arguments in ((0,), (1, 2, 1), (1, 0, len(record) + 1)):
+        with pytest.raises(framefeed.InvalidArgumentError, match="chunk is"):
+            record.chunks(*arguments)
+    done = record.chunks(len(record))
+    assert len(list(done)) == 1 and list(done) == []
+
+
 def test_pickled_datasets_and_records_open_again(dataset: framefeed.Dataset) -> None:
     assert pickle.loads(pickle.dumps(dataset)).path == dataset.path
     record = pickle.loads(pickle.dumps(dataset.find("vp9")))

@@ -65,19 +65,22 @@ def test_a_loader_says_that_it_was_forked_and_goes_on_in_its_own_process(make_lo
     batches = iter(loader)
     next(batches)
     record = loader.dataset[0]
+    chunks = record.chunks(1)
+    next(chunks)
     expected = digest(record)
 
     def child() -> None:
-        nonlocal loader, batches
-        for use in (lambda: next(batches), lambda: iter(loader), lambda: len(loader), loader.state_dict, loader.stats):
+        nonlocal loader, batches, chunks
+        for use in (lambda: next(batches), lambda: next(chunks), lambda: iter(loader), lambda: len(loader), loader.state_dict, loader.stats):
             with pytest.raises(framefeed.ClosedError, match="fork"):
                 use()
         batches.close()
-        del batches, loader  # must neither hang nor crash
+        del batches, loader, chunks  # must neither hang nor crash
         assert digest(record) == expected  # its dataset is opened anew
 
     assert in_fork(child) == 0
     assert sum(1 for _ in batches) == len(loader) - 1
+    assert sum(1 for _ in chunks) == len(record) - 1
 
 
 def test_a_child_that_ends_normally_does_not_hang(path: Path) -> None:

@@ -464,6 +464,7 @@ pub(super) fn add_track(
     par.sample_aspect_ratio = ratio;
     // The muxer chooses the tag of MP4; the source's may be another container's.
     par.codec_tag = 0;
+    clear_side_data(par);
     if let Some(matrix) = facts.display_matrix {
         add_display_matrix(raw, &matrix)?;
     }
@@ -475,15 +476,12 @@ fn add_display_matrix(stream: &mut ffi::AVStream, matrix: &[i32; 9]) -> Result<(
     if bytes.is_null() {
         return Err(Error::new(crate::ErrorKind::OutOfMemory, "no memory for the display matrix"));
     }
-    // SAFETY: so many bytes were just allocated there.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(bytes, DISPLAY_MATRIX_BYTES) };
-    for (chunk, value) in bytes.chunks_exact_mut(4).zip(matrix) {
-        chunk.copy_from_slice(&value.to_ne_bytes());
-    }
+    // SAFETY: so many bytes were just allocated there, and of the matrix there are as many.
+    unsafe { std::ptr::copy_nonoverlapping(matrix.as_ptr().cast(), bytes, DISPLAY_MATRIX_BYTES) };
     Ok(())
 }
 
-const DISPLAY_MATRIX_BYTES: usize = 36;
+const DISPLAY_MATRIX_BYTES: usize = size_of::<[i32; 9]>();
 
 /// Memory for the matrix, which the stream keeps; null where there is none. From FFmpeg 6.1 on it belongs to the stream's parameters.
 #[cfg(has_coded_side_data)]
@@ -500,6 +498,17 @@ fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
     // SAFETY: an entry that was just made.
     unsafe { (*entry).data }
 }
+
+/// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says of colour and shape is all
+/// there is.
+#[cfg(has_coded_side_data)]
+fn clear_side_data(par: &mut ffi::AVCodecParameters) {
+    // SAFETY: the list and its length, as the parameters have them.
+    unsafe { ffi::av_packet_side_data_free(&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data) };
+}
+
+#[cfg(not(has_coded_side_data))]
+fn clear_side_data(_: &mut ffi::AVCodecParameters) {}
 
 /// The same of older FFmpegs.
 #[cfg(not(has_coded_side_data))]

@@ -129,9 +129,7 @@ fn read_csv(path: &Path) -> Result<Vec<PlacedObject>> {
         let fixed = matches!(name.as_str(), "path" | "video" | "file" | "key" | "caption" | "start" | "end");
         let kind = if fixed { TextType::Text } else { TextType::of(column.iter().flatten()) };
         for (object, text) in objects.iter_mut().zip(column) {
-            if let Some(text) = text {
-                object.insert(name.clone(), kind.value(text));
-            }
+            object.insert(name.clone(), text.map_or(Value::Null, |text| kind.value(text)));
         }
     }
     let lines = csv_lines(bytes).into_iter().skip(1).map(Some).chain(std::iter::repeat(None));
@@ -217,20 +215,27 @@ impl TextType {
     }
 }
 
-/// Of a row without a path; `object` has its other columns.
+/// Of a row that names no video.
 fn no_video(object: &Map<String, Value>) -> Error {
-    let others: Vec<String> = object.keys().take(8).map(|name| format!("'{name}'")).collect();
-    let beside = if others.is_empty() { String::new() } else { format!(" beside {}", others.join(", ")) };
-    Error::invalid(format!("no video named: expected a column 'path', 'video' or 'file'{beside}"))
+    if let Some(name) = PATH_COLUMNS.into_iter().find(|name| object.contains_key(*name)) {
+        return Error::invalid(format!("no video named: column '{name}' is empty"));
+    }
+    let mut found: Vec<String> = object.keys().take(8).map(|name| format!("'{name}'")).collect();
+    found.extend((object.len() > found.len()).then(|| "...".to_owned()));
+    let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+    Error::invalid(format!("no video named: expected a column 'path', 'video' or 'file', found {found}"))
 }
 
 fn row_from_object(mut object: Map<String, Value>) -> Result<ListRow> {
     let name = PATH_COLUMNS.into_iter().find(|name| object.get(*name).is_some_and(|value| !value.is_null()));
-    let path = match name.and_then(|name| object.shift_remove(name)) {
-        Some(Value::String(path)) if !path.is_empty() => path,
+    let path = match name.and_then(|name| object.get(name)) {
+        Some(Value::String(path)) if !path.is_empty() => path.clone(),
         Some(Value::String(_)) | None => return Err(no_video(&object)),
         Some(other) => return Err(Error::invalid(format!("the video's path is {other}, expected text"))),
     };
+    if let Some(name) = name {
+        object.shift_remove(name);
+    }
     let start = seconds("start", object.shift_remove("start"))?;
     let end = seconds("end", object.shift_remove("end"))?;
     if let (start, Some(end)) = (start.unwrap_or(0.0), end)
@@ -324,11 +329,17 @@ mod tests {
         assert!(line(1).contains("line 5: start is 3"), "{}", line(1));
         assert!(line(2).contains("line 6: start is \"-1\""), "{}", line(2));
         assert!(line(3).contains("line 7: start is \"x\""), "{}", line(3));
-        let message = "line 8: no video named: expected a column 'path', 'video' or 'file' beside 'start', 'end', 'note'";
-        assert!(line(4).contains(message), "{}", line(4));
+        assert!(line(4).contains("line 8: no video named: column 'file' is empty"), "{}", line(4));
         assert!(line(5).contains("line 9"), "{}", line(5));
         let last = rows[6].1.as_ref().unwrap();
         assert_eq!((last.start, last.end), (Some(1.0), Some(60.5)));
+    }
+
+    #[test]
+    fn a_list_that_names_no_video_says_what_it_has() {
+        let rows = list("l.csv", b"clip,start\na.mp4,1\n").unwrap();
+        let message = rows[0].1.as_ref().unwrap_err().to_string();
+        assert!(message.ends_with("expected a column 'path', 'video' or 'file', found 'clip', 'start'"), "{message}");
     }
 
     #[test]

@@ -128,11 +128,28 @@ impl ClipReader {
         sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
     ) -> Result<()> {
         let clip = ClipPlan::of_frames(&self.dataset, record, frames)?;
-        let decoded = clip.check(limits).and_then(|()| {
-            let bytes = self.read(&clip)?;
-            self.tools.clip_to_frames(&clip, &bytes, limits, &|| false, sink).map(drop)
-        });
-        decoded.map_err(|error| self.place(&clip, error))
+        self.frames_of(&clip, limits, &|| false, sink).map_err(|error| self.place(&clip, error))
+    }
+
+    /// Reads and decodes a clip.
+    pub(super) fn frames_of(
+        &mut self,
+        clip: &ClipPlan,
+        limits: &DecodeLimits,
+        cancel: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(&[u32], &FrameView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        clip.check(limits)?;
+        let bytes = self.read(clip)?;
+        self.tools.clip_to_frames(clip, &bytes, limits, cancel, sink).map(drop)
+    }
+
+    pub(super) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    pub(super) fn memory(&self) -> &BatchPool {
+        &self.memory
     }
 
     /// The frames of those numbers as one tensor. A long clip is decoded piece by piece without new memory where each piece is
@@ -195,7 +212,8 @@ impl ClipReader {
         Ok(bytes)
     }
 
-    fn place(&self, clip: &ClipPlan, error: Error) -> Error {
+    /// Says of an error whose it is.
+    pub(super) fn place(&self, clip: &ClipPlan, error: Error) -> Error {
         match self.dataset.row(clip.record) {
             Ok(row) => error.with_record(row.key).with_path(clip.shard.path()),
             Err(_) => error,

@@ -20,6 +20,7 @@ mod batch;
 mod batches;
 mod budget;
 mod build;
+mod chunks;
 mod clip;
 mod describe;
 mod fields;

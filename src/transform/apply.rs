@@ -301,22 +301,26 @@ impl RgbTransform {
         Ok(())
     }
 
-    /// Writes row `y` in fewer passes, if it can be had so: 8-bit luma taken as it is, chroma enlarged twice, levels stored one after
-    /// another. So it is of clips that were encoded at the size of the output.
+    /// Writes row `y` in fewer passes, if it can be had so: 8-bit luma taken as it is, chroma enlarged twice. So it is of clips that were
+    /// encoded at the size of the output.
     fn write_doubled(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize, y: usize) -> bool {
         let Some(chroma) = self.chroma.as_ref().filter(|_| self.luma.keeps_samples() && self.format.depth == 8) else {
             return false;
         };
         let Some(regular) = chroma.doubled_columns() else { return false };
-        let place = self.store.place(shape, t, &self.geometry, y);
-        let Some(rows) = self.store.rows(clip, &place, self.geometry.x.len as usize) else { return false };
         let Some(luma) = self.luma.kept_row(frame.planes[0], y) else { return false };
         for (sums, view) in self.chroma_sums.iter_mut().zip(&frame.planes[1..]) {
             chroma.sum_columns::<u8>(self.isa, *view, self.format.depth, y, &mut sums[..chroma.num_columns]);
         }
         let [u, v] = self.chroma_sums.each_ref().map(Vec::as_slice);
         let row = DoubledRow { luma, chroma: [u, v], weights: &chroma.horizontal, regular };
-        self.isa.doubled(rows, row, &self.matrix);
+        let place = self.store.place(shape, t, &self.geometry, y);
+        if let Some(rows) = self.store.rows(clip, &place, luma.len()) {
+            self.isa.doubled(rows, row, &self.matrix);
+        } else {
+            self.isa.doubled(self.rgb.each_mut().map(Vec::as_mut_slice), row, &self.matrix);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
+        }
         true
     }
 

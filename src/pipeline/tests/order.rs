@@ -5,7 +5,7 @@ use crate::dataset::{Placement, ShortPolicy, Window};
 use crate::decode::DecodeLimits;
 use crate::pipeline::{ClipReader, LastBatch, Shuffle};
 use crate::storage::{EngineKind, StorageOptions};
-use crate::transform::{DType, Layout};
+use crate::transform::{DType, Layout, TransformOptions};
 use crate::{ColumnValues, ErrorKind};
 use std::collections::HashSet;
 
@@ -72,6 +72,55 @@ fn a_row_is_what_a_clip_decoded_alone_gives() {
             assert_eq!(clips.pts[row * 4..][..4], pts);
         }
     }
+}
+
+#[test]
+fn chunks_are_the_frames_of_the_record_one_after_another() {
+    let set = TestSet::with(&[700, 3], 1);
+    let dataset = set.dataset();
+    let (long, limits) = (dataset.find("clip-000").unwrap().unwrap(), DecodeLimits::default());
+    let mut reader = ClipReader::new(&dataset, &StorageOptions::new()).unwrap();
+    for layout in [Layout::Tchw, Layout::Thwc] {
+        let options = TransformOptions::new().size(16, 16).layout(layout);
+        for (frames, chunk) in [(0..700, 32), (0..700, 1), (5..698, 7), (3..3, 4), (690..700, 1000)] {
+            let (mut bytes, mut lengths) = (Vec::new(), Vec::new());
+            reader
+                .for_each_chunk(long, frames.clone(), chunk, &options, &limits, &|| false, &mut |clip| {
+                    bytes.extend_from_slice(&clip.data);
+                    lengths.push(clip.shape[0]);
+                    Ok(())
+                })
+                .unwrap();
+            let numbers: Vec<u32> = frames.clone().collect();
+            let expected: Vec<usize> = numbers.chunks(chunk as usize).map(<[u32]>::len).collect();
+            assert_eq!(lengths, expected, "{frames:?} in {chunk}");
+            let whole = reader.tensor(long, &numbers, &options, &limits);
+            assert!(numbers.is_empty() || bytes == *whole.unwrap().data, "{frames:?} in {chunk}");
+        }
+    }
+}
+
+#[test]
+fn chunks_end_with_what_their_sink_says_and_refuse_what_is_not_there() {
+    let set = TestSet::with(&[700], 1);
+    let mut reader = ClipReader::new(&set.dataset(), &StorageOptions::new()).unwrap();
+    let (options, limits) = (TransformOptions::new().size(16, 16), DecodeLimits::default());
+    let mut run = |frames, chunk, cancelled: bool, allowed: usize| {
+        let mut seen = 0;
+        let result = reader.for_each_chunk(0, frames, chunk, &options, &limits, &|| cancelled, &mut |_| {
+            seen += 1;
+            if seen > allowed { Err(crate::Error::invalid("enough")) } else { Ok(()) }
+        });
+        (result.unwrap_err(), seen)
+    };
+    let (error, seen) = run(0..700, 10, false, 3);
+    assert!(seen == 4 && error.message() == "enough" && error.record() == Some("clip-000"), "{error}");
+    assert_eq!(run(0..700, 10, true, 99).0.kind(), ErrorKind::Closed);
+    assert_eq!(run(0..701, 10, false, 99).0.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(run(0..700, 0, false, 99).0.kind(), ErrorKind::InvalidArgument);
+    set.damage("clip-000");
+    let (error, _) = run(0..700, 10, false, 99);
+    assert_eq!((error.kind(), error.record()), (ErrorKind::Corrupt, Some("clip-000")));
 }
 
 #[test]
