@@ -9,11 +9,10 @@ cd "$(dirname "$0")/.."
 
 version=8.1.2
 sha256=464beb5e7bf0c311e68b45ae2f04e9cc2af88851abb4082231742a74d97b524c
-# The same file: Debian has upstream's.
-urls=(
-    "https://ffmpeg.org/releases/ffmpeg-$version.tar.xz"
-    "https://deb.debian.org/debian/pool/main/f/ffmpeg/ffmpeg_$version.orig.tar.xz"
-)
+urls=("https://ffmpeg.org/releases/ffmpeg-$version.tar.xz")
+# The mirror that a Debian machine uses has the same file, as long as Debian has that version.
+site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' | head -n 1)
+[ -z "$site" ] || urls+=("${site%/}/pool/main/f/ffmpeg/ffmpeg_$version.orig.tar.xz")
 prefix=$PWD/.ffmpeg
 if [ "$(cat "$prefix/complete" 2>/dev/null)" = "$version" ]; then
     echo "ffmpeg: $version is in .ffmpeg"
@@ -25,18 +24,7 @@ if [[ $PWD = *[[:space:]]* ]]; then
 fi
 
 packages=(ca-certificates curl xz-utils make gcc pkg-config nasm zlib1g-dev libbz2-dev libx264-dev libdav1d-dev)
-missing=()
-for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
-    [ "$status" = "install ok installed" ] || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    echo "ffmpeg: installing with apt-get: ${missing[*]}"
-    sudo=()
-    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+scripts/apt-install.sh ffmpeg "${packages[@]}"
 
 mkdir -p target
 tarball=target/ffmpeg-$version.tar.xz

@@ -6,25 +6,11 @@ set -euo pipefail
 
 packages=(
     ffmpeg libavcodec-dev libavformat-dev libavutil-dev libswscale-dev
-    pkg-config clang libclang-dev gcc libarchive-tools python3-venv
+    pkg-config clang libclang-dev gcc libarchive-tools
 )
-missing=()
-for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
-    [ "$status" = "install ok installed" ] || missing+=("$package")
-done
 # A Python from elsewhere brings its own venv module.
-if python3 -c 'import venv, ensurepip' 2>/dev/null; then
-    missing=("${missing[@]/python3-venv/}")
-fi
-read -ra missing <<<"${missing[*]-}"
-if [ ${#missing[@]} -gt 0 ]; then
-    echo "setup: installing with apt-get: ${missing[*]}"
-    sudo=()
-    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+"$(dirname "$0")/apt-install.sh" setup "${packages[@]}"
 if ! command -v cargo >/dev/null; then
     echo "setup: Rust is missing; see https://rustup.rs (Rust 1.89 or later)" >&2
     exit 1

@@ -11,13 +11,8 @@ unset RUSTFLAGS PKG_CONFIG_PATH FRAMEFEED_FFMPEG
 target=aarch64-unknown-linux-gnu
 work=$PWD/target/arm64
 root=$work/root
-sudo=()
-[ "$(id -u)" -eq 0 ] || sudo=(sudo)
 if ! { command -v aarch64-linux-gnu-gcc && command -v qemu-aarch64; } >/dev/null; then
-    echo "test-arm: installing gcc-aarch64-linux-gnu and qemu-user"
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user >/dev/null
+    scripts/apt-install.sh test-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 fi
 rustup target list --installed | grep -qx $target || rustup target add $target
 

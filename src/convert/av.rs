@@ -471,6 +471,17 @@ pub(super) fn add_track(
     Ok(())
 }
 
+/// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says of colour and shape is all
+/// there is.
+#[cfg(has_coded_side_data)]
+fn clear_side_data(par: &mut ffi::AVCodecParameters) {
+    // SAFETY: the list and its length, as the parameters have them.
+    unsafe { ffi::av_packet_side_data_free(&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data) };
+}
+
+#[cfg(not(has_coded_side_data))]
+fn clear_side_data(_: &mut ffi::AVCodecParameters) {}
+
 fn add_display_matrix(stream: &mut ffi::AVStream, matrix: &[i32; 9]) -> Result<()> {
     let bytes = new_display_matrix(stream);
     if bytes.is_null() {
@@ -498,17 +509,6 @@ fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
     // SAFETY: an entry that was just made.
     unsafe { (*entry).data }
 }
-
-/// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says of colour and shape is all
-/// there is.
-#[cfg(has_coded_side_data)]
-fn clear_side_data(par: &mut ffi::AVCodecParameters) {
-    // SAFETY: the list and its length, as the parameters have them.
-    unsafe { ffi::av_packet_side_data_free(&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data) };
-}
-
-#[cfg(not(has_coded_side_data))]
-fn clear_side_data(_: &mut ffi::AVCodecParameters) {}
 
 /// The same of older FFmpegs.
 #[cfg(not(has_coded_side_data))]
