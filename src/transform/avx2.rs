@@ -119,7 +119,8 @@ unsafe fn columns(
         add_rows(&mut sums, last, _mm256_setzero_si256(), _mm256_set1_epi32(i32::from(weight as u16)));
     }
     let shift = _mm_cvtsi32_si128(shift as i32);
-    let [a, b, c, d] = sums.map(|sum| _mm256_sra_epi32(sum, shift));
+    let (a, b) = (_mm256_sra_epi32(sums[0], shift), _mm256_sra_epi32(sums[1], shift));
+    let (c, d) = (_mm256_sra_epi32(sums[2], shift), _mm256_sra_epi32(sums[3], shift));
     // Columns 0 to 7 and 16 to 23, 8 to 15 and 24 to 31. What 8-bit samples sum to never saturates.
     let (outer, inner) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     // SAFETY: two vectors are writable there by the caller's word, and no alignment is asked for.
@@ -348,10 +349,6 @@ struct Mixer<const HAS_ZEROS: bool> {
     bias: [__m256i; 3],
 }
 
-fn has_zeros(matrix: &Matrix) -> bool {
-    matrix.values[0][1] == 0 && matrix.values[2][2] == 0
-}
-
 impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -372,7 +369,11 @@ impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
     fn levels(&self, a: __m256i, b: __m256i, c: __m256i) -> [__m256i; 3] {
         let low = self.eight(_mm256_unpacklo_epi16(a, b), _mm256_unpacklo_epi16(a, c));
         let high = self.eight(_mm256_unpackhi_epi16(a, b), _mm256_unpackhi_epi16(a, c));
-        [0, 1, 2].map(|color: usize| _mm256_packs_epi32(low[color], high[color]))
+        [
+            _mm256_packs_epi32(low[0], high[0]),
+            _mm256_packs_epi32(low[1], high[1]),
+            _mm256_packs_epi32(low[2], high[2]),
+        ]
     }
 
     /// Eight pixels, from their first and second values side by side and their first and third.
@@ -380,22 +381,30 @@ impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
     #[target_feature(enable = "avx2")]
     fn eight(&self, ab: __m256i, ac: __m256i) -> [__m256i; 3] {
         let &Self { ab: [red_ab, green_ab, blue_ab], c: [red_c, green_c, blue_c], red_ac, bias } = self;
-        let level =
-            |sum, bias| _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias));
-        let sum = |by_ab, by_c| _mm256_add_epi32(_mm256_madd_epi16(ab, by_ab), _mm256_madd_epi16(ac, by_c));
+        let green = _mm256_add_epi32(_mm256_madd_epi16(ab, green_ab), _mm256_madd_epi16(ac, green_c));
         let (red, blue) = if HAS_ZEROS {
             (_mm256_madd_epi16(ac, red_ac), _mm256_madd_epi16(ab, blue_ab))
         } else {
-            (sum(red_ab, red_c), sum(blue_ab, blue_c))
+            (
+                _mm256_add_epi32(_mm256_madd_epi16(ab, red_ab), _mm256_madd_epi16(ac, red_c)),
+                _mm256_add_epi32(_mm256_madd_epi16(ab, blue_ab), _mm256_madd_epi16(ac, blue_c)),
+            )
         };
-        [level(red, bias[0]), level(sum(green_ab, green_c), bias[1]), level(blue, bias[2])]
+        [level(red, bias[0]), level(green, bias[1]), level(blue, bias[2])]
     }
+}
+
+/// A sum of the matrix to a level, not cut off yet.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn level(sum: __m256i, bias: __m256i) -> __m256i {
+    _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias))
 }
 
 /// The matrix on as many pixels as are a multiple of 32; returns how many.
 #[target_feature(enable = "avx2")]
 pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
-    if has_zeros(matrix) {
+    if matrix.has_zeros() {
         matrix_with(rgb, planes, &Mixer::<true>::new(matrix))
     } else {
         matrix_with(rgb, planes, &Mixer::<false>::new(matrix))
@@ -413,11 +422,17 @@ fn matrix_with<const HAS_ZEROS: bool>(
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
     for x in (0..count).step_by(COLUMNS) {
         // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
-        let [a, b, c] = planes.map(|row| unsafe {
-            let row = row.as_ptr().add(x);
-            [load(row.cast()), load(row.add(VALUES).cast())]
-        });
-        let (first, second) = (mixer.levels(a[0], b[0], c[0]), mixer.levels(a[1], b[1], c[1]));
+        let (first, second) = unsafe {
+            let [a, b, c] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
+            (
+                mixer.levels(load(a.cast()), load(b.cast()), load(c.cast())),
+                mixer.levels(
+                    load(a.add(VALUES).cast()),
+                    load(b.add(VALUES).cast()),
+                    load(c.add(VALUES).cast()),
+                ),
+            )
+        };
         for (channel, out) in rgb.iter_mut().enumerate() {
             let packed = _mm256_packus_epi16(first[channel], second[channel]);
             let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
@@ -428,39 +443,36 @@ fn matrix_with<const HAS_ZEROS: bool>(
     count
 }
 
-/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is; returns which columns were done.
+/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
 #[target_feature(enable = "avx2")]
 pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
-    if has_zeros(matrix) {
-        doubled_with(rgb, row, &Mixer::<true>::new(matrix))
-    } else {
-        doubled_with(rgb, row, &Mixer::<false>::new(matrix))
+    if !matrix.has_zeros() {
+        return 0..0;
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn doubled_with<const HAS_ZEROS: bool>(
-    rgb: &mut [&mut [u8]; 3],
-    row: &DoubledRow<'_>,
-    mixer: &Mixer<HAS_ZEROS>,
-) -> Range<usize> {
     let taps = |phase: usize| row.weights.row(row.regular.outputs.start + phase).1.len();
-    match taps(0).max(taps(1)).div_ceil(2) {
-        1 => doubled_blocks::<1, HAS_ZEROS>(rgb, row, mixer),
-        2 => doubled_blocks::<2, HAS_ZEROS>(rgb, row, mixer),
-        3 => doubled_blocks::<3, HAS_ZEROS>(rgb, row, mixer),
-        4 => doubled_blocks::<4, HAS_ZEROS>(rgb, row, mixer),
-        _ => 0..0,
+    match (taps(0), taps(1)) {
+        (1, 2) => doubled_blocks::<1, 1>(rgb, row, matrix),
+        (2, 1) => doubled_blocks::<1, 2>(rgb, row, matrix),
+        (1, 3..=4) => doubled_blocks::<2, 1>(rgb, row, matrix),
+        (3..=4, 1) => doubled_blocks::<2, 2>(rgb, row, matrix),
+        (first, second) => match first.max(second).div_ceil(2) {
+            1 => doubled_blocks::<1, 0>(rgb, row, matrix),
+            2 => doubled_blocks::<2, 0>(rgb, row, matrix),
+            3 => doubled_blocks::<3, 0>(rgb, row, matrix),
+            // No filter has so many weights where nothing is shrunk.
+            _ => 0..0,
+        },
     }
 }
 
+/// With as many pairs of weights. `KEPT` is 1 where every first and 2 where every second output is a sample as it is, as where chroma lies on
+/// the left, and 0 where none is.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn doubled_blocks<const PAIRS: usize, const HAS_ZEROS: bool>(
+fn doubled_blocks<const PAIRS: usize, const KEPT: usize>(
     rgb: &mut [&mut [u8]; 3],
     row: &DoubledRow<'_>,
-    mixer: &Mixer<HAS_ZEROS>,
+    matrix: &Matrix,
 ) -> Range<usize> {
     let &DoubledRow { luma, chroma, weights, regular } = row;
     let outputs = regular.outputs.clone();
@@ -471,7 +483,7 @@ fn doubled_blocks<const PAIRS: usize, const HAS_ZEROS: bool>(
     }
     let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
     let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
-    let rounding = Rounding::new(weights.bits());
+    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::<true>::new(matrix));
     let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
     let (zero, left) = (_mm256_setzero_si256(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
     while done.end < outputs.end {
@@ -481,27 +493,57 @@ fn doubled_blocks<const PAIRS: usize, const HAS_ZEROS: bool>(
         if chroma.iter().any(|plane| reach + step > plane.len()) {
             return done;
         }
-        // Columns 0 to 7 and 16 to 23, and 8 to 15 and 24 to 31, of each plane.
         // SAFETY: the samples of both phases end at `reach + step` at most, within both planes.
-        let [u, v] = chroma.map(|plane| unsafe {
-            let samples = plane.as_ptr().add(step);
-            let even = phase(samples.add(first), &taps, rounding);
-            let odd = phase(samples.add(second), &other_taps, rounding);
-            [_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd)]
-        });
+        let (u, v) = unsafe {
+            let (u, v) = (chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step));
+            (
+                (
+                    every_second(KEPT == 1, u.add(first), &taps, rounding),
+                    every_second(KEPT == 2, u.add(second), &other_taps, rounding),
+                ),
+                (
+                    every_second(KEPT == 1, v.add(first), &taps, rounding),
+                    every_second(KEPT == 2, v.add(second), &other_taps, rounding),
+                ),
+            )
+        };
         // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
         let bytes = unsafe { load(luma.as_ptr().add(x)) };
-        let y = [_mm256_unpacklo_epi8(bytes, zero), _mm256_unpackhi_epi8(bytes, zero)];
-        let y = y.map(|values| _mm256_sll_epi16(values, left));
-        let (outer, inner) = (mixer.levels(y[0], u[0], v[0]), mixer.levels(y[1], u[1], v[1]));
+        // Columns 0 to 7 and 16 to 23, and 8 to 15 and 24 to 31.
+        let lower = mixer.levels(
+            _mm256_sll_epi16(_mm256_unpacklo_epi8(bytes, zero), left),
+            _mm256_unpacklo_epi16(u.0, u.1),
+            _mm256_unpacklo_epi16(v.0, v.1),
+        );
+        let upper = mixer.levels(
+            _mm256_sll_epi16(_mm256_unpackhi_epi8(bytes, zero), left),
+            _mm256_unpackhi_epi16(u.0, u.1),
+            _mm256_unpackhi_epi16(v.0, v.1),
+        );
         for (channel, out) in rgb.iter_mut().enumerate() {
-            let values = _mm256_packus_epi16(outer[channel], inner[channel]);
+            let values = _mm256_packus_epi16(lower[channel], upper[channel]);
             // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
         }
         done.end = x + COLUMNS;
     }
     done
+}
+
+/// Each second of twice [`VALUES`] outputs: the samples as they are, or as [`phase`] gives them.
+///
+/// # Safety
+/// As for [`phase`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn every_second<const PAIRS: usize>(
+    is_kept: bool,
+    samples: *const i16,
+    weights: &[__m256i; PAIRS],
+    rounding: Rounding,
+) -> __m256i {
+    // SAFETY: by the caller's word.
+    unsafe { if is_kept { load(samples.cast()) } else { phase(samples, weights, rounding) } }
 }
 
 /// Pixels that are interleaved together: as many as bytes in half a vector.

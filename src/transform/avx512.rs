@@ -1,4 +1,4 @@
-//! The three loops of arithmetic in AVX-512 by hand, as `avx2` has them: twice as wide, a multiplication and a sum in one instruction, and
+//! The loops of arithmetic in AVX-512 by hand, as `avx2` has them: twice as wide, a multiplication and a sum in one instruction, and
 //! samples picked out of 32 by another. The results are those of the plain loops, bit for bit.
 //!
 //! Unpacking puts the lower and the upper half of each 128 bits into two vectors, and packing puts them back: values that went
@@ -12,13 +12,14 @@
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::groups::{Layout, Sixteen};
+use super::kernels::DoubledRow;
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
     __m128i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_cvtepi32_epi16,
     _mm512_cvtepu8_epi16, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_packs_epi32,
     _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16, _mm512_permutexvar_epi64,
     _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_sll_epi16, _mm512_sll_epi32, _mm512_sra_epi32,
-    _mm512_srai_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi16, _mm512_unpacklo_epi16,
+    _mm512_srai_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -279,39 +280,200 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
     done
 }
 
+/// The matrix, in vectors. `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
+struct Mixer<const HAS_ZEROS: bool> {
+    /// Red's, green's and blue's weights of the first and second plane side by side, and of the third.
+    ab: [__m512i; 3],
+    c: [__m512i; 3],
+    red_ac: __m512i,
+    bias: [__m512i; 3],
+}
+
+impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn new(matrix: &Matrix) -> Self {
+        let red = matrix.values[0];
+        Self {
+            ab: matrix.values.map(|[a, b, _]| both(a as i16, b as i16)),
+            c: matrix.values.map(|[_, _, c]| both(0, c as i16)),
+            red_ac: both(red[0] as i16, red[2] as i16),
+            bias: matrix.bias.map(|bias| _mm512_set1_epi32(bias)),
+        }
+    }
+
+    /// [`VALUES`] pixels: values of the three planes to levels of the three colours, in the same order.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn levels(&self, a: __m512i, b: __m512i, c: __m512i) -> [__m512i; 3] {
+        let low = self.half(_mm512_unpacklo_epi16(a, b), _mm512_unpacklo_epi16(a, c));
+        let high = self.half(_mm512_unpackhi_epi16(a, b), _mm512_unpackhi_epi16(a, c));
+        [
+            _mm512_packs_epi32(low[0], high[0]),
+            _mm512_packs_epi32(low[1], high[1]),
+            _mm512_packs_epi32(low[2], high[2]),
+        ]
+    }
+
+    /// Half as many, from their first and second values side by side and their first and third.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn half(&self, ab: __m512i, ac: __m512i) -> [__m512i; 3] {
+        let &Self { ab: [red_ab, green_ab, blue_ab], c: [red_c, green_c, blue_c], red_ac, bias } = self;
+        let (red, blue) = if HAS_ZEROS {
+            (_mm512_dpwssd_epi32(bias[0], ac, red_ac), _mm512_dpwssd_epi32(bias[2], ab, blue_ab))
+        } else {
+            let (red, blue) = (_mm512_dpwssd_epi32(bias[0], ab, red_ab), _mm512_dpwssd_epi32(bias[2], ab, blue_ab));
+            (_mm512_dpwssd_epi32(red, ac, red_c), _mm512_dpwssd_epi32(blue, ac, blue_c))
+        };
+        let green = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(bias[1], ab, green_ab), ac, green_c);
+        [
+            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(red),
+            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(green),
+            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(blue),
+        ]
+    }
+}
+
 /// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
+    if matrix.has_zeros() {
+        matrix_with(rgb, planes, &Mixer::<true>::new(matrix))
+    } else {
+        matrix_with(rgb, planes, &Mixer::<false>::new(matrix))
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn matrix_with<const HAS_ZEROS: bool>(
+    rgb: &mut [&mut [u8]; 3],
+    planes: [&[i16]; 3],
+    mixer: &Mixer<HAS_ZEROS>,
+) -> usize {
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
-    let zero = _mm512_setzero_si512();
     let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     for x in (0..count).step_by(COLUMNS) {
-        // The first two planes together, and the third with zeros, of both vectors' lower and upper halves.
-        let (mut first_two, mut third) = ([zero; 4], [zero; 4]);
-        for part in 0..2 {
-            // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
-            let [a, b, c] = planes.map(|row| unsafe { load(row.as_ptr().add(x + VALUES * part)) });
-            first_two[2 * part] = _mm512_unpacklo_epi16(a, b);
-            first_two[2 * part + 1] = _mm512_unpackhi_epi16(a, b);
-            third[2 * part] = _mm512_unpacklo_epi16(c, zero);
-            third[2 * part + 1] = _mm512_unpackhi_epi16(c, zero);
-        }
-        for ((out, row), &bias) in rgb.iter_mut().zip(&matrix.values).zip(&matrix.bias) {
-            let (first, second) = (both(row[0] as i16, row[1] as i16), both(row[2] as i16, 0));
-            let bias = _mm512_set1_epi32(bias);
-            let mut levels = [zero; 4];
-            for (level, (&ab, &c)) in levels.iter_mut().zip(first_two.iter().zip(&third)) {
-                let sum = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(bias, ab, first), c, second);
-                *level = _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(sum);
-            }
-            let [a, b, c, d] = levels;
-            let bytes = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
+        let (first, second) = unsafe {
+            let [a, b, c] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
+            (
+                mixer.levels(load(a), load(b), load(c)),
+                mixer.levels(load(a.add(VALUES)), load(b.add(VALUES)), load(c.add(VALUES))),
+            )
+        };
+        for (channel, out) in rgb.iter_mut().enumerate() {
+            let bytes = _mm512_packus_epi16(first[channel], second[channel]);
             // SAFETY: `x + COLUMNS` is within `out`, and that many bytes are a vector.
             unsafe { store(out.as_mut_ptr().add(x).cast(), _mm512_permutexvar_epi64(order, bytes)) };
         }
     }
     count
+}
+
+/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
+    if !matrix.has_zeros() {
+        return 0..0;
+    }
+    let taps = |phase: usize| row.weights.row(row.regular.outputs.start + phase).1.len();
+    match (taps(0), taps(1)) {
+        (1, 2) => doubled_blocks::<1, 1>(rgb, row, matrix),
+        (2, 1) => doubled_blocks::<1, 2>(rgb, row, matrix),
+        (1, 3..=4) => doubled_blocks::<2, 1>(rgb, row, matrix),
+        (3..=4, 1) => doubled_blocks::<2, 2>(rgb, row, matrix),
+        (first, second) => match first.max(second).div_ceil(2) {
+            1 => doubled_blocks::<1, 0>(rgb, row, matrix),
+            2 => doubled_blocks::<2, 0>(rgb, row, matrix),
+            3 => doubled_blocks::<3, 0>(rgb, row, matrix),
+            // No filter has so many weights where nothing is shrunk.
+            _ => 0..0,
+        },
+    }
+}
+
+/// With as many pairs of weights. `KEPT` is 1 where every first and 2 where every second output is a sample as it is, as where chroma lies on
+/// the left, and 0 where none is.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn doubled_blocks<const PAIRS: usize, const KEPT: usize>(
+    rgb: &mut [&mut [u8]; 3],
+    row: &DoubledRow<'_>,
+    matrix: &Matrix,
+) -> Range<usize> {
+    let &DoubledRow { luma, chroma, weights, regular } = row;
+    let outputs = regular.outputs.clone();
+    let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
+    let mut done = outputs.start..outputs.start;
+    if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < COLUMNS {
+        return done;
+    }
+    let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
+    let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
+    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::<true>::new(matrix));
+    let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
+    let (zero, left) = (_mm512_setzero_si512(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
+    while done.end < outputs.end {
+        // The last block may overlap the one before, and give the same values again.
+        let x = done.end.min(outputs.end - COLUMNS);
+        let step = (x - outputs.start) / 2;
+        if chroma.iter().any(|plane| reach + step > plane.len()) {
+            return done;
+        }
+        // SAFETY: the samples of both phases end at `reach + step` at most, within both planes.
+        let (u, v) = unsafe {
+            let (u, v) = (chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step));
+            (
+                (
+                    every_second(KEPT == 1, u.add(first), &taps, rounding),
+                    every_second(KEPT == 2, u.add(second), &other_taps, rounding),
+                ),
+                (
+                    every_second(KEPT == 1, v.add(first), &taps, rounding),
+                    every_second(KEPT == 2, v.add(second), &other_taps, rounding),
+                ),
+            )
+        };
+        // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
+        let bytes = unsafe { load(luma.as_ptr().add(x).cast()) };
+        // The lower and the upper eight of each sixteen columns.
+        let lower = mixer.levels(
+            _mm512_sll_epi16(_mm512_unpacklo_epi8(bytes, zero), left),
+            _mm512_unpacklo_epi16(u.0, u.1),
+            _mm512_unpacklo_epi16(v.0, v.1),
+        );
+        let upper = mixer.levels(
+            _mm512_sll_epi16(_mm512_unpackhi_epi8(bytes, zero), left),
+            _mm512_unpackhi_epi16(u.0, u.1),
+            _mm512_unpackhi_epi16(v.0, v.1),
+        );
+        for (channel, out) in rgb.iter_mut().enumerate() {
+            let values = _mm512_packus_epi16(lower[channel], upper[channel]);
+            // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`, and that many bytes are a vector.
+            unsafe { store(out.as_mut_ptr().add(x).cast(), values) };
+        }
+        done.end = x + COLUMNS;
+    }
+    done
+}
+
+/// Each second of twice [`VALUES`] outputs: the samples as they are, or as [`phase`] gives them.
+///
+/// # Safety
+/// As for [`phase`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn every_second<const PAIRS: usize>(
+    is_kept: bool,
+    samples: *const i16,
+    weights: &[__m512i; PAIRS],
+    rounding: Rounding,
+) -> __m512i {
+    // SAFETY: by the caller's word.
+    unsafe { if is_kept { load(samples) } else { phase(samples, weights, rounding) } }
 }
 
 /// [`COLUMNS`] samples of a byte as two vectors.

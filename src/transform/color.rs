@@ -32,6 +32,11 @@ impl Matrix {
         });
         Ok(Self { values, bias })
     }
+
+    /// Whether red takes nothing of the second plane, and blue nothing of the third. So it is of Y, Cb and Cr.
+    pub(super) fn has_zeros(&self) -> bool {
+        self.values[0][1] == 0 && self.values[2][2] == 0
+    }
 }
 
 /// Rows for R, G, B over planes 0, 1, 2, in units of 8-bit levels (a sample of depth d counts as sample / 2^(d - 8)), and

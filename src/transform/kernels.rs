@@ -171,7 +171,7 @@ dispatched! {
 
 dispatched! {
     /// Both horizontal passes and the matrix of such a row in one.
-    doubled, doubled_body, doubled_avx2, doubled_avx2, doubled_neon, (rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix)
+    doubled, doubled_body, doubled_avx2, doubled_avx512, doubled_neon, (rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix)
 }
 
 dispatched! {
@@ -254,8 +254,20 @@ fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) 
 fn doubled_avx2(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
     let done = avx2::doubled(&mut rgb, &row, matrix);
     let len = row.luma.len();
-    doubled_outputs(0..done.start, &mut rgb, row, matrix);
-    doubled_outputs(done.end..len, &mut rgb, row, matrix);
+    doubled_edge(0..done.start, &mut rgb, row, matrix);
+    doubled_edge(done.end..len, &mut rgb, row, matrix);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn doubled_avx512(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    let done = avx512::doubled(&mut rgb, &row, matrix);
+    if done.is_empty() {
+        return doubled_avx2(rgb, row, matrix);
+    }
+    let len = row.luma.len();
+    doubled_edge(0..done.start, &mut rgb, row, matrix);
+    doubled_edge(done.end..len, &mut rgb, row, matrix);
 }
 
 /// As compiled.
@@ -305,8 +317,8 @@ fn matrix_neon(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
 fn doubled_neon(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
     let done = neon::doubled(&mut rgb, &row, matrix);
     let len = row.luma.len();
-    doubled_outputs(0..done.start, &mut rgb, row, matrix);
-    doubled_outputs(done.end..len, &mut rgb, row, matrix);
+    doubled_edge(0..done.start, &mut rgb, row, matrix);
+    doubled_edge(done.end..len, &mut rgb, row, matrix);
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -447,6 +459,28 @@ fn doubled_outputs(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: Doubled
         let rgb = rgb.each_mut().map(|row| &mut row[x..x + len]);
         matrix_body(rgb, [y, u, v], matrix);
         x += len;
+    }
+}
+
+/// The few outputs at an edge, one by one.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn doubled_edge(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
+    if outputs.len() > DOUBLED_BLOCK {
+        return doubled_outputs(outputs, rgb, row, matrix);
+    }
+    let bits = row.weights.bits();
+    for x in outputs {
+        let (first, taps) = row.weights.row(x);
+        let [u, v] = row.chroma.map(|plane| {
+            let products = plane[first..].iter().zip(taps).map(|(&a, &b)| i32::from(a).wrapping_mul(i32::from(b)));
+            i32::from((products.fold(1_i32 << (bits - 1), i32::wrapping_add) >> bits) as i16)
+        });
+        let y = i32::from(row.luma[x]) << SAMPLE_BITS;
+        for ((out, row), bias) in rgb.iter_mut().zip(matrix.values).zip(matrix.bias) {
+            let sum = y.wrapping_mul(row[0]).wrapping_add(u.wrapping_mul(row[1])).wrapping_add(v.wrapping_mul(row[2]));
+            out[x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
+        }
     }
 }
 
