@@ -5,6 +5,7 @@ use super::geometry::{Axis, Geometry};
 use super::kernels::{DoubledRow, HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
 use super::options::{ClipShape, DType, Filter, FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
 use super::planar::{PlanarSource, PlanarTransform};
+use super::scratch::Scratch;
 use super::store::Store;
 use super::weights::{HORIZONTAL_BITS, Regular, Weights, vertical_bits};
 use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
@@ -234,12 +235,12 @@ struct RgbTransform {
     isa: Isa,
     /// One row after the vertical pass, and as many values again as a row of weights is long, so that padded weights (zeros)
     /// meet something readable.
-    column_sums: Vec<i16>,
+    column_sums: Scratch<i16>,
     /// The same of both planes of chroma, where they are needed at once.
-    chroma_sums: [Vec<i16>; 2],
+    chroma_sums: [Scratch<i16>; 2],
     /// One row of each plane after the horizontal pass.
-    samples: [Vec<i16>; 3],
-    rgb: [Vec<u8>; 3],
+    samples: [Scratch<i16>; 3],
+    rgb: [Scratch<u8>; 3],
 }
 
 impl RgbTransform {
@@ -261,10 +262,10 @@ impl RgbTransform {
             matrix: Matrix::new(format, stream.color, height)?,
             store: Store::new(options),
             isa: Isa::detect(),
-            column_sums: vec![0; row_len],
-            chroma_sums: std::array::from_fn(|_| vec![0; row_len]),
-            samples: std::array::from_fn(|_| vec![0; grid]),
-            rgb: std::array::from_fn(|_| vec![0; grid]),
+            column_sums: Scratch::new(row_len),
+            chroma_sums: std::array::from_fn(|_| Scratch::new(row_len)),
+            samples: std::array::from_fn(|_| Scratch::new(grid)),
+            rgb: std::array::from_fn(|_| Scratch::new(grid)),
             format,
             width,
             height,
@@ -289,14 +290,14 @@ impl RgbTransform {
             }
             let [first, second, third] = &self.samples;
             // Gray goes through the same matrix, whose other columns are zero.
-            let planes = [first.as_slice(), second.as_slice(), third.as_slice()];
+            let planes = [&**first, &**second, &**third];
             let place = self.store.place(shape, t, &self.geometry, y);
             if let Some(rows) = self.store.rows(clip, &place, first.len()) {
                 self.isa.matrix(rows, planes, &self.matrix);
                 continue;
             }
-            self.isa.matrix(self.rgb.each_mut().map(Vec::as_mut_slice), planes, &self.matrix);
-            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
+            self.isa.matrix(self.rgb.each_mut().map(|row| &mut **row), planes, &self.matrix);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &**row));
         }
         Ok(())
     }
@@ -312,14 +313,14 @@ impl RgbTransform {
         for (sums, view) in self.chroma_sums.iter_mut().zip(&frame.planes[1..]) {
             chroma.sum_columns::<u8>(self.isa, *view, self.format.depth, y, &mut sums[..chroma.num_columns]);
         }
-        let [u, v] = self.chroma_sums.each_ref().map(Vec::as_slice);
+        let [u, v] = self.chroma_sums.each_ref().map(|row| &**row);
         let row = DoubledRow { luma, chroma: [u, v], weights: &chroma.horizontal, regular };
         let place = self.store.place(shape, t, &self.geometry, y);
         if let Some(rows) = self.store.rows(clip, &place, luma.len()) {
             self.isa.doubled(rows, row, &self.matrix);
         } else {
-            self.isa.doubled(self.rgb.each_mut().map(Vec::as_mut_slice), row, &self.matrix);
-            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(Vec::as_slice));
+            self.isa.doubled(self.rgb.each_mut().map(|row| &mut **row), row, &self.matrix);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &**row));
         }
         true
     }

@@ -369,11 +369,7 @@ impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
     fn levels(&self, a: __m256i, b: __m256i, c: __m256i) -> [__m256i; 3] {
         let low = self.eight(_mm256_unpacklo_epi16(a, b), _mm256_unpacklo_epi16(a, c));
         let high = self.eight(_mm256_unpackhi_epi16(a, b), _mm256_unpackhi_epi16(a, c));
-        [
-            _mm256_packs_epi32(low[0], high[0]),
-            _mm256_packs_epi32(low[1], high[1]),
-            _mm256_packs_epi32(low[2], high[2]),
-        ]
+        [_mm256_packs_epi32(low[0], high[0]), _mm256_packs_epi32(low[1], high[1]), _mm256_packs_epi32(low[2], high[2])]
     }
 
     /// Eight pixels, from their first and second values side by side and their first and third.
@@ -426,11 +422,7 @@ fn matrix_with<const HAS_ZEROS: bool>(
             let [a, b, c] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
             (
                 mixer.levels(load(a.cast()), load(b.cast()), load(c.cast())),
-                mixer.levels(
-                    load(a.add(VALUES).cast()),
-                    load(b.add(VALUES).cast()),
-                    load(c.add(VALUES).cast()),
-                ),
+                mixer.levels(load(a.add(VALUES).cast()), load(b.add(VALUES).cast()), load(c.add(VALUES).cast())),
             )
         };
         for (channel, out) in rgb.iter_mut().enumerate() {

@@ -16,10 +16,11 @@ use super::kernels::DoubledRow;
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
     __m128i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_cvtepi32_epi16,
-    _mm512_cvtepu8_epi16, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_packs_epi32,
-    _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16, _mm512_permutexvar_epi64,
-    _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_sll_epi16, _mm512_sll_epi32, _mm512_sra_epi32,
-    _mm512_srai_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16,
+    _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16,
+    _mm512_permutexvar_epi64, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_sll_epi16,
+    _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srai_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8,
+    _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -38,19 +39,17 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
     }
-    let widened = match *weights {
-        [weight] if weight > 0 && weight.count_ones() == 1 => weight.trailing_zeros().checked_sub(shift),
-        _ => None,
-    };
     let last = dst.len() - COLUMNS;
+    let kernel = Kernel::of(weights, shift);
     let mut x = 0;
     loop {
         // SAFETY: `x + COLUMNS` is within `dst`, and so within each row: the last one ends at `reach`, within `samples`.
         unsafe {
             let (out, first_row) = (dst.as_mut_ptr().add(x), samples.as_ptr().add(x));
-            match widened {
-                Some(left) => widen(out, first_row, left),
-                None => columns(out, first_row, stride, weights, shift),
+            match kernel {
+                Kernel::Widen { left } => widen(out, first_row, left),
+                Kernel::Bytes { quad, shift } => quads(out, first_row, stride, weights.len(), quad, shift),
+                Kernel::Words => columns(out, first_row, stride, weights, shift),
             }
         }
         if x == last {
@@ -58,6 +57,87 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
         }
         // The last columns may overlap the ones before, and give them the same values again.
         x = (x + COLUMNS).min(last);
+    }
+}
+
+/// How a block of columns is summed.
+#[derive(Clone, Copy)]
+enum Kernel {
+    /// One weight, a power of two: samples are shifted by so many bits.
+    Widen {
+        left: u32,
+    },
+    /// At most four weights, all of them so many times the same power of two that a byte holds the rest: so it is where chroma is enlarged twice
+    /// by cubic or linear weights. The sums lack that power.
+    Bytes {
+        quad: i32,
+        shift: u32,
+    },
+    Words,
+}
+
+impl Kernel {
+    fn of(weights: &[i16], shift: u32) -> Self {
+        if let &[weight] = weights
+            && weight > 0
+            && weight.count_ones() == 1
+            && let Some(left) = weight.trailing_zeros().checked_sub(shift)
+        {
+            return Self::Widen { left };
+        }
+        let common = weights.iter().fold(0, |bits, &weight| bits | weight).trailing_zeros();
+        if weights.len() > 4 || common >= shift {
+            return Self::Words;
+        }
+        let mut quad = [0; 4];
+        for (byte, &weight) in quad.iter_mut().zip(weights) {
+            let Ok(weight) = i8::try_from(weight >> common) else { return Self::Words };
+            *byte = weight as u8;
+        }
+        Self::Bytes { quad: i32::from_le_bytes(quad), shift: shift - common }
+    }
+}
+
+/// One block of columns of at most four rows, the weights being bytes.
+///
+/// # Safety
+/// As for [`columns`], of `rows` rows.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize, quad: i32, shift: u32) {
+    let zero = _mm512_setzero_si512();
+    // SAFETY: only rows that there are are read, by the caller's word.
+    let row = |number: usize| unsafe {
+        if number < rows { load(first_row.wrapping_add(number * stride).cast()) } else { zero }
+    };
+    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+    let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+    let (other_low, other_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+    let (weights, half) = (_mm512_set1_epi32(quad), _mm512_set1_epi32((1_i32 << shift) >> 1));
+    let shift = _mm_cvtsi32_si128(shift as i32);
+    let first = _mm512_dpbusd_epi32(half, _mm512_unpacklo_epi16(low, other_low), weights);
+    let second = _mm512_dpbusd_epi32(half, _mm512_unpackhi_epi16(low, other_low), weights);
+    let third = _mm512_dpbusd_epi32(half, _mm512_unpacklo_epi16(high, other_high), weights);
+    let fourth = _mm512_dpbusd_epi32(half, _mm512_unpackhi_epi16(high, other_high), weights);
+    // The lower and the upper eight of each sixteen columns. What 8-bit samples sum to never saturates.
+    let lower = _mm512_packs_epi32(_mm512_sra_epi32(first, shift), _mm512_sra_epi32(second, shift));
+    let upper = _mm512_packs_epi32(_mm512_sra_epi32(third, shift), _mm512_sra_epi32(fourth, shift));
+    // SAFETY: by the caller's word, and no alignment is asked for.
+    unsafe { store_eights(out, lower, upper) };
+}
+
+/// Stores the eights of both vectors in turn.
+///
+/// # Safety
+/// [`COLUMNS`] values are writable at `out`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn store_eights(out: *mut i16, lower: __m512i, upper: __m512i) {
+    let (front, back) = (_mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15));
+    // SAFETY: by the caller's word, and no alignment is asked for.
+    unsafe {
+        store(out, _mm512_permutex2var_epi64(lower, front, upper));
+        store(out.add(VALUES), _mm512_permutex2var_epi64(lower, back, upper));
     }
 }
 
@@ -168,11 +248,7 @@ fn regular_outputs<const PAIRS: usize>(
                 store(out, even);
             } else {
                 let odd = phase(samples.add(second), &other_taps, rounding);
-                let (low, high) = (_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
-                let (front, back) =
-                    (_mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15));
-                store(out, _mm512_permutex2var_epi64(low, front, high));
-                store(out.add(VALUES), _mm512_permutex2var_epi64(low, back, high));
+                store_eights(out, _mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
             }
         }
         done.end = x + block;
@@ -308,11 +384,7 @@ impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
     fn levels(&self, a: __m512i, b: __m512i, c: __m512i) -> [__m512i; 3] {
         let low = self.half(_mm512_unpacklo_epi16(a, b), _mm512_unpacklo_epi16(a, c));
         let high = self.half(_mm512_unpackhi_epi16(a, b), _mm512_unpackhi_epi16(a, c));
-        [
-            _mm512_packs_epi32(low[0], high[0]),
-            _mm512_packs_epi32(low[1], high[1]),
-            _mm512_packs_epi32(low[2], high[2]),
-        ]
+        [_mm512_packs_epi32(low[0], high[0]), _mm512_packs_epi32(low[1], high[1]), _mm512_packs_epi32(low[2], high[2])]
     }
 
     /// Half as many, from their first and second values side by side and their first and third.

@@ -469,19 +469,28 @@ fn doubled_edge(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow
     if outputs.len() > DOUBLED_BLOCK {
         return doubled_outputs(outputs, rgb, row, matrix);
     }
-    let bits = row.weights.bits();
     for x in outputs {
         let (first, taps) = row.weights.row(x);
-        let [u, v] = row.chroma.map(|plane| {
-            let products = plane[first..].iter().zip(taps).map(|(&a, &b)| i32::from(a).wrapping_mul(i32::from(b)));
-            i32::from((products.fold(1_i32 << (bits - 1), i32::wrapping_add) >> bits) as i16)
-        });
+        let bits = row.weights.bits();
+        let (u, v) = (weighted(&row.chroma[0][first..], taps, bits), weighted(&row.chroma[1][first..], taps, bits));
         let y = i32::from(row.luma[x]) << SAMPLE_BITS;
-        for ((out, row), bias) in rgb.iter_mut().zip(matrix.values).zip(matrix.bias) {
-            let sum = y.wrapping_mul(row[0]).wrapping_add(u.wrapping_mul(row[1])).wrapping_add(v.wrapping_mul(row[2]));
-            out[x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
+        for channel in 0..3 {
+            let ([a, b, c], bias) = (matrix.values[channel], matrix.bias[channel]);
+            let sum = y.wrapping_mul(a).wrapping_add(u.wrapping_mul(b)).wrapping_add(v.wrapping_mul(c));
+            rgb[channel][x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
         }
     }
+}
+
+/// One output of the horizontal pass.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn weighted(samples: &[i16], taps: &[i16], bits: u32) -> i32 {
+    let mut sum = 1_i32 << (bits - 1);
+    for (&sample, &tap) in samples.iter().zip(taps) {
+        sum = sum.wrapping_add(i32::from(sample).wrapping_mul(i32::from(tap)));
+    }
+    i32::from((sum >> bits) as i16)
 }
 
 #[inline(always)]

@@ -51,6 +51,7 @@ mod options;
 mod planar;
 #[cfg(test)]
 mod reference;
+mod scratch;
 mod store;
 #[cfg(test)]
 mod tests;

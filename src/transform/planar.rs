@@ -11,6 +11,7 @@ use super::apply::{PlaneTables, check_frame, check_source};
 use super::geometry::{Axis, Geometry};
 use super::kernels::Isa;
 use super::options::{Filter, Fit, MAX_OUTPUT_SIDE, TransformOptions};
+use super::scratch::Scratch;
 use crate::media::{
     ChromaLocation, ColorModel, ColorRange, ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo,
 };
@@ -95,8 +96,8 @@ pub(crate) struct PlanarTransform {
     /// `None` for gray, whose chroma is neutral.
     chroma: Option<Plane>,
     isa: Isa,
-    column_sums: Vec<i16>,
-    samples: Vec<i16>,
+    column_sums: Scratch<i16>,
+    samples: Scratch<i16>,
 }
 
 impl PlanarTransform {
@@ -131,8 +132,8 @@ impl PlanarTransform {
         let row_len = luma.tables.row_len().max(chroma.as_ref().map_or(0, |chroma| chroma.tables.row_len()));
         Ok(Self {
             isa: Isa::detect(),
-            column_sums: vec![0; row_len],
-            samples: vec![0; luma.geometry.x.len as usize],
+            column_sums: Scratch::new(row_len),
+            samples: Scratch::new(luma.geometry.x.len as usize),
             source,
             luma,
             chroma,
