@@ -174,6 +174,8 @@ def parsed() -> argparse.Namespace:
 def main() -> int:
     arguments = parsed()
     names = [line for line in arguments.list.read_text().splitlines() if line] if arguments.list else None
+    if arguments.work is not None:
+        arguments.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         datasets = Datasets(arguments.framefeed.resolve(), arguments.videos, names, Path(folder))
         suite = Suite(arguments, Path(folder))

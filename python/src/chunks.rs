@@ -69,8 +69,10 @@ impl Drop for Running {
         self.cancelled.store(true, Ordering::Relaxed);
         // A thread that waits for a place is told that there will be none.
         self.clips = None;
-        // What it panicked with has been printed.
-        let _ = self.ended();
+        // The thread ends with the packet it is at; other threads of Python go on meanwhile. What it panicked with has been printed.
+        if Python::try_attach(|py| py.detach(|| self.ended())).is_none() {
+            let _ = self.ended();
+        }
     }
 }
 

@@ -89,12 +89,12 @@ impl Kernel {
         if weights.len() > 4 || common >= shift {
             return Self::Words;
         }
-        let mut quad = [0; 4];
-        for (byte, &weight) in quad.iter_mut().zip(weights) {
+        let mut quad = 0;
+        for (number, &weight) in weights.iter().enumerate() {
             let Ok(weight) = i8::try_from(weight >> common) else { return Self::Words };
-            *byte = weight as u8;
+            quad |= i32::from(weight as u8) << (8 * number);
         }
-        Self::Bytes { quad: i32::from_le_bytes(quad), shift: shift - common }
+        Self::Bytes { quad, shift: shift - common }
     }
 }
 
