@@ -34,6 +34,7 @@ impl Matrix {
     }
 
     /// Whether red takes nothing of the second plane, and blue nothing of the third. So it is of Y, Cb and Cr.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for AVX2 and AVX-512"))]
     pub(super) fn has_zeros(&self) -> bool {
         self.values[0][1] == 0 && self.values[2][2] == 0
     }

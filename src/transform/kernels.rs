@@ -474,10 +474,9 @@ fn doubled_edge(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow
         let bits = row.weights.bits();
         let (u, v) = (weighted(&row.chroma[0][first..], taps, bits), weighted(&row.chroma[1][first..], taps, bits));
         let y = i32::from(row.luma[x]) << SAMPLE_BITS;
-        for channel in 0..3 {
-            let ([a, b, c], bias) = (matrix.values[channel], matrix.bias[channel]);
+        for ((out, [a, b, c]), bias) in rgb.iter_mut().zip(matrix.values).zip(matrix.bias) {
             let sum = y.wrapping_mul(a).wrapping_add(u.wrapping_mul(b)).wrapping_add(v.wrapping_mul(c));
-            rgb[channel][x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
+            out[x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
         }
     }
 }
