@@ -339,7 +339,10 @@ mod tests {
     fn a_list_that_names_no_video_says_what_it_has() {
         let rows = list("l.csv", b"clip,start\na.mp4,1\n").unwrap();
         let message = rows[0].1.as_ref().unwrap_err().to_string();
-        assert!(message.contains("'video' or 'file', found 'clip', 'start'"), "{message}");
+        assert!(
+            message.contains("no video named: expected a column 'path', 'video' or 'file', found 'clip', 'start'"),
+            "{message}"
+        );
     }
 
     #[test]

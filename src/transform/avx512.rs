@@ -12,7 +12,7 @@
 
 use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
 use super::groups::{Layout, Sixteen};
-use super::kernels::DoubledRow;
+use super::kernels::{DoubledRow, Kept};
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
     __m128i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_cvtepi32_epi16,
@@ -451,30 +451,24 @@ pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &M
     if !matrix.has_zeros() {
         return 0..0;
     }
-    let taps = |phase: usize| row.weights.row(row.regular.outputs.start + phase).1.len();
-    match (taps(0), taps(1)) {
-        (1, 2) => doubled_blocks::<1, 1>(rgb, row, matrix),
-        (2, 1) => doubled_blocks::<1, 2>(rgb, row, matrix),
-        (1, 3..=4) => doubled_blocks::<2, 1>(rgb, row, matrix),
-        (3..=4, 1) => doubled_blocks::<2, 2>(rgb, row, matrix),
-        (first, second) => match first.max(second).div_ceil(2) {
-            1 => doubled_blocks::<1, 0>(rgb, row, matrix),
-            2 => doubled_blocks::<2, 0>(rgb, row, matrix),
-            3 => doubled_blocks::<3, 0>(rgb, row, matrix),
-            // No filter has so many weights where nothing is shrunk.
-            _ => 0..0,
-        },
+    let (pairs, kept) = row.weighting();
+    match pairs {
+        1 => doubled_blocks::<1>(rgb, row, matrix, kept),
+        2 => doubled_blocks::<2>(rgb, row, matrix, kept),
+        3 => doubled_blocks::<3>(rgb, row, matrix, kept),
+        // No filter has so many weights where nothing is shrunk.
+        _ => 0..0,
     }
 }
 
-/// With as many pairs of weights. `KEPT` is 1 where every first and 2 where every second output is a sample as it is, as where chroma lies on
-/// the left, and 0 where none is.
+/// With as many pairs of weights.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn doubled_blocks<const PAIRS: usize, const KEPT: usize>(
+fn doubled_blocks<const PAIRS: usize>(
     rgb: &mut [&mut [u8]; 3],
     row: &DoubledRow<'_>,
     matrix: &Matrix,
+    kept: Kept,
 ) -> Range<usize> {
     let &DoubledRow { luma, chroma, weights, regular } = row;
     let outputs = regular.outputs.clone();
@@ -485,6 +479,7 @@ fn doubled_blocks<const PAIRS: usize, const KEPT: usize>(
     }
     let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
     let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
+    let (keeps_first, keeps_second) = (kept == Kept::First, kept == Kept::Second);
     let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::<true>::new(matrix));
     let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
     let (zero, left) = (_mm512_setzero_si512(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
@@ -500,12 +495,12 @@ fn doubled_blocks<const PAIRS: usize, const KEPT: usize>(
             let (u, v) = (chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step));
             (
                 (
-                    every_second(KEPT == 1, u.add(first), &taps, rounding),
-                    every_second(KEPT == 2, u.add(second), &other_taps, rounding),
+                    every_second(keeps_first, u.add(first), &taps, rounding),
+                    every_second(keeps_second, u.add(second), &other_taps, rounding),
                 ),
                 (
-                    every_second(KEPT == 1, v.add(first), &taps, rounding),
-                    every_second(KEPT == 2, v.add(second), &other_taps, rounding),
+                    every_second(keeps_first, v.add(first), &taps, rounding),
+                    every_second(keeps_second, v.add(second), &other_taps, rounding),
                 ),
             )
         };

@@ -101,6 +101,29 @@ pub(super) struct DoubledRow<'a> {
     pub(super) regular: &'a Regular,
 }
 
+/// Which of two outputs in turn is a sample as it is, so that it is not summed. So it is where chroma lies on the left.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Neither,
+    First,
+    Second,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl DoubledRow<'_> {
+    /// Most pairs of weights of an output, and which outputs have one weight alone.
+    pub(super) fn weighting(&self) -> (usize, Kept) {
+        let [first, second] = [0, 1].map(|phase| self.weights.row(self.regular.outputs.start + phase).1.len());
+        let kept = match (first, second) {
+            (1, _) => Kept::First,
+            (_, 1) => Kept::Second,
+            _ => Kept::Neither,
+        };
+        (first.max(second).div_ceil(2), kept)
+    }
+}
+
 /// Declares a loop's dispatcher.
 macro_rules! dispatched {
     ($(#[$doc:meta])* $name:ident, $body:ident, $avx2:ident, $avx512:ident, $neon:ident $(<$g:ident: $bound:ident>)?,
