@@ -96,13 +96,13 @@ def table(axis: Axis, source: int, name: str, max_bits: int) -> tuple[list[tuple
 
 
 def resample(plane: np.ndarray, axes: tuple[Axis, Axis], filters: tuple[str, str], depth: int) -> np.ndarray:
-    """A plane on the grid, in 1/64 of an 8-bit level."""
+    """A plane on the grid, in 1/64 of an 8-bit level, from level 128 on."""
     vertical, bits = table(axes[1], plane.shape[0], filters[1], 30 - depth)
     shift = bits + depth - 14
     passed = np.empty((len(vertical), plane.shape[1]), np.int64)
     for y, (first, weights) in enumerate(vertical):
         rows = plane[first : first + len(weights)].astype(np.int64)
-        passed[y] = (np.array(weights) @ rows + (1 << shift >> 1)) >> shift
+        passed[y] = ((np.array(weights) @ rows + (1 << shift >> 1)) >> shift) - 2**13
     horizontal, bits = table(axes[0], plane.shape[1], filters[0], 16)
     out = np.empty((len(vertical), len(horizontal)), np.int64)
     for x, (first, weights) in enumerate(horizontal):
@@ -148,8 +148,9 @@ def matrix(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     else:
         offsets = [black, 128, 128]
         entries = [[luma, u * chroma, v * chroma] for u, v in differences(clip.matrix)]
-    values = np.array([[half_away(entry * 2**13) for entry in row] for row in entries], np.int64)
-    return values, 2**18 - 64 * values @ np.array(offsets)
+    values = np.array([[half_away(entry * 2**14) for entry in row] for row in entries], np.int64)
+    middles = [sum(entry * (128 - offset) for entry, offset in zip(row, offsets)) for row in entries]
+    return values, np.array([half_away(32 * middle) + 16 for middle in middles], np.int64)
 
 
 def differences(code: int) -> list[tuple[float, float]]:
@@ -176,8 +177,9 @@ def frame(clip: Clip, planes: list[np.ndarray], size: tuple[int, int] | None, fi
             )
         samples.append(resample(plane, axes, filters, clip.depth))
     values, bias = matrix(clip)
-    levels = np.tensordot(np.stack(samples, axis=-1), values, axes=(2, 1)) + bias
-    picture = np.rot90(np.clip(levels >> 19, 0, 255).astype(np.uint8), -clip.quarter_turns)
+    products = (np.stack(samples, axis=-1)[:, :, None] * values + 2**14) >> 15
+    levels = (products.sum(axis=-1) + bias) >> 5
+    picture = np.rot90(np.clip(levels, 0, 255).astype(np.uint8), -clip.quarter_turns)
     out = np.zeros((height, width, 3), np.uint8)
     out[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return out

@@ -10,19 +10,20 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
 use super::groups::{Eight, Layout};
-use super::kernels::{DoubledRow, Kept};
+use super::kernels::{DoubledRow, Kept, vertical_start};
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi32, _mm_shuffle_epi8,
-    _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
-    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
-    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi16,
-    _mm256_packus_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srai_epi32, _mm256_srl_epi32,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
-    _mm256_unpacklo_epi16,
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi16, _mm_packus_epi32,
+    _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_adds_epi16,
+    _mm256_and_si256, _mm256_blend_epi16, _mm256_broadcastsi128_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
+    _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_inserti128_si256, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_mulhrs_epi16, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_packus_epi32,
+    _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_slli_epi16, _mm256_sra_epi32,
+    _mm256_srai_epi16, _mm256_srl_epi32, _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi16,
+    _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 use std::ops::Range;
 
@@ -32,10 +33,12 @@ const COLUMNS: usize = 32;
 const VALUES: usize = 16;
 /// Outputs that the horizontal loop computes together.
 const OUTPUTS: usize = 8;
+/// Bits from a level in the upper byte of a word down to a sample.
+const LEVEL_REST: i32 = 8 - SAMPLE_BITS as i32;
 /// Weights of a horizontal table that are multiplied together. Its rows are a multiple of it long.
 const TAPS: usize = 8;
 
-/// `dst[x] = (sum over k of weights[k] * samples[k * stride + x] + half) >> shift`. False, and nothing done, where there are
+/// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "avx2")]
 pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
@@ -68,18 +71,20 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
     }
 }
 
-/// `dst[x] = samples[x] << left`: what a single weight that is a power of two comes to. There are at least [`VALUES`] columns, and no
+/// `dst[x] = (samples[x] << left) - MIDDLE`: what a single weight that is a power of two comes to. There are at least [`VALUES`] columns, and no
 /// fewer samples.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(dst: &mut [i16], samples: &[u8], left: u32) {
-    let (last, left) = (dst.len().min(samples.len()).saturating_sub(VALUES), _mm_cvtsi32_si128(left as i32));
+    let (left, middle) = (_mm_cvtsi32_si128(left as i32), _mm256_set1_epi16(MIDDLE as i16));
+    let last = dst.len().min(samples.len()).saturating_sub(VALUES);
     let mut x = 0;
     while let (Some(bytes), Some(out)) = (samples.get(x..x + VALUES), dst.get_mut(x..x + VALUES)) {
         // SAFETY: both are `VALUES` long, and no alignment is asked for.
         unsafe {
             let values = _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes.as_ptr().cast()));
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_sll_epi16(values, left));
+            let values = _mm256_sub_epi16(_mm256_sll_epi16(values, left), middle);
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), values);
         }
         if x == last {
             return;
@@ -103,7 +108,7 @@ unsafe fn columns(
     single: Option<i16>,
     shift: u32,
 ) {
-    let mut sums = [_mm256_set1_epi32((1_i32 << shift) >> 1); 4];
+    let mut sums = [_mm256_set1_epi32(vertical_start(shift)); 4];
     let mut row = first_row;
     for &[a, b] in pairs {
         let both = _mm256_set1_epi32(i32::from(a as u16) | i32::from(b) << 16);
@@ -340,89 +345,70 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
     done
 }
 
-/// The matrix, in vectors. `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
-struct Mixer<const HAS_ZEROS: bool> {
-    /// Red's, green's and blue's weights of the first and second plane side by side, and of the third.
-    ab: [__m256i; 3],
-    c: [__m256i; 3],
-    red_ac: __m256i,
-    bias: [__m256i; 3],
+/// The matrix, in vectors.
+struct Mixer {
+    luma: __m256i,
+    red: __m256i,
+    green: [__m256i; 2],
+    blue: __m256i,
+    bias: __m256i,
+    /// Of each 128 bits, a byte of the lower half and one of the upper half in turn.
+    in_turn: __m256i,
 }
 
-impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
+impl Mixer {
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn new(matrix: &Matrix) -> Self {
-        let pair = |a: i32, b: i32| _mm256_set1_epi32((a & 0xFFFF) | b << 16);
-        let red = matrix.values[0];
+    fn new(words: &Words) -> Self {
+        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
+        let in_turn = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
         Self {
-            ab: matrix.values.map(|[a, b, _]| pair(a, b)),
-            c: matrix.values.map(|[_, _, c]| pair(0, c)),
-            red_ac: pair(red[0], red[2]),
-            bias: matrix.bias.map(|bias| _mm256_set1_epi32(bias)),
+            luma: _mm256_set1_epi16(luma),
+            red: _mm256_set1_epi16(red),
+            green: [_mm256_set1_epi16(green_u), _mm256_set1_epi16(green_v)],
+            blue: _mm256_set1_epi16(blue),
+            bias: _mm256_set1_epi16(bias),
+            in_turn: _mm256_broadcastsi128_si256(in_turn),
         }
     }
 
-    /// Sixteen pixels: values of the three planes to levels of the three colours, in the same order.
+    /// [`VALUES`] pixels: samples of Y, Cb and Cr to levels of red, green and blue that are not clamped yet.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn levels(&self, a: __m256i, b: __m256i, c: __m256i) -> [__m256i; 3] {
-        let low = self.eight(_mm256_unpacklo_epi16(a, b), _mm256_unpacklo_epi16(a, c));
-        let high = self.eight(_mm256_unpackhi_epi16(a, b), _mm256_unpackhi_epi16(a, c));
-        [_mm256_packs_epi32(low[0], high[0]), _mm256_packs_epi32(low[1], high[1]), _mm256_packs_epi32(low[2], high[2])]
+    fn levels(&self, y: __m256i, u: __m256i, v: __m256i) -> [__m256i; 3] {
+        let y = _mm256_adds_epi16(_mm256_mulhrs_epi16(y, self.luma), self.bias);
+        let red = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(v, self.red));
+        let green = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(u, self.green[0]));
+        let green = _mm256_adds_epi16(green, _mm256_mulhrs_epi16(v, self.green[1]));
+        let blue = _mm256_adds_epi16(y, _mm256_adds_epi16(u, _mm256_mulhrs_epi16(u, self.blue)));
+        [
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(red),
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(green),
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(blue),
+        ]
     }
 
-    /// Eight pixels, from their first and second values side by side and their first and third.
+    /// Levels of even and of odd columns to bytes of all.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn eight(&self, ab: __m256i, ac: __m256i) -> [__m256i; 3] {
-        let &Self { ab: [red_ab, green_ab, blue_ab], c: [red_c, green_c, blue_c], red_ac, bias } = self;
-        let green = _mm256_add_epi32(_mm256_madd_epi16(ab, green_ab), _mm256_madd_epi16(ac, green_c));
-        let (red, blue) = if HAS_ZEROS {
-            (_mm256_madd_epi16(ac, red_ac), _mm256_madd_epi16(ab, blue_ab))
-        } else {
-            (
-                _mm256_add_epi32(_mm256_madd_epi16(ab, red_ab), _mm256_madd_epi16(ac, red_c)),
-                _mm256_add_epi32(_mm256_madd_epi16(ab, blue_ab), _mm256_madd_epi16(ac, blue_c)),
-            )
-        };
-        [level(red, bias[0]), level(green, bias[1]), level(blue, bias[2])]
+    fn bytes(&self, even: __m256i, odd: __m256i) -> __m256i {
+        _mm256_shuffle_epi8(_mm256_packus_epi16(even, odd), self.in_turn)
     }
 }
 
-/// A sum of the matrix to a level, not cut off yet.
-#[inline]
+/// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
 #[target_feature(enable = "avx2")]
-fn level(sum: __m256i, bias: __m256i) -> __m256i {
-    _mm256_srai_epi32::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 }>(_mm256_add_epi32(sum, bias))
-}
-
-/// The matrix on as many pixels as are a multiple of 32; returns how many.
-#[target_feature(enable = "avx2")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
-    if matrix.has_zeros() {
-        matrix_with(rgb, planes, &Mixer::<true>::new(matrix))
-    } else {
-        matrix_with(rgb, planes, &Mixer::<false>::new(matrix))
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn matrix_with<const HAS_ZEROS: bool>(
-    rgb: &mut [&mut [u8]; 3],
-    planes: [&[i16]; 3],
-    mixer: &Mixer<HAS_ZEROS>,
-) -> usize {
+pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
+    let mixer = Mixer::new(words);
     for x in (0..count).step_by(COLUMNS) {
         // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
         let (first, second) = unsafe {
-            let [a, b, c] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
+            let [y, u, v] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
             (
-                mixer.levels(load(a.cast()), load(b.cast()), load(c.cast())),
-                mixer.levels(load(a.add(VALUES).cast()), load(b.add(VALUES).cast()), load(c.add(VALUES).cast())),
+                mixer.levels(load(y.cast()), load(u.cast()), load(v.cast())),
+                mixer.levels(load(y.add(VALUES).cast()), load(u.add(VALUES).cast()), load(v.add(VALUES).cast())),
             )
         };
         for (channel, out) in rgb.iter_mut().enumerate() {
@@ -435,17 +421,29 @@ fn matrix_with<const HAS_ZEROS: bool>(
     count
 }
 
+/// The matrix on sixteen pixels.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sixteen(planes: &[[i16; VALUES]; 3], words: &Words) -> [[u8; VALUES]; 3] {
+    let mut out = [[0; VALUES]; 3];
+    // SAFETY: arrays of a vector's length.
+    let [y, u, v] = planes.each_ref().map(|plane| unsafe { load(plane.as_ptr().cast()) });
+    for (out, levels) in out.iter_mut().zip(Mixer::new(words).levels(y, u, v)) {
+        let (low, high) = (_mm256_castsi256_si128(levels), _mm256_extracti128_si256::<1>(levels));
+        // SAFETY: an array of sixteen bytes.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_packus_epi16(low, high)) };
+    }
+    out
+}
+
 /// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
 #[target_feature(enable = "avx2")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
-    if !matrix.has_zeros() {
-        return 0..0;
-    }
+pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
     let (pairs, kept) = row.weighting();
     match pairs {
-        1 => doubled_blocks::<1>(rgb, row, matrix, kept),
-        2 => doubled_blocks::<2>(rgb, row, matrix, kept),
-        3 => doubled_blocks::<3>(rgb, row, matrix, kept),
+        1 => doubled_blocks::<1>(rgb, row, words, kept),
+        2 => doubled_blocks::<2>(rgb, row, words, kept),
+        3 => doubled_blocks::<3>(rgb, row, words, kept),
         // No filter has so many weights where nothing is shrunk.
         _ => 0..0,
     }
@@ -457,7 +455,7 @@ pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &M
 fn doubled_blocks<const PAIRS: usize>(
     rgb: &mut [&mut [u8]; 3],
     row: &DoubledRow<'_>,
-    matrix: &Matrix,
+    words: &Words,
     kept: Kept,
 ) -> Range<usize> {
     let &DoubledRow { luma, chroma, weights, regular } = row;
@@ -470,9 +468,9 @@ fn doubled_blocks<const PAIRS: usize>(
     let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
     let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
     let (keeps_first, keeps_second) = (kept == Kept::First, kept == Kept::Second);
-    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::<true>::new(matrix));
+    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::new(words));
     let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
-    let (zero, left) = (_mm256_setzero_si256(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
+    let (middle, upper) = (_mm256_set1_epi8(i8::MIN), _mm256_set1_epi16(!0xFF));
     while done.end < outputs.end {
         // The last block may overlap the one before, and give the same values again.
         let x = done.end.min(outputs.end - COLUMNS);
@@ -496,19 +494,13 @@ fn doubled_blocks<const PAIRS: usize>(
         };
         // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
         let bytes = unsafe { load(luma.as_ptr().add(x)) };
-        // Columns 0 to 7 and 16 to 23, and 8 to 15 and 24 to 31.
-        let lower = mixer.levels(
-            _mm256_sll_epi16(_mm256_unpacklo_epi8(bytes, zero), left),
-            _mm256_unpacklo_epi16(u.0, u.1),
-            _mm256_unpacklo_epi16(v.0, v.1),
-        );
-        let upper = mixer.levels(
-            _mm256_sll_epi16(_mm256_unpackhi_epi8(bytes, zero), left),
-            _mm256_unpackhi_epi16(u.0, u.1),
-            _mm256_unpackhi_epi16(v.0, v.1),
-        );
+        // Signed levels, in the upper byte of each word, and down to where a sample has them.
+        let levels = _mm256_xor_si256(bytes, middle);
+        let even = _mm256_srai_epi16::<LEVEL_REST>(_mm256_slli_epi16::<8>(levels));
+        let odd = _mm256_srai_epi16::<LEVEL_REST>(_mm256_and_si256(levels, upper));
+        let (even, odd) = (mixer.levels(even, u.0, v.0), mixer.levels(odd, u.1, v.1));
         for (channel, out) in rgb.iter_mut().enumerate() {
-            let values = _mm256_packus_epi16(lower[channel], upper[channel]);
+            let values = mixer.bytes(even[channel], odd[channel]);
             // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
         }

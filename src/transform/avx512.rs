@@ -10,17 +10,19 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
 use super::groups::{Layout, Sixteen};
-use super::kernels::{DoubledRow, Kept};
+use super::kernels::{DoubledRow, Kept, vertical_start};
 use super::weights::{Regular, Weights};
 use std::arch::x86_64::{
-    __m128i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_cvtepi32_epi16,
-    _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16,
-    _mm512_packs_epi32, _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16,
-    _mm512_permutexvar_epi64, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_sll_epi16,
-    _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srai_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8,
-    _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    __m128i, __m512i, _mm_cvtsi32_si128, _mm_setr_epi8, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_adds_epi16,
+    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_mulhrs_epi16, _mm512_packs_epi32,
+    _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16, _mm512_permutexvar_epi64,
+    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_sll_epi16, _mm512_sll_epi32, _mm512_slli_epi16, _mm512_sra_epi32, _mm512_srai_epi16,
+    _mm512_srl_epi32, _mm512_storeu_si512, _mm512_sub_epi16, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16,
+    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_xor_si512,
 };
 use std::ops::Range;
 
@@ -31,7 +33,7 @@ const COLUMNS: usize = 2 * VALUES;
 /// Outputs of a group.
 const OUTPUTS: usize = 16;
 
-/// `dst[x] = (sum over k of weights[k] * samples[k * stride + x] + half) >> shift`. False, and nothing done, where there are
+/// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
@@ -113,12 +115,12 @@ unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize,
     let (a, b, c, d) = (row(0), row(1), row(2), row(3));
     let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
     let (other_low, other_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
-    let (weights, half) = (_mm512_set1_epi32(quad), _mm512_set1_epi32((1_i32 << shift) >> 1));
+    let (weights, start) = (_mm512_set1_epi32(quad), _mm512_set1_epi32(vertical_start(shift)));
     let shift = _mm_cvtsi32_si128(shift as i32);
-    let first = _mm512_dpbusd_epi32(half, _mm512_unpacklo_epi16(low, other_low), weights);
-    let second = _mm512_dpbusd_epi32(half, _mm512_unpackhi_epi16(low, other_low), weights);
-    let third = _mm512_dpbusd_epi32(half, _mm512_unpacklo_epi16(high, other_high), weights);
-    let fourth = _mm512_dpbusd_epi32(half, _mm512_unpackhi_epi16(high, other_high), weights);
+    let first = _mm512_dpbusd_epi32(start, _mm512_unpacklo_epi16(low, other_low), weights);
+    let second = _mm512_dpbusd_epi32(start, _mm512_unpackhi_epi16(low, other_low), weights);
+    let third = _mm512_dpbusd_epi32(start, _mm512_unpacklo_epi16(high, other_high), weights);
+    let fourth = _mm512_dpbusd_epi32(start, _mm512_unpackhi_epi16(high, other_high), weights);
     // The lower and the upper eight of each sixteen columns. What 8-bit samples sum to never saturates.
     let lower = _mm512_packs_epi32(_mm512_sra_epi32(first, shift), _mm512_sra_epi32(second, shift));
     let upper = _mm512_packs_epi32(_mm512_sra_epi32(third, shift), _mm512_sra_epi32(fourth, shift));
@@ -148,12 +150,12 @@ unsafe fn store_eights(out: *mut i16, lower: __m512i, upper: __m512i) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn widen(out: *mut i16, row: *const u8, left: u32) {
-    let left = _mm_cvtsi32_si128(left as i32);
+    let (left, middle) = (_mm_cvtsi32_si128(left as i32), _mm512_set1_epi16(MIDDLE as i16));
     // SAFETY: by the caller's word, and no alignment is asked for.
     unsafe {
         let [low, high] = samples(row);
-        store(out, _mm512_sll_epi16(low, left));
-        store(out.add(VALUES), _mm512_sll_epi16(high, left));
+        store(out, _mm512_sub_epi16(_mm512_sll_epi16(low, left), middle));
+        store(out.add(VALUES), _mm512_sub_epi16(_mm512_sll_epi16(high, left), middle));
     }
 }
 
@@ -165,7 +167,7 @@ unsafe fn widen(out: *mut i16, row: *const u8, left: u32) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn columns(out: *mut i16, first_row: *const u8, stride: usize, weights: &[i16], shift: u32) {
-    let mut sums = [_mm512_set1_epi32((1_i32 << shift) >> 1); 4];
+    let mut sums = [_mm512_set1_epi32(vertical_start(shift)); 4];
     let mut row = first_row;
     for pair in weights.chunks(2) {
         let (a, b) = (pair[0], pair.get(1).copied());
@@ -356,84 +358,67 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
     done
 }
 
-/// The matrix, in vectors. `HAS_ZEROS`: red takes nothing of the second plane, blue nothing of the third. So it is of Y, Cb and Cr.
-struct Mixer<const HAS_ZEROS: bool> {
-    /// Red's, green's and blue's weights of the first and second plane side by side, and of the third.
-    ab: [__m512i; 3],
-    c: [__m512i; 3],
-    red_ac: __m512i,
-    bias: [__m512i; 3],
+/// The matrix, in vectors.
+struct Mixer {
+    luma: __m512i,
+    red: __m512i,
+    green: [__m512i; 2],
+    blue: __m512i,
+    bias: __m512i,
+    /// Of each 128 bits, a byte of the lower half and one of the upper half in turn.
+    in_turn: __m512i,
 }
 
-impl<const HAS_ZEROS: bool> Mixer<HAS_ZEROS> {
+impl Mixer {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn new(matrix: &Matrix) -> Self {
-        let red = matrix.values[0];
+    fn new(words: &Words) -> Self {
+        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
+        let in_turn = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
         Self {
-            ab: matrix.values.map(|[a, b, _]| both(a as i16, b as i16)),
-            c: matrix.values.map(|[_, _, c]| both(0, c as i16)),
-            red_ac: both(red[0] as i16, red[2] as i16),
-            bias: matrix.bias.map(|bias| _mm512_set1_epi32(bias)),
+            luma: _mm512_set1_epi16(luma),
+            red: _mm512_set1_epi16(red),
+            green: [_mm512_set1_epi16(green_u), _mm512_set1_epi16(green_v)],
+            blue: _mm512_set1_epi16(blue),
+            bias: _mm512_set1_epi16(bias),
+            in_turn: _mm512_broadcast_i32x4(in_turn),
         }
     }
 
-    /// [`VALUES`] pixels: values of the three planes to levels of the three colours, in the same order.
+    /// [`VALUES`] pixels: samples of Y, Cb and Cr to levels of red, green and blue that are not clamped yet.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn levels(&self, a: __m512i, b: __m512i, c: __m512i) -> [__m512i; 3] {
-        let low = self.half(_mm512_unpacklo_epi16(a, b), _mm512_unpacklo_epi16(a, c));
-        let high = self.half(_mm512_unpackhi_epi16(a, b), _mm512_unpackhi_epi16(a, c));
-        [_mm512_packs_epi32(low[0], high[0]), _mm512_packs_epi32(low[1], high[1]), _mm512_packs_epi32(low[2], high[2])]
+    fn levels(&self, y: __m512i, u: __m512i, v: __m512i) -> [__m512i; 3] {
+        let y = _mm512_adds_epi16(_mm512_mulhrs_epi16(y, self.luma), self.bias);
+        let red = _mm512_adds_epi16(y, _mm512_mulhrs_epi16(v, self.red));
+        let green = _mm512_adds_epi16(y, _mm512_mulhrs_epi16(u, self.green[0]));
+        let green = _mm512_adds_epi16(green, _mm512_mulhrs_epi16(v, self.green[1]));
+        let blue = _mm512_adds_epi16(y, _mm512_adds_epi16(u, _mm512_mulhrs_epi16(u, self.blue)));
+        [_mm512_srai_epi16::<SUM_BITS>(red), _mm512_srai_epi16::<SUM_BITS>(green), _mm512_srai_epi16::<SUM_BITS>(blue)]
     }
 
-    /// Half as many, from their first and second values side by side and their first and third.
+    /// Levels of even and of odd columns to bytes of all.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn half(&self, ab: __m512i, ac: __m512i) -> [__m512i; 3] {
-        let &Self { ab: [red_ab, green_ab, blue_ab], c: [red_c, green_c, blue_c], red_ac, bias } = self;
-        let (red, blue) = if HAS_ZEROS {
-            (_mm512_dpwssd_epi32(bias[0], ac, red_ac), _mm512_dpwssd_epi32(bias[2], ab, blue_ab))
-        } else {
-            let (red, blue) = (_mm512_dpwssd_epi32(bias[0], ab, red_ab), _mm512_dpwssd_epi32(bias[2], ab, blue_ab));
-            (_mm512_dpwssd_epi32(red, ac, red_c), _mm512_dpwssd_epi32(blue, ac, blue_c))
-        };
-        let green = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(bias[1], ab, green_ab), ac, green_c);
-        [
-            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(red),
-            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(green),
-            _mm512_srai_epi32::<{ MATRIX_BITS + SAMPLE_BITS }>(blue),
-        ]
+    fn bytes(&self, even: __m512i, odd: __m512i) -> __m512i {
+        _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), self.in_turn)
     }
 }
 
 /// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
-    if matrix.has_zeros() {
-        matrix_with(rgb, planes, &Mixer::<true>::new(matrix))
-    } else {
-        matrix_with(rgb, planes, &Mixer::<false>::new(matrix))
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn matrix_with<const HAS_ZEROS: bool>(
-    rgb: &mut [&mut [u8]; 3],
-    planes: [&[i16]; 3],
-    mixer: &Mixer<HAS_ZEROS>,
-) -> usize {
+pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
     let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
+    let mixer = Mixer::new(words);
     let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     for x in (0..count).step_by(COLUMNS) {
         // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
         let (first, second) = unsafe {
-            let [a, b, c] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
+            let [y, u, v] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
             (
-                mixer.levels(load(a), load(b), load(c)),
-                mixer.levels(load(a.add(VALUES)), load(b.add(VALUES)), load(c.add(VALUES))),
+                mixer.levels(load(y), load(u), load(v)),
+                mixer.levels(load(y.add(VALUES)), load(u.add(VALUES)), load(v.add(VALUES))),
             )
         };
         for (channel, out) in rgb.iter_mut().enumerate() {
@@ -447,15 +432,12 @@ fn matrix_with<const HAS_ZEROS: bool>(
 
 /// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
-    if !matrix.has_zeros() {
-        return 0..0;
-    }
+pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
     let (pairs, kept) = row.weighting();
     match pairs {
-        1 => doubled_blocks::<1>(rgb, row, matrix, kept),
-        2 => doubled_blocks::<2>(rgb, row, matrix, kept),
-        3 => doubled_blocks::<3>(rgb, row, matrix, kept),
+        1 => doubled_blocks::<1>(rgb, row, words, kept),
+        2 => doubled_blocks::<2>(rgb, row, words, kept),
+        3 => doubled_blocks::<3>(rgb, row, words, kept),
         // No filter has so many weights where nothing is shrunk.
         _ => 0..0,
     }
@@ -467,7 +449,7 @@ pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &M
 fn doubled_blocks<const PAIRS: usize>(
     rgb: &mut [&mut [u8]; 3],
     row: &DoubledRow<'_>,
-    matrix: &Matrix,
+    words: &Words,
     kept: Kept,
 ) -> Range<usize> {
     let &DoubledRow { luma, chroma, weights, regular } = row;
@@ -480,9 +462,9 @@ fn doubled_blocks<const PAIRS: usize>(
     let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
     let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
     let (keeps_first, keeps_second) = (kept == Kept::First, kept == Kept::Second);
-    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::<true>::new(matrix));
+    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::new(words));
     let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
-    let (zero, left) = (_mm512_setzero_si512(), _mm_cvtsi32_si128(SAMPLE_BITS as i32));
+    let (middle, upper) = (_mm512_set1_epi8(i8::MIN), _mm512_set1_epi16(!0xFF));
     while done.end < outputs.end {
         // The last block may overlap the one before, and give the same values again.
         let x = done.end.min(outputs.end - COLUMNS);
@@ -506,19 +488,13 @@ fn doubled_blocks<const PAIRS: usize>(
         };
         // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
         let bytes = unsafe { load(luma.as_ptr().add(x).cast()) };
-        // The lower and the upper eight of each sixteen columns.
-        let lower = mixer.levels(
-            _mm512_sll_epi16(_mm512_unpacklo_epi8(bytes, zero), left),
-            _mm512_unpacklo_epi16(u.0, u.1),
-            _mm512_unpacklo_epi16(v.0, v.1),
-        );
-        let upper = mixer.levels(
-            _mm512_sll_epi16(_mm512_unpackhi_epi8(bytes, zero), left),
-            _mm512_unpackhi_epi16(u.0, u.1),
-            _mm512_unpackhi_epi16(v.0, v.1),
-        );
+        // Signed levels, in the upper byte of each word, and down to where a sample has them.
+        let levels = _mm512_xor_si512(bytes, middle);
+        let even = _mm512_srai_epi16::<{ 8 - SAMPLE_BITS }>(_mm512_slli_epi16::<8>(levels));
+        let odd = _mm512_srai_epi16::<{ 8 - SAMPLE_BITS }>(_mm512_and_si512(levels, upper));
+        let (even, odd) = (mixer.levels(even, u.0, v.0), mixer.levels(odd, u.1, v.1));
         for (channel, out) in rgb.iter_mut().enumerate() {
-            let values = _mm512_packus_epi16(lower[channel], upper[channel]);
+            let values = mixer.bytes(even[channel], odd[channel]);
             // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`, and that many bytes are a vector.
             unsafe { store(out.as_mut_ptr().add(x).cast(), values) };
         }

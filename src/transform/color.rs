@@ -5,18 +5,69 @@
 use crate::media::{ColorModel, ColorRange, ColorSpec, PixelFormat};
 use crate::{Error, Result};
 
-/// Fraction bits of the matrix. The largest entry, BT.2020 limited, is 2.1418 * 2^13 = 17546 and fits `i16`.
-pub(super) const MATRIX_BITS: u32 = 13;
-
 /// Fraction bits of resampled samples in units of an 8-bit level.
 pub(super) const SAMPLE_BITS: u32 = 6;
 
-/// `out[c] = clamp((values[c] . planes + bias[c]) >> (MATRIX_BITS + SAMPLE_BITS), 0, 255)`, all in `i32`, with samples in
-/// 1/64 of an 8-bit level. `bias` holds the offsets of the range and one half, so results are rounded half up.
+/// The sample that stands for a level of none: resampled samples count from the middle of the levels.
+pub(super) const MIDDLE: i32 = 128 << SAMPLE_BITS;
+
+/// Fraction bits of the matrix, which are those that a product of two words loses to be a word again.
+pub(super) const MATRIX_BITS: u32 = 15;
+
+/// Fraction bits of what the matrix sums to, in units of a level: entries are halved, so that those of most colours are below one.
+pub(super) const SUM_BITS: u32 = SAMPLE_BITS - 1;
+
+/// `out[c] = clamp((sum over p of product(planes[p], values[c][p]) + bias[c]) >> SUM_BITS, 0, 255)`, where a [`product`] is rounded,
+/// all in `i32`. `bias` holds the offsets of the range and one half, so results are rounded half up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Matrix {
     pub(super) values: [[i32; 3]; 3],
     pub(super) bias: [i32; 3],
+    /// The same in 16 bits, where that can be.
+    pub(super) words: Option<Words>,
+}
+
+/// The matrix of Y, Cb and Cr, or of gray, for sums of 16 bits that saturate:
+///
+/// ```text
+/// y = product(Y, luma) + bias        green = (y + product(Cb, green[0])) + product(Cr, green[1])
+/// red = y + product(Cr, red)         blue = y + (Cb + product(Cb, blue))
+/// ```
+///
+/// No sum saturates that is not clamped in the end: it is [`Matrix`] for all samples. Blue's own entry is often above one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) luma: i16,
+    pub(super) red: i16,
+    pub(super) green: [i16; 2],
+    pub(super) blue: i16,
+    pub(super) bias: i16,
+}
+
+impl Words {
+    fn new(values: [[i32; 3]; 3], bias: [i32; 3]) -> Option<Self> {
+        let [[luma, red_u, red], [luma_of_green, green_u, green_v], [luma_of_blue, blue, blue_v]] = values;
+        let is_shared = luma == luma_of_green && luma == luma_of_blue && bias[0] == bias[1] && bias[0] == bias[2];
+        // Luma and what green takes of Cb leave room for each other.
+        let is_small = luma.abs() + green_u.abs() + bias[0].abs() < 1 << 15;
+        if !is_shared || !is_small || (red_u, blue_v) != (0, 0) {
+            return None;
+        }
+        let word = |value: i32| i16::try_from(value).ok();
+        Some(Self {
+            luma: word(luma)?,
+            red: word(red)?,
+            green: [word(green_u)?, word(green_v)?],
+            blue: word(blue - (1 << MATRIX_BITS))?,
+            bias: word(bias[0])?,
+        })
+    }
+}
+
+/// A sample times an entry, rounded half up.
+#[inline]
+pub(super) fn product(sample: i32, entry: i32) -> i32 {
+    (sample.wrapping_mul(entry).wrapping_add(1 << (MATRIX_BITS - 1))) >> MATRIX_BITS
 }
 
 impl Matrix {
@@ -24,19 +75,13 @@ impl Matrix {
     /// ICtCp) or that depends on the primaries is unsupported.
     pub(super) fn new(format: PixelFormat, color: ColorSpec, height: u32) -> Result<Self> {
         let (rows, offsets) = exact(format, color, height)?;
-        let unit = f64::from(1_u32 << MATRIX_BITS);
-        let values = rows.map(|row| row.map(|value| (value * unit).round() as i32));
-        let bias = values.map(|row| {
-            let offset: i32 = row.iter().zip(offsets).map(|(value, offset)| value * offset).sum();
-            (1 << (MATRIX_BITS + SAMPLE_BITS - 1)) - (offset << SAMPLE_BITS)
+        let unit = f64::from(1_u32 << MATRIX_BITS) / 2.0;
+        let values = rows.map(|row| row.map(|entry| (entry * unit).round() as i32));
+        let bias = rows.map(|row| {
+            let level: f64 = row.iter().zip(offsets).map(|(entry, offset)| entry * f64::from(128 - offset)).sum();
+            (level * f64::from(1_u32 << SUM_BITS)).round() as i32 + (1 << (SUM_BITS - 1))
         });
-        Ok(Self { values, bias })
-    }
-
-    /// Whether red takes nothing of the second plane, and blue nothing of the third. So it is of Y, Cb and Cr.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for AVX2 and AVX-512"))]
-    pub(super) fn has_zeros(&self) -> bool {
-        self.values[0][1] == 0 && self.values[2][2] == 0
+        Ok(Self { values, bias, words: Words::new(values, bias) })
     }
 }
 
@@ -90,8 +135,8 @@ mod tests {
 
     fn rgb(matrix: &Matrix, planes: [i32; 3]) -> [i32; 3] {
         std::array::from_fn(|c| {
-            let sum: i32 = (0..3).map(|p| matrix.values[c][p] * (planes[p] << SAMPLE_BITS)).sum();
-            ((sum + matrix.bias[c]) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255)
+            let sum: i32 = (0..3).map(|p| product((planes[p] << SAMPLE_BITS) - MIDDLE, matrix.values[c][p])).sum();
+            ((sum + matrix.bias[c]) >> SUM_BITS).clamp(0, 255)
         })
     }
 

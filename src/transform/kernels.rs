@@ -11,7 +11,7 @@
 )]
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
-use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::color::{MIDDLE, Matrix, SAMPLE_BITS, SUM_BITS, Words, product};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::planar::Quantizer;
@@ -176,7 +176,7 @@ impl Isa {
 }
 
 dispatched! {
-    /// `dst[x] = (sum over k of weights[k] * row_k[x] + half) >> shift`.
+    /// `dst[x] = ((sum over k of weights[k] * row_k[x] + half) >> shift) - MIDDLE`.
     vertical, vertical_body, vertical_avx2, vertical_avx512, vertical_neon<S: Sample>,
     (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
 }
@@ -261,36 +261,32 @@ fn horizontal_around(done: Range<usize>, dst: &mut [i16], row: &[i16], weights: 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn matrix_avx2(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
-    let done = avx2::matrix(&mut rgb, planes, matrix);
+    let done = matrix.words.as_ref().map_or(0, |words| avx2::matrix(&mut rgb, planes, words));
     matrix_body(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
-    let done = avx512::matrix(&mut rgb, planes, matrix);
+    let done = matrix.words.as_ref().map_or(0, |words| avx512::matrix(&mut rgb, planes, words));
     matrix_avx2(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn doubled_avx2(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = avx2::doubled(&mut rgb, &row, matrix);
-    let len = row.luma.len();
-    doubled_edge(0..done.start, &mut rgb, row, matrix);
-    doubled_edge(done.end..len, &mut rgb, row, matrix);
+    let done = matrix.words.as_ref().map_or(0..0, |words| avx2::doubled(&mut rgb, &row, words));
+    doubled_edges(done, &mut rgb, row, matrix, |samples, words| avx2::sixteen(samples, words));
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn doubled_avx512(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = avx512::doubled(&mut rgb, &row, matrix);
+    let done = matrix.words.as_ref().map_or(0..0, |words| avx512::doubled(&mut rgb, &row, words));
     if done.is_empty() {
         return doubled_avx2(rgb, row, matrix);
     }
-    let len = row.luma.len();
-    doubled_edge(0..done.start, &mut rgb, row, matrix);
-    doubled_edge(done.end..len, &mut rgb, row, matrix);
+    doubled_edges(done, &mut rgb, row, matrix, |samples, words| avx2::sixteen(samples, words));
 }
 
 /// As compiled.
@@ -331,17 +327,15 @@ fn horizontal_neon(dst: &mut [i16], row: &[i16], weights: &Weights) {
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
 fn matrix_neon(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
-    let done = neon::matrix(&mut rgb, planes, matrix);
+    let done = matrix.words.as_ref().map_or(0, |words| neon::matrix(&mut rgb, planes, words));
     matrix_body(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
 fn doubled_neon(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = neon::doubled(&mut rgb, &row, matrix);
-    let len = row.luma.len();
-    doubled_edge(0..done.start, &mut rgb, row, matrix);
-    doubled_edge(done.end..len, &mut rgb, row, matrix);
+    let done = matrix.words.as_ref().map_or(0..0, |words| neon::doubled(&mut rgb, &row, words));
+    doubled_edges(done, &mut rgb, row, matrix, |samples, words| neon::sixteen(samples, words));
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -356,6 +350,12 @@ fn levels_neon(out: &mut [u8], row: &[i16], quantizer: Quantizer) {
 #[target_feature(enable = "neon")]
 fn interleave_neon(out: &mut [u8], rgb: [&[u8]; 3]) {
     interleave_body(out, rgb);
+}
+
+/// What the sums of the vertical pass begin with: half of what is cut off, and the middle of the levels, which counts as none.
+#[inline(always)]
+pub(super) fn vertical_start(shift: u32) -> i32 {
+    ((1 << shift) >> 1) - (MIDDLE << shift)
 }
 
 /// Columns that are summed together, in registers.
@@ -388,7 +388,7 @@ fn vertical_block<S: Sample, const N: usize>(
     weights: &[i16],
     shift: u32,
 ) {
-    let mut sums = [(1_i32 << shift) >> 1; N];
+    let mut sums = [vertical_start(shift); N];
     let mut start = x;
     for &weight in weights {
         let Some(samples) = rows.samples.get(start..).and_then(|rest| rest.first_chunk::<N>()) else { return };
@@ -452,11 +452,8 @@ fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
     for ((out, row), bias) in rgb.into_iter().zip(matrix.values).zip(matrix.bias) {
         let samples = planes[0].iter().zip(planes[1]).zip(planes[2]);
         for (value, ((&a, &b), &c)) in out.iter_mut().zip(samples) {
-            let sum = (i32::from(a).wrapping_mul(row[0]))
-                .wrapping_add(i32::from(b).wrapping_mul(row[1]))
-                .wrapping_add(i32::from(c).wrapping_mul(row[2]))
-                .wrapping_add(bias);
-            *value = (sum >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
+            let sum = product(i32::from(a), row[0]) + product(i32::from(b), row[1]) + product(i32::from(c), row[2]);
+            *value = ((sum + bias) >> SUM_BITS).clamp(0, 255) as u8;
         }
     }
 }
@@ -476,7 +473,7 @@ fn doubled_outputs(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: Doubled
     while x < outputs.end {
         let len = DOUBLED_BLOCK.min(outputs.end - x);
         let [y, u, v] = samples.each_mut().map(|samples| &mut samples[..len]);
-        y.iter_mut().zip(&row.luma[x..]).for_each(|(y, &level)| *y = i16::from(level) << SAMPLE_BITS);
+        y.iter_mut().zip(&row.luma[x..]).for_each(|(y, &level)| *y = luma_sample(level));
         horizontal_outputs(x..x + len, u, row.chroma[0], row.weights);
         horizontal_outputs(x..x + len, v, row.chroma[1], row.weights);
         let rgb = rgb.each_mut().map(|row| &mut row[x..x + len]);
@@ -485,34 +482,68 @@ fn doubled_outputs(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: Doubled
     }
 }
 
-/// The few outputs at an edge, one by one.
+/// As many outputs at both edges together are computed at once.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const EDGES: usize = 16;
+
+/// The outputs around those that are done; `sixteen` is the matrix.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-fn doubled_edge(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    if outputs.len() > DOUBLED_BLOCK {
-        return doubled_outputs(outputs, rgb, row, matrix);
+fn doubled_edges(
+    done: Range<usize>,
+    rgb: &mut [&mut [u8]; 3],
+    row: DoubledRow<'_>,
+    matrix: &Matrix,
+    sixteen: impl FnOnce(&[[i16; EDGES]; 3], &Words) -> [[u8; EDGES]; 3],
+) {
+    let (left, right) = (done.start, row.luma.len() - done.end);
+    if left + right == 0 {
+        return;
     }
-    for x in outputs {
-        let (first, taps) = row.weights.row(x);
-        let bits = row.weights.bits();
-        let (u, v) = (weighted(&row.chroma[0][first..], taps, bits), weighted(&row.chroma[1][first..], taps, bits));
-        let y = i32::from(row.luma[x]) << SAMPLE_BITS;
-        for ((out, [a, b, c]), bias) in rgb.iter_mut().zip(matrix.values).zip(matrix.bias) {
-            let sum = y.wrapping_mul(a).wrapping_add(u.wrapping_mul(b)).wrapping_add(v.wrapping_mul(c));
-            out[x] = (sum.wrapping_add(bias) >> (MATRIX_BITS + SAMPLE_BITS)).clamp(0, 255) as u8;
-        }
+    let words = matrix.words.as_ref().filter(|_| left + right <= EDGES && row.weights.stride() == HORIZONTAL_MULTIPLE);
+    let Some(words) = words else {
+        doubled_outputs(0..left, rgb, row, matrix);
+        return doubled_outputs(done.end..row.luma.len(), rgb, row, matrix);
+    };
+    let mut samples = [[0_i16; EDGES]; 3];
+    edge_samples(0, 0..left, &mut samples, row);
+    edge_samples(left, done.end..row.luma.len(), &mut samples, row);
+    let levels = sixteen(&samples, words);
+    for (out, levels) in rgb.iter_mut().zip(&levels) {
+        out[..left].copy_from_slice(&levels[..left]);
+        out[done.end..].copy_from_slice(&levels[left..left + right]);
+    }
+}
+
+/// Samples of the three planes for these outputs, from `at` on.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn edge_samples(at: usize, outputs: Range<usize>, [y, u, v]: &mut [[i16; EDGES]; 3], row: DoubledRow<'_>) {
+    let luma = &row.luma[outputs.clone()];
+    for (at, ((first, taps), &level)) in (at..EDGES).zip(row.weights.padded_rows(outputs).zip(luma)) {
+        let Some(taps) = taps.first_chunk() else { return };
+        y[at] = luma_sample(level);
+        u[at] = weighted(row.chroma[0], first, taps, row.weights);
+        v[at] = weighted(row.chroma[1], first, taps, row.weights);
     }
 }
 
 /// One output of the horizontal pass.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-fn weighted(samples: &[i16], taps: &[i16], bits: u32) -> i32 {
-    let mut sum = 1_i32 << (bits - 1);
-    for (&sample, &tap) in samples.iter().zip(taps) {
-        sum = sum.wrapping_add(i32::from(sample).wrapping_mul(i32::from(tap)));
+fn weighted(row: &[i16], first: usize, taps: &[i16; HORIZONTAL_MULTIPLE], weights: &Weights) -> i16 {
+    let Some(samples) = row.get(first..).and_then(|row| row.first_chunk::<HORIZONTAL_MULTIPLE>()) else { return 0 };
+    let mut sum = 1_i32 << (weights.bits() - 1);
+    for k in 0..HORIZONTAL_MULTIPLE {
+        sum = sum.wrapping_add(i32::from(samples[k]).wrapping_mul(i32::from(taps[k])));
     }
-    i32::from((sum >> bits) as i16)
+    (sum >> weights.bits()) as i16
+}
+
+/// Luma that is taken as it is.
+#[inline(always)]
+fn luma_sample(level: u8) -> i16 {
+    (i16::from(level) << SAMPLE_BITS) - MIDDLE as i16
 }
 
 #[inline(always)]

@@ -10,18 +10,18 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MATRIX_BITS, Matrix, SAMPLE_BITS};
+use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
 use super::groups::{Eight, Layout};
 use super::kernels::DoubledRow;
 use super::planar::{LEVEL_SHIFT, Quantizer};
 use super::weights::{Regular, Weights};
 use std::arch::aarch64::{
-    int16x4_t, int16x8_t, int16x8x2_t, int32x4_t, uint8x16_t, vdup_n_s16, vdupq_n_s32, vget_low_s16, vget_low_u8,
-    vld1_s16, vld1q_s16, vld1q_u8, vmlal_high_lane_s16, vmlal_high_laneq_s16, vmlal_high_s16, vmlal_lane_s16,
-    vmlal_laneq_s16, vmlal_s16, vmovl_high_u8, vmovl_u8, vmovn_high_s32, vmovn_s32, vpaddq_s32, vqshrn_high_n_u16,
-    vqshrn_n_u16, vqshrun_high_n_s32, vqshrun_n_s32, vqtbl1q_u8, vreinterpretq_s16_u8, vreinterpretq_s16_u16,
-    vreinterpretq_u8_s16, vrshlq_s32, vshll_high_n_u8, vshll_n_u8, vst1q_s16, vst1q_u8, vst2q_s16, vzip1q_s16,
-    vzip2q_s16,
+    int16x4_t, int16x8_t, int16x8x2_t, int32x4_t, uint8x8_t, uint8x8x2_t, uint8x16_t, vdup_n_s16, vdupq_n_s16,
+    vdupq_n_s32, vld1_s16, vld1q_s16, vld1q_u8, vld2_u8, vmlal_high_lane_s16, vmlal_high_laneq_s16, vmlal_high_s16,
+    vmlal_lane_s16, vmlal_laneq_s16, vmlal_s16, vmovl_high_u8, vmovl_u8, vmovn_high_s32, vmovn_s32, vpaddq_s32,
+    vqaddq_s16, vqrdmulhq_s16, vqshrn_high_n_u16, vqshrn_n_u16, vqshrun_high_n_s32, vqshrun_n_s16, vqshrun_n_s32,
+    vqtbl1q_u8, vreinterpretq_s16_u8, vreinterpretq_s16_u16, vreinterpretq_u8_s16, vrshlq_s32, vshll_n_u8, vst1_u8,
+    vst1q_s16, vst1q_u8, vst2_u8, vst2q_s16, vsubq_s16,
 };
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ const LEFT: i32 = SAMPLE_BITS as i32;
 /// Levels in a vector.
 const LEVELS: usize = 16;
 
-/// `dst[x] = (sum over k of weights[k] * samples[k * stride + x] + half) >> shift`. False, and nothing done, where there are
+/// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "neon")]
 pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
@@ -65,7 +65,7 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn columns(out: *mut i16, first_row: *const u8, stride: usize, weights: &[i16], shift: u32) {
-    let mut sums = [[vdupq_n_s32(0); 2]; COLUMNS / VALUES];
+    let mut sums = [[vdupq_n_s32(-(MIDDLE << shift)); 2]; COLUMNS / VALUES];
     let mut row = first_row;
     let (fours, rest) = weights.as_chunks::<4>();
     for four in fours {
@@ -359,42 +359,44 @@ fn regular_outputs<const TAPS: usize>(
 }
 
 /// The matrix, in vectors.
+#[derive(Clone, Copy)]
 struct Mixer {
-    /// Each colour's weights of the three planes.
-    weights: [int16x4_t; 3],
-    bias: [int32x4_t; 3],
+    luma: int16x8_t,
+    red: int16x8_t,
+    green: [int16x8_t; 2],
+    blue: int16x8_t,
+    bias: int16x8_t,
 }
 
 impl Mixer {
     #[inline]
     #[target_feature(enable = "neon")]
-    fn new(matrix: &Matrix) -> Self {
-        let weights = matrix.values.map(|[a, b, c]| [a as i16, b as i16, c as i16, 0]);
+    fn new(words: &Words) -> Self {
+        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
         Self {
-            // SAFETY: arrays of four values.
-            weights: weights.map(|row| unsafe { vld1_s16(row.as_ptr()) }),
-            bias: matrix.bias.map(|bias| vdupq_n_s32(bias)),
+            luma: vdupq_n_s16(luma),
+            red: vdupq_n_s16(red),
+            green: [vdupq_n_s16(green_u), vdupq_n_s16(green_v)],
+            blue: vdupq_n_s16(blue),
+            bias: vdupq_n_s16(bias),
         }
     }
 
-    /// Sixteen pixels: values of the three planes to levels of the three colours.
+    /// Eight pixels: samples of Y, Cb and Cr to levels of red, green and blue.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn levels(&self, planes: [[int16x8_t; 2]; 3]) -> [uint8x16_t; 3] {
-        let ([red, green, blue], bias) = (self.weights, self.bias);
-        [level(planes, red, bias[0]), level(planes, green, bias[1]), level(planes, blue, bias[2])]
+    fn levels(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [uint8x8_t; 3] {
+        let y = vqaddq_s16(vqrdmulhq_s16(y, self.luma), self.bias);
+        let red = vqaddq_s16(y, vqrdmulhq_s16(v, self.red));
+        let green = vqaddq_s16(y, vqrdmulhq_s16(u, self.green[0]));
+        let green = vqaddq_s16(green, vqrdmulhq_s16(v, self.green[1]));
+        let blue = vqaddq_s16(y, vqaddq_s16(u, vqrdmulhq_s16(u, self.blue)));
+        [
+            vqshrun_n_s16::<{ SUM_BITS as i32 }>(red),
+            vqshrun_n_s16::<{ SUM_BITS as i32 }>(green),
+            vqshrun_n_s16::<{ SUM_BITS as i32 }>(blue),
+        ]
     }
-}
-
-/// Sixteen pixels of a colour.
-#[inline]
-#[target_feature(enable = "neon")]
-fn level([a, b, c]: [[int16x8_t; 2]; 3], weights: int16x4_t, bias: int32x4_t) -> uint8x16_t {
-    let eight = |a, b, c| {
-        let sums = add_lane::<0>([bias; 2], a, weights);
-        add_lane::<2>(add_lane::<1>(sums, b, weights), c, weights)
-    };
-    clamped::<{ (MATRIX_BITS + SAMPLE_BITS) as i32 - 16 }>([eight(a[0], b[0], c[0]), eight(a[1], b[1], c[1])])
 }
 
 /// `(sum >> (16 + REST)).clamp(0, 255)`: to 16 bits without a sign, which never saturates at the top, and to 8.
@@ -405,41 +407,47 @@ fn clamped<const REST: i32>(sums: [[int32x4_t; 2]; 2]) -> uint8x16_t {
     vqshrn_high_n_u16::<REST>(vqshrn_n_u16::<REST>(low), high)
 }
 
-/// The matrix on as many pixels as are a multiple of sixteen; returns how many.
+/// The matrix of Y, Cb and Cr on as many pixels as are a multiple of eight; returns how many.
 #[target_feature(enable = "neon")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) -> usize {
-    let mixer = Mixer::new(matrix);
+pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
+    let mixer = Mixer::new(words);
     let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
-    let count = lengths.min().unwrap_or(0) / LEVELS * LEVELS;
-    for x in (0..count).step_by(LEVELS) {
-        // SAFETY: `x + LEVELS` is within all three planes, and two vectors are that many values.
-        let values = planes.map(|row| unsafe {
-            let row = row.as_ptr().add(x);
-            [vld1q_s16(row), vld1q_s16(row.add(VALUES))]
-        });
-        for (out, levels) in rgb.iter_mut().zip(mixer.levels(values)) {
-            // SAFETY: `x + LEVELS` is within `out`.
-            unsafe { vst1q_u8(out.as_mut_ptr().add(x), levels) };
+    let count = lengths.min().unwrap_or(0) / VALUES * VALUES;
+    for x in (0..count).step_by(VALUES) {
+        // SAFETY: `x + VALUES` is within all three planes.
+        let [y, u, v] = planes.map(|row| unsafe { vld1q_s16(row.as_ptr().add(x)) });
+        for (out, levels) in rgb.iter_mut().zip(mixer.levels(y, u, v)) {
+            // SAFETY: `x + VALUES` is within `out`.
+            unsafe { vst1_u8(out.as_mut_ptr().add(x), levels) };
         }
     }
     count
 }
 
+/// The matrix on sixteen pixels.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn sixteen(planes: &[[i16; LEVELS]; 3], words: &Words) -> [[u8; LEVELS]; 3] {
+    let mut out = [[0; LEVELS]; 3];
+    matrix(&mut out.each_mut().map(|row| row.as_mut_slice()), planes.each_ref().map(|row| row.as_slice()), words);
+    out
+}
+
 /// Horizontal pass of chroma and matrix in one, for luma that is taken as it is; returns which columns were done.
 #[target_feature(enable = "neon")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
+pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
     match taps(row.weights, row.regular).div_ceil(2) {
-        1 => doubled_blocks::<2>(rgb, row, matrix),
-        2 => doubled_blocks::<4>(rgb, row, matrix),
-        3 => doubled_blocks::<6>(rgb, row, matrix),
-        4 => doubled_blocks::<8>(rgb, row, matrix),
+        1 => doubled_blocks::<2>(rgb, row, words),
+        2 => doubled_blocks::<4>(rgb, row, words),
+        3 => doubled_blocks::<6>(rgb, row, words),
+        4 => doubled_blocks::<8>(rgb, row, words),
         _ => 0..0,
     }
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn doubled_blocks<const TAPS: usize>(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, matrix: &Matrix) -> Range<usize> {
+fn doubled_blocks<const TAPS: usize>(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
     let &DoubledRow { luma, chroma, weights, regular } = row;
     let outputs = regular.outputs.clone();
     let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
@@ -447,7 +455,7 @@ fn doubled_blocks<const TAPS: usize>(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<
     if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < LEVELS {
         return done;
     }
-    let (phases, mixer) = (Phases::<TAPS>::new(weights, regular), Mixer::new(matrix));
+    let (phases, mixer) = (Phases::<TAPS>::new(weights, regular), Mixer::new(words));
     while done.end < outputs.end {
         // The last block may overlap the one before, and give the same values again.
         let x = done.end.min(outputs.end - LEVELS);
@@ -458,16 +466,16 @@ fn doubled_blocks<const TAPS: usize>(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<
         // SAFETY: the samples of both phases end at `reach + step`, within both planes.
         let [u, v] = chroma.map(|plane| unsafe {
             let samples = plane.as_ptr().add(step);
-            let (even, odd) = (phases.eight(0, samples), phases.eight(1, samples));
-            [vzip1q_s16(even, odd), vzip2q_s16(even, odd)]
+            [phases.eight(0, samples), phases.eight(1, samples)]
         });
         // SAFETY: `x + LEVELS` is at most `outputs.end`, within `luma`.
-        let bytes = unsafe { vld1q_u8(luma.as_ptr().add(x)) };
-        let y = [vshll_n_u8::<LEFT>(vget_low_u8(bytes)), vshll_high_n_u8::<LEFT>(bytes)]
-            .map(|values| vreinterpretq_s16_u16(values));
-        for (out, levels) in rgb.iter_mut().zip(mixer.levels([y, u, v])) {
+        let bytes = unsafe { vld2_u8(luma.as_ptr().add(x)) };
+        let [even, odd] = [bytes.0, bytes.1]
+            .map(|levels| vsubq_s16(vreinterpretq_s16_u16(vshll_n_u8::<LEFT>(levels)), vdupq_n_s16(MIDDLE as i16)));
+        let (even, odd) = (mixer.levels(even, u[0], v[0]), mixer.levels(odd, u[1], v[1]));
+        for (channel, out) in rgb.iter_mut().enumerate() {
             // SAFETY: `x + LEVELS` is at most `outputs.end`, within `out`.
-            unsafe { vst1q_u8(out.as_mut_ptr().add(x), levels) };
+            unsafe { vst2_u8(out.as_mut_ptr().add(x), uint8x8x2_t(even[channel], odd[channel])) };
         }
         done.end = x + LEVELS;
     }

@@ -8,6 +8,7 @@
 //! higher than asked for is cut and not resampled; without any change the samples stay the same.
 
 use super::apply::{PlaneTables, check_frame, check_source};
+use super::color::{MIDDLE, SAMPLE_BITS};
 use super::geometry::{Axis, Geometry};
 use super::kernels::Isa;
 use super::options::{Filter, Fit, MAX_OUTPUT_SIDE, TransformOptions};
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 /// Fraction bits of the last step's factor.
 const FACTOR_BITS: u32 = 14;
 /// Fraction bits that the last step takes away: the factor's and those of resampled samples.
-pub(super) const LEVEL_SHIFT: u32 = FACTOR_BITS + super::color::SAMPLE_BITS;
+pub(super) const LEVEL_SHIFT: u32 = FACTOR_BITS + SAMPLE_BITS;
 
 /// What a decoded picture is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +67,8 @@ impl Quantizer {
             }
             _ => one,
         };
-        Self { factor, bias: (zero << super::color::SAMPLE_BITS) * (one - factor) + (1 << (LEVEL_SHIFT - 1)) }
+        let of_zero = (zero << SAMPLE_BITS) * (one - factor);
+        Self { factor, bias: of_zero + MIDDLE * factor + (1 << (LEVEL_SHIFT - 1)) }
     }
 
     #[inline]
