@@ -1,13 +1,14 @@
 //! The transform of one kind of clip: to RGB here, to planes by `planar`.
 
 use super::color::{Matrix, SAMPLE_BITS};
+use super::doubled::{DoubledPicture, Doubling, RgbRows};
 use super::geometry::{Axis, Geometry};
-use super::kernels::{DoubledRow, HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
+use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
 use super::options::{ClipShape, DType, Filter, FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
 use super::planar::{PlanarSource, PlanarTransform};
 use super::scratch::Scratch;
 use super::store::Store;
-use super::weights::{HORIZONTAL_BITS, Regular, Weights, vertical_bits};
+use super::weights::{HORIZONTAL_BITS, Weights, vertical_bits};
 use crate::media::{ColorModel, FrameView, PixelFormat, PlaneView, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 
@@ -44,10 +45,11 @@ impl PlaneTables {
             (filter.of_chroma(format.log2_chroma_w, x), filter.of_chroma(format.log2_chroma_h, y))
         };
         let mut horizontal = Weights::new(x, plane_w, filter_x, HORIZONTAL_BITS, HORIZONTAL_MULTIPLE)?;
-        let vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
+        let mut vertical = Weights::new(y, plane_h, filter_y, vertical_bits(format.depth), 1)?;
         let (first_column, end) = horizontal.extent();
         horizontal.rebase(first_column);
         horizontal.group();
+        vertical.find_quads();
         let (keeps_columns, keeps_rows) = (horizontal.is_identity(), vertical.is_identity());
         Ok(Self { horizontal, vertical, first_column, num_columns: end - first_column, keeps_columns, keeps_rows })
     }
@@ -72,15 +74,16 @@ impl PlaneTables {
         self.vertical.len()
     }
 
-    /// Where the samples that come out stand for row `y`, of a plane of 8-bit samples that [keeps](Self::keeps_samples) them.
-    fn kept_row<'a>(&self, view: PlaneView<'a>, y: usize) -> Option<&'a [u8]> {
-        let start = self.vertical.row(y).0 * view.stride + self.first_column;
-        view.data.get(start..start + self.num_columns)
+    /// Rows of 8-bit samples from row `first` of the plane and the first column that is needed on.
+    fn rows<'a>(&self, view: PlaneView<'a>, first: usize) -> Rows<'a, u8> {
+        let start = first * view.stride + self.first_column;
+        Rows { samples: view.data.get(start..).unwrap_or_default(), stride: view.stride }
     }
 
-    /// The run of columns that are enlarged twice, if that is what the horizontal pass does.
-    fn doubled_columns(&self) -> Option<&Regular> {
-        self.horizontal.regular().filter(|regular| regular.period == 2)
+    /// Bits that a sum of the vertical pass loses, from samples of `depth` bits with the weights' fraction to 8-bit levels with
+    /// that of samples.
+    fn vertical_shift(&self, depth: u8) -> u32 {
+        self.vertical.bits() + u32::from(depth) - 8 - SAMPLE_BITS
     }
 
     /// Row `y` of the grid into `out`.
@@ -106,11 +109,9 @@ impl PlaneTables {
 
     fn sum_columns<S: Sample>(&self, isa: Isa, view: PlaneView<'_>, depth: u8, y: usize, sums: &mut [i16]) {
         let stride = view.stride / size_of::<S>();
-        let (first_row, weights) = self.vertical.row(y);
+        let (first_row, taps) = self.vertical.taps(y, self.vertical_shift(depth));
         let samples = S::view(view.data).get(first_row * stride + self.first_column..).unwrap_or_default();
-        // From samples of `depth` bits with the weights' fraction to 8-bit levels with SAMPLE_BITS of fraction.
-        let shift = self.vertical.bits() + u32::from(depth) - 8 - SAMPLE_BITS;
-        isa.vertical(sums, Rows { samples, stride }, weights, shift);
+        isa.vertical(sums, Rows { samples, stride }, taps);
     }
 }
 
@@ -230,6 +231,8 @@ struct RgbTransform {
     geometry: Geometry,
     luma: PlaneTables,
     chroma: Option<PlaneTables>,
+    /// Where rows are made in one pass: how columns of chroma are doubled.
+    doubling: Option<Doubling>,
     matrix: Matrix,
     store: Store,
     isa: Isa,
@@ -258,8 +261,11 @@ impl RgbTransform {
         let chroma = if subsampled { Some(tables(1)?) } else { None };
         let row_len = luma.row_len().max(chroma.as_ref().map_or(0, PlaneTables::row_len));
         let grid = geometry.x.len as usize;
+        let matrix = Matrix::new(format, stream.color, height)?;
+        let doubled = chroma.as_ref().filter(|_| format.depth == 8 && luma.keeps_samples() && matrix.words.is_some());
         Ok(Self {
-            matrix: Matrix::new(format, stream.color, height)?,
+            doubling: doubled.and_then(|chroma| Doubling::of(&chroma.horizontal)),
+            matrix,
             store: Store::new(options),
             isa: Isa::detect(),
             column_sums: Scratch::new(row_len),
@@ -281,10 +287,10 @@ impl RgbTransform {
         if self.geometry.inner() != self.geometry.size {
             self.store.border(clip, shape, t, &self.geometry);
         }
+        if self.write_doubled(frame, clip, shape, t) {
+            return Ok(());
+        }
         for y in 0..self.luma.num_rows() {
-            if self.write_doubled(frame, clip, shape, t, y) {
-                continue;
-            }
             for plane in 0..self.format.num_planes() {
                 self.resample(plane, frame.planes[plane], y);
             }
@@ -302,24 +308,33 @@ impl RgbTransform {
         Ok(())
     }
 
-    /// Writes row `y` in fewer passes, if it can be had so: 8-bit luma taken as it is, chroma enlarged twice. So it is of clips that were
-    /// encoded at the size of the output.
-    fn write_doubled(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize, y: usize) -> bool {
-        let Some(chroma) = self.chroma.as_ref().filter(|_| self.luma.keeps_samples() && self.format.depth == 8) else {
+    /// Writes the frame in one pass over its rows, if it can be had so: 8-bit luma taken as it is, chroma enlarged twice.
+    fn write_doubled(&mut self, frame: &FrameView<'_>, clip: &mut [u8], shape: ClipShape, t: usize) -> bool {
+        let (Some(chroma), Some(doubling), Some(words)) = (&self.chroma, &self.doubling, &self.matrix.words) else {
             return false;
         };
-        let Some(regular) = chroma.doubled_columns() else { return false };
-        let Some(luma) = self.luma.kept_row(frame.planes[0], y) else { return false };
-        for (sums, view) in self.chroma_sums.iter_mut().zip(&frame.planes[1..]) {
-            chroma.sum_columns::<u8>(self.isa, *view, self.format.depth, y, &mut sums[..chroma.num_columns]);
+        let (first_row, num_rows) = (self.luma.origin().0, self.luma.num_rows());
+        let picture = DoubledPicture {
+            luma: self.luma.rows(frame.planes[0], first_row),
+            width: self.luma.num_columns,
+            chroma: [1, 2].map(|plane| chroma.rows(frame.planes[plane], 0)),
+            chroma_width: chroma.num_columns,
+            vertical: &chroma.vertical,
+            shift: chroma.vertical_shift(self.format.depth),
+            horizontal: &chroma.horizontal,
+            doubling,
+            matrix: &self.matrix,
+            words,
+        };
+        let sums = &mut self.chroma_sums;
+        if let Some(mut out) = self.store.all_rows(clip, shape, t, &self.geometry) {
+            self.isa.doubled(&picture, 0..num_rows, sums, &mut out);
+            return true;
         }
-        let [u, v] = self.chroma_sums.each_ref().map(|row| &**row);
-        let row = DoubledRow { luma, chroma: [u, v], weights: &chroma.horizontal, regular };
-        let place = self.store.place(shape, t, &self.geometry, y);
-        if let Some(rows) = self.store.rows(clip, &place, luma.len()) {
-            self.isa.doubled(rows, row, &self.matrix);
-        } else {
-            self.isa.doubled(self.rgb.each_mut().map(|row| &mut **row), row, &self.matrix);
+        for y in 0..num_rows {
+            let place = self.store.place(shape, t, &self.geometry, y);
+            let planes = self.rgb.each_mut().map(|row| &mut **row);
+            self.isa.doubled(&picture, y..y + 1, sums, &mut RgbRows { planes, stride: picture.width });
             self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &**row));
         }
         true

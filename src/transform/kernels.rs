@@ -11,11 +11,13 @@
 )]
 #![expect(clippy::inline_always, reason = "a body must be inlined to be compiled for its caller's instruction set")]
 
-use super::color::{MIDDLE, Matrix, SAMPLE_BITS, SUM_BITS, Words, product};
+use super::color::{MIDDLE, Matrix, SUM_BITS, product};
+use super::doubled::{DoubledPicture, Plain, RgbRows, make_rows};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::planar::Quantizer;
-use super::weights::{Regular, Weights};
+use super::scratch::Scratch;
+use super::weights::{Taps, Weights};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use std::ops::Range;
@@ -88,39 +90,11 @@ pub(super) struct Rows<'a, S> {
     pub(super) stride: usize,
 }
 
-/// A row of 8-bit 4:2:0 or 4:2:2 whose luma is taken as it is, and whose chroma is enlarged twice.
-#[derive(Clone, Copy)]
-pub(super) struct DoubledRow<'a> {
-    /// The row itself.
-    pub(super) luma: &'a [u8],
-    /// Both planes after the vertical pass, as long as [`Isa::horizontal`] asks for.
-    pub(super) chroma: [&'a [i16]; 2],
-    /// Of chroma's horizontal pass.
-    pub(super) weights: &'a Weights,
-    /// Theirs, of period 2.
-    pub(super) regular: &'a Regular,
-}
-
-/// Which of two outputs in turn is a sample as it is, so that it is not summed. So it is where chroma lies on the left.
-#[cfg(target_arch = "x86_64")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    Neither,
-    First,
-    Second,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl DoubledRow<'_> {
-    /// Most pairs of weights of an output, and which outputs have one weight alone.
-    pub(super) fn weighting(&self) -> (usize, Kept) {
-        let [first, second] = [0, 1].map(|phase| self.weights.row(self.regular.outputs.start + phase).1.len());
-        let kept = match (first, second) {
-            (1, _) => Kept::First,
-            (_, 1) => Kept::Second,
-            _ => Kept::Neither,
-        };
-        (first.max(second).div_ceil(2), kept)
+impl Rows<'_, u8> {
+    /// From row `number` on.
+    #[inline]
+    pub(super) fn from_row(self, number: usize) -> Self {
+        Self { samples: self.samples.get(number * self.stride..).unwrap_or_default(), ..self }
     }
 }
 
@@ -169,6 +143,29 @@ impl Isa {
         known.into_iter().filter_map(|(has, level)| has.then_some(Self(level)))
     }
 
+    /// Makes rows `rows` of such a picture, into `out` from its first row on. `sums` are as long as [`Self::horizontal`] asks for.
+    pub(super) fn doubled(
+        self,
+        picture: &DoubledPicture<'_>,
+        rows: Range<usize>,
+        sums: &mut [Scratch<i16>; 2],
+        out: &mut RgbRows<'_>,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        let (avx512, avx2) = (self.0 == Level::Avx512, self.0 != Level::Baseline);
+        // SAFETY: the processor has what the functions need, as above.
+        #[cfg(target_arch = "x86_64")]
+        let is_made = avx512 && unsafe { avx512::doubled(picture, rows.clone(), sums, out) }
+            || avx2 && unsafe { avx2::doubled(picture, rows.clone(), sums, out) };
+        #[cfg(target_arch = "aarch64")]
+        let is_made = self.0 == Level::Neon && unsafe { neon::doubled(picture, rows.clone(), sums, out) };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let is_made = false;
+        if !is_made {
+            make_rows(&Plain(picture), picture, rows, sums, out);
+        }
+    }
+
     /// The best one of this machine.
     pub(super) fn detect() -> Self {
         Self::all().last().unwrap_or(Self::BASELINE)
@@ -178,7 +175,7 @@ impl Isa {
 dispatched! {
     /// `dst[x] = ((sum over k of weights[k] * row_k[x] + half) >> shift) - MIDDLE`.
     vertical, vertical_body, vertical_avx2, vertical_avx512, vertical_neon<S: Sample>,
-    (dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32)
+    (dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>)
 }
 
 dispatched! {
@@ -190,11 +187,6 @@ dispatched! {
 dispatched! {
     /// One row of three planes to one row each of R, G, B; see [`Matrix`]. All six have the same length.
     matrix, matrix_body, matrix_avx2, matrix_avx512, matrix_neon, (rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix)
-}
-
-dispatched! {
-    /// Both horizontal passes and the matrix of such a row in one.
-    doubled, doubled_body, doubled_avx2, doubled_avx512, doubled_neon, (rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix)
 }
 
 dispatched! {
@@ -210,19 +202,19 @@ dispatched! {
 /// By hand for bytes, of wider samples as compiled.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn vertical_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+pub(super) fn vertical_avx2<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
     let bytes = S::bytes(rows.samples);
-    if !bytes.is_some_and(|samples| avx2::vertical(dst, samples, rows.stride, weights, shift)) {
-        vertical_body(dst, rows, weights, shift);
+    if !bytes.is_some_and(|samples| avx2::vertical(dst, samples, rows.stride, taps)) {
+        vertical_body(dst, rows, taps);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn vertical_avx512<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+pub(super) fn vertical_avx512<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
     let bytes = S::bytes(rows.samples);
-    if !bytes.is_some_and(|samples| avx512::vertical(dst, samples, rows.stride, weights, shift)) {
-        vertical_avx2(dst, rows, weights, shift);
+    if !bytes.is_some_and(|samples| avx512::vertical(dst, samples, rows.stride, taps)) {
+        vertical_avx2(dst, rows, taps);
     }
 }
 
@@ -272,23 +264,6 @@ fn matrix_avx512(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) 
     matrix_avx2(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn doubled_avx2(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = matrix.words.as_ref().map_or(0..0, |words| avx2::doubled(&mut rgb, &row, words));
-    doubled_edges(done, &mut rgb, row, matrix, |samples, words| avx2::sixteen(samples, words));
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn doubled_avx512(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = matrix.words.as_ref().map_or(0..0, |words| avx512::doubled(&mut rgb, &row, words));
-    if done.is_empty() {
-        return doubled_avx2(rgb, row, matrix);
-    }
-    doubled_edges(done, &mut rgb, row, matrix, |samples, words| avx2::sixteen(samples, words));
-}
-
 /// As compiled.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
@@ -306,10 +281,10 @@ fn interleave_avx2(out: &mut [u8], rgb: [&[u8]; 3]) {
 /// By hand for bytes, of wider samples as compiled.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn vertical_neon<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+fn vertical_neon<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
     let bytes = S::bytes(rows.samples);
-    if !bytes.is_some_and(|samples| neon::vertical(dst, samples, rows.stride, weights, shift)) {
-        vertical_body(dst, rows, weights, shift);
+    if !bytes.is_some_and(|samples| neon::vertical(dst, samples, rows.stride, taps)) {
+        vertical_body(dst, rows, taps);
     }
 }
 
@@ -329,13 +304,6 @@ fn horizontal_neon(dst: &mut [i16], row: &[i16], weights: &Weights) {
 fn matrix_neon(mut rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
     let done = matrix.words.as_ref().map_or(0, |words| neon::matrix(&mut rgb, planes, words));
     matrix_body(rgb.map(|row| &mut row[done..]), planes.map(|row| &row[done..]), matrix);
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn doubled_neon(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let done = matrix.words.as_ref().map_or(0..0, |words| neon::doubled(&mut rgb, &row, words));
-    doubled_edges(done, &mut rgb, row, matrix, |samples, words| neon::sixteen(samples, words));
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -362,32 +330,27 @@ pub(super) fn vertical_start(shift: u32) -> i32 {
 const BLOCK: usize = 32;
 
 #[inline(always)]
-fn vertical_body<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, weights: &[i16], shift: u32) {
+pub(super) fn vertical_body<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
     let width = dst.len();
     let mut x = 0;
     while x + BLOCK <= width {
-        vertical_block::<S, BLOCK>(dst, x, rows, weights, shift);
+        vertical_block::<S, BLOCK>(dst, x, rows, taps);
         x += BLOCK;
     }
     if x < width && width >= BLOCK {
         // The last columns are done by a block that overlaps the one before and gives it the same values again.
-        vertical_block::<S, BLOCK>(dst, width - BLOCK, rows, weights, shift);
+        vertical_block::<S, BLOCK>(dst, width - BLOCK, rows, taps);
         return;
     }
     while x < width {
-        vertical_block::<S, 1>(dst, x, rows, weights, shift);
+        vertical_block::<S, 1>(dst, x, rows, taps);
         x += 1;
     }
 }
 
 #[inline(always)]
-fn vertical_block<S: Sample, const N: usize>(
-    dst: &mut [i16],
-    x: usize,
-    rows: Rows<'_, S>,
-    weights: &[i16],
-    shift: u32,
-) {
+fn vertical_block<S: Sample, const N: usize>(dst: &mut [i16], x: usize, rows: Rows<'_, S>, taps: Taps<'_>) {
+    let Taps { weights, shift, .. } = taps;
     let mut sums = [vertical_start(shift); N];
     let mut start = x;
     for &weight in weights {
@@ -409,7 +372,7 @@ fn horizontal_body(dst: &mut [i16], row: &[i16], weights: &Weights) {
 
 /// These outputs of the table, into `dst`, which is as long.
 #[inline(always)]
-fn horizontal_outputs(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
+pub(super) fn horizontal_outputs(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights: &Weights) {
     match weights.stride() {
         8 => horizontal_taps::<8>(outputs, dst, row, weights),
         16 => horizontal_taps::<16>(outputs, dst, row, weights),
@@ -448,7 +411,7 @@ fn horizontal_long(outputs: Range<usize>, dst: &mut [i16], row: &[i16], weights:
 }
 
 #[inline(always)]
-fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
+pub(super) fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
     for ((out, row), bias) in rgb.into_iter().zip(matrix.values).zip(matrix.bias) {
         let samples = planes[0].iter().zip(planes[1]).zip(planes[2]);
         for (value, ((&a, &b), &c)) in out.iter_mut().zip(samples) {
@@ -456,94 +419,6 @@ fn matrix_body(rgb: [&mut [u8]; 3], planes: [&[i16]; 3], matrix: &Matrix) {
             *value = ((sum + bias) >> SUM_BITS).clamp(0, 255) as u8;
         }
     }
-}
-
-#[inline(always)]
-fn doubled_body(mut rgb: [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    doubled_outputs(0..row.luma.len(), &mut rgb, row, matrix);
-}
-
-/// Outputs that are computed at once: what is put aside between the two passes.
-const DOUBLED_BLOCK: usize = 64;
-
-#[inline(always)]
-fn doubled_outputs(outputs: Range<usize>, rgb: &mut [&mut [u8]; 3], row: DoubledRow<'_>, matrix: &Matrix) {
-    let mut samples = [[0_i16; DOUBLED_BLOCK]; 3];
-    let mut x = outputs.start;
-    while x < outputs.end {
-        let len = DOUBLED_BLOCK.min(outputs.end - x);
-        let [y, u, v] = samples.each_mut().map(|samples| &mut samples[..len]);
-        y.iter_mut().zip(&row.luma[x..]).for_each(|(y, &level)| *y = luma_sample(level));
-        horizontal_outputs(x..x + len, u, row.chroma[0], row.weights);
-        horizontal_outputs(x..x + len, v, row.chroma[1], row.weights);
-        let rgb = rgb.each_mut().map(|row| &mut row[x..x + len]);
-        matrix_body(rgb, [y, u, v], matrix);
-        x += len;
-    }
-}
-
-/// As many outputs at both edges together are computed at once.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-const EDGES: usize = 16;
-
-/// The outputs around those that are done; `sixteen` is the matrix.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn doubled_edges(
-    done: Range<usize>,
-    rgb: &mut [&mut [u8]; 3],
-    row: DoubledRow<'_>,
-    matrix: &Matrix,
-    sixteen: impl FnOnce(&[[i16; EDGES]; 3], &Words) -> [[u8; EDGES]; 3],
-) {
-    let (left, right) = (done.start, row.luma.len() - done.end);
-    if left + right == 0 {
-        return;
-    }
-    let words = matrix.words.as_ref().filter(|_| left + right <= EDGES && row.weights.stride() == HORIZONTAL_MULTIPLE);
-    let Some(words) = words else {
-        doubled_outputs(0..left, rgb, row, matrix);
-        return doubled_outputs(done.end..row.luma.len(), rgb, row, matrix);
-    };
-    let mut samples = [[0_i16; EDGES]; 3];
-    edge_samples(0, 0..left, &mut samples, row);
-    edge_samples(left, done.end..row.luma.len(), &mut samples, row);
-    let levels = sixteen(&samples, words);
-    for (out, levels) in rgb.iter_mut().zip(&levels) {
-        out[..left].copy_from_slice(&levels[..left]);
-        out[done.end..].copy_from_slice(&levels[left..left + right]);
-    }
-}
-
-/// Samples of the three planes for these outputs, from `at` on.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn edge_samples(at: usize, outputs: Range<usize>, [y, u, v]: &mut [[i16; EDGES]; 3], row: DoubledRow<'_>) {
-    let luma = &row.luma[outputs.clone()];
-    for (at, ((first, taps), &level)) in (at..EDGES).zip(row.weights.padded_rows(outputs).zip(luma)) {
-        let Some(taps) = taps.first_chunk() else { return };
-        y[at] = luma_sample(level);
-        u[at] = weighted(row.chroma[0], first, taps, row.weights);
-        v[at] = weighted(row.chroma[1], first, taps, row.weights);
-    }
-}
-
-/// One output of the horizontal pass.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn weighted(row: &[i16], first: usize, taps: &[i16; HORIZONTAL_MULTIPLE], weights: &Weights) -> i16 {
-    let Some(samples) = row.get(first..).and_then(|row| row.first_chunk::<HORIZONTAL_MULTIPLE>()) else { return 0 };
-    let mut sum = 1_i32 << (weights.bits() - 1);
-    for k in 0..HORIZONTAL_MULTIPLE {
-        sum = sum.wrapping_add(i32::from(samples[k]).wrapping_mul(i32::from(taps[k])));
-    }
-    (sum >> weights.bits()) as i16
-}
-
-/// Luma that is taken as it is.
-#[inline(always)]
-fn luma_sample(level: u8) -> i16 {
-    (i16::from(level) << SAMPLE_BITS) - MIDDLE as i16
 }
 
 #[inline(always)]

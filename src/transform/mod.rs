@@ -43,6 +43,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod color;
+mod doubled;
 mod geometry;
 mod groups;
 mod kernels;

@@ -4,6 +4,7 @@
 //! with one rounding to `float32` per step: x = f32(level * scale), x = x - mean, x = x / std; then, for the 16-bit types,
 //! rounded to the nearest, ties to even.
 
+use super::doubled::RgbRows;
 use super::geometry::Geometry;
 use super::kernels::Isa;
 use super::options::{ClipShape, DType, Layout, TransformOptions};
@@ -85,6 +86,24 @@ impl Store {
         }
         let starts = place.strides.channels.map(|channel| channel + place.run.start);
         clip.get_disjoint_mut(starts.map(|start| start..start + width)).ok()
+    }
+
+    /// The same for all rows of the grid at once, where they follow one another downwards.
+    pub(super) fn all_rows<'a>(
+        &self,
+        clip: &'a mut [u8],
+        shape: ClipShape,
+        t: usize,
+        geometry: &Geometry,
+    ) -> Option<RgbRows<'a>> {
+        let (width, height) = (geometry.x.len as usize, geometry.y.len as usize);
+        let first = self.place(shape, t, geometry, 0);
+        let stride = match height {
+            1 => width,
+            _ => self.place(shape, t, geometry, 1).run.start.checked_sub(first.run.start)?,
+        };
+        let planes = self.rows(clip, &first, (height - 1) * stride + width)?;
+        Some(RgbRows { planes, stride })
     }
 
     /// Writes a row.

@@ -78,6 +78,40 @@ pub(super) struct Weights {
     last_first: u32,
     regular: Option<Regular>,
     groups: Groups,
+    /// Of each output, where they were asked for.
+    quads: Vec<Option<Quad>>,
+}
+
+/// The weights of an output of the vertical pass, and how many bits are cut off its sum.
+#[derive(Clone, Copy)]
+pub(super) struct Taps<'a> {
+    pub(super) weights: &'a [i16],
+    pub(super) shift: u32,
+    pub(super) quad: Option<Quad>,
+}
+
+/// At most four weights that are all so many times the same power of two that a byte holds the rest: so it is where chroma is enlarged
+/// twice by cubic or linear weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quad {
+    /// The weights, signed, the first in the lowest byte, zeros behind the last.
+    pub(super) bytes: i32,
+    /// The exponent of that power.
+    pub(super) common: u32,
+}
+
+impl Quad {
+    fn of(weights: &[i16]) -> Option<Self> {
+        let common = weights.iter().fold(0, |bits, &weight| bits | weight).trailing_zeros();
+        if weights.len() > 4 || common >= i16::BITS {
+            return None;
+        }
+        let mut bytes = [0; 4];
+        for (byte, &weight) in bytes.iter_mut().zip(weights) {
+            *byte = i8::try_from(weight >> common).ok()?.cast_unsigned();
+        }
+        Some(Self { bytes: i32::from_le_bytes(bytes), common })
+    }
 }
 
 /// A run of outputs whose weights repeat: those of output i are those of output i - `period`, one sample further on. So it is where
@@ -99,7 +133,8 @@ pub(super) fn vertical_bits(depth: u8) -> u32 {
 }
 
 /// Most bits that keep a horizontal accumulator over the vertical pass's results within `i32`: two passes of weights whose
-/// positive sum is 1.34 and negative sum -0.34 take 255.996 * 64 to less than 1.92 times that, 31,400, and 31,400 * 2^16 < 2^31.
+/// positive sum is 1.34 and negative sum -0.34 take 255.996 * 64 to less than 1.92 times that, 31,400, and 31,400 * 2^16 < 2^31. Samples
+/// that count from the middle of the levels stay below that.
 pub(super) const HORIZONTAL_BITS: u32 = 16;
 
 impl Weights {
@@ -131,8 +166,17 @@ impl Weights {
             }
         }
         let last_first = firsts.iter().copied().max().unwrap_or(0);
-        let mut this =
-            Self { firsts, taps, values, stride, bits, last_first, regular: None, groups: Groups::default() };
+        let mut this = Self {
+            firsts,
+            taps,
+            values,
+            stride,
+            bits,
+            last_first,
+            regular: None,
+            groups: Groups::default(),
+            quads: Vec::new(),
+        };
         this.regular = [1, 2].into_iter().find_map(|period| this.find_regular(period));
         Ok(this)
     }
@@ -173,6 +217,18 @@ impl Weights {
     /// First sample of output `i` and its weights, without padding.
     pub(super) fn row(&self, i: usize) -> (usize, &[i16]) {
         (self.firsts[i] as usize, &self.values[i * self.stride..][..self.taps[i] as usize])
+    }
+
+    /// The same for the vertical pass, whose sums lose `shift` bits.
+    pub(super) fn taps(&self, i: usize, shift: u32) -> (usize, Taps<'_>) {
+        let (first, weights) = self.row(i);
+        let quad = self.quads.get(i).copied().flatten().filter(|quad| quad.common < shift);
+        (first, Taps { weights, shift, quad })
+    }
+
+    /// Finds the weights that are bytes.
+    pub(super) fn find_quads(&mut self) {
+        self.quads = (0..self.len()).map(|i| Quad::of(self.row(i).1)).collect();
     }
 
     /// First sample of output `i` and all its weights with padding.

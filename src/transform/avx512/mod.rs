@@ -10,19 +10,21 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
+mod rgb;
+
+pub(super) use rgb::{doubled, matrix};
+
+use super::color::MIDDLE;
 use super::groups::{Layout, Sixteen};
-use super::kernels::{DoubledRow, Kept, vertical_start};
-use super::weights::{Regular, Weights};
+use super::kernels::{Rows, vertical_start};
+use super::weights::{Regular, Taps, Weights};
 use std::arch::x86_64::{
-    __m128i, __m512i, _mm_cvtsi32_si128, _mm_setr_epi8, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_adds_epi16,
-    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32,
-    _mm512_dpwssd_epi32, _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_mulhrs_epi16, _mm512_packs_epi32,
-    _mm512_packus_epi16, _mm512_permutex2var_epi64, _mm512_permutexvar_epi16, _mm512_permutexvar_epi64,
-    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
-    _mm512_shuffle_epi8, _mm512_sll_epi16, _mm512_sll_epi32, _mm512_slli_epi16, _mm512_sra_epi32, _mm512_srai_epi16,
-    _mm512_srl_epi32, _mm512_storeu_si512, _mm512_sub_epi16, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16,
-    _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_xor_si512,
+    __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_castsi256_si512,
+    _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_inserti64x4,
+    _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_packs_epi32, _mm512_permutex2var_epi64,
+    _mm512_permutexvar_epi16, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
+    _mm512_sll_epi16, _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_sub_epi16,
+    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -36,13 +38,14 @@ const OUTPUTS: usize = 16;
 /// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
+pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Taps<'_>) -> bool {
+    let Taps { weights, shift, .. } = taps;
     let reach = weights.len().checked_sub(1).and_then(|rows| rows.checked_mul(stride)?.checked_add(dst.len()));
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
     }
     let last = dst.len() - COLUMNS;
-    let kernel = Kernel::of(weights, shift);
+    let kernel = Kernel::of(taps);
     let mut x = 0;
     loop {
         // SAFETY: `x + COLUMNS` is within `dst`, and so within each row: the last one ends at `reach`, within `samples`.
@@ -50,7 +53,12 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: 
             let (out, first_row) = (dst.as_mut_ptr().add(x), samples.as_ptr().add(x));
             match kernel {
                 Kernel::Widen { left } => widen(out, first_row, left),
-                Kernel::Bytes { quad, shift } => quads(out, first_row, stride, weights.len(), quad, shift),
+                Kernel::Bytes { quad, shift } => {
+                    let row = |number: usize| load(first_row.add(number * stride).cast());
+                    let [front, back] = Summer::new(quad, shift).sums(weights.len(), row);
+                    store(out, front);
+                    store(out.add(VALUES), back);
+                }
                 Kernel::Words => columns(out, first_row, stride, weights, shift),
             }
         }
@@ -69,8 +77,7 @@ enum Kernel {
     Widen {
         left: u32,
     },
-    /// At most four weights, all of them so many times the same power of two that a byte holds the rest: so it is where chroma is enlarged twice
-    /// by cubic or linear weights. The sums lack that power.
+    /// Weights that are bytes, but for a power of two that the sums lack.
     Bytes {
         quad: i32,
         shift: u32,
@@ -79,7 +86,8 @@ enum Kernel {
 }
 
 impl Kernel {
-    fn of(weights: &[i16], shift: u32) -> Self {
+    fn of(taps: Taps<'_>) -> Self {
+        let Taps { weights, shift, quad } = taps;
         if let &[weight] = weights
             && weight > 0
             && weight.count_ones() == 1
@@ -87,60 +95,82 @@ impl Kernel {
         {
             return Self::Widen { left };
         }
-        let common = weights.iter().fold(0, |bits, &weight| bits | weight).trailing_zeros();
-        if weights.len() > 4 || common >= shift {
-            return Self::Words;
-        }
-        let mut quad = 0;
-        for (number, &weight) in weights.iter().enumerate() {
-            let Ok(weight) = i8::try_from(weight >> common) else { return Self::Words };
-            quad |= i32::from(weight as u8) << (8 * number);
-        }
-        Self::Bytes { quad, shift: shift - common }
+        quad.map_or(Self::Words, |quad| Self::Bytes { quad: quad.bytes, shift: shift - quad.common })
     }
 }
 
-/// One block of columns of at most four rows, the weights being bytes.
-///
-/// # Safety
-/// As for [`columns`], of `rows` rows.
-#[inline]
+/// The same as [`vertical`] for two planes at once, with weights that are bytes. False, and nothing done, where they are not, for few
+/// columns, or where rows end too early.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize, quad: i32, shift: u32) {
-    let zero = _mm512_setzero_si512();
-    // SAFETY: only rows that there are are read, by the caller's word.
-    let row = |number: usize| unsafe {
-        if number < rows { load(first_row.wrapping_add(number * stride).cast()) } else { zero }
-    };
-    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-    let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
-    let (other_low, other_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
-    let (weights, start) = (_mm512_set1_epi32(quad), _mm512_set1_epi32(vertical_start(shift)));
-    let shift = _mm_cvtsi32_si128(shift as i32);
-    let first = _mm512_dpbusd_epi32(start, _mm512_unpacklo_epi16(low, other_low), weights);
-    let second = _mm512_dpbusd_epi32(start, _mm512_unpackhi_epi16(low, other_low), weights);
-    let third = _mm512_dpbusd_epi32(start, _mm512_unpacklo_epi16(high, other_high), weights);
-    let fourth = _mm512_dpbusd_epi32(start, _mm512_unpackhi_epi16(high, other_high), weights);
-    // The lower and the upper eight of each sixteen columns. What 8-bit samples sum to never saturates.
-    let lower = _mm512_packs_epi32(_mm512_sra_epi32(first, shift), _mm512_sra_epi32(second, shift));
-    let upper = _mm512_packs_epi32(_mm512_sra_epi32(third, shift), _mm512_sra_epi32(fourth, shift));
-    // SAFETY: by the caller's word, and no alignment is asked for.
-    unsafe { store_eights(out, lower, upper) };
+fn vertical_of_two(dst: &mut [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Taps<'_>) -> bool {
+    let Some(quad) = taps.quad else { return false };
+    let (len, num_rows) = (dst[0].len(), taps.weights.len());
+    let is_short = |rows: &Rows<'_, u8>| num_rows * rows.stride + len > rows.samples.len() + rows.stride;
+    if len < VALUES || dst[1].len() != len || rows.iter().any(is_short) {
+        return false;
+    }
+    let summer = Summer::new(quad.bytes, taps.shift - quad.common);
+    let (last, mut x) = (len - VALUES, 0);
+    loop {
+        // SAFETY: `x + VALUES` is within both of `dst`, and so within each row, the last of which ends within its samples.
+        unsafe {
+            let two = |number: usize| {
+                let [u, v] = rows.map(|rows| load_half(rows.samples.as_ptr().add(x + number * rows.stride)));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(u), v)
+            };
+            let [u, v] = summer.sums(num_rows, two);
+            store(dst[0].as_mut_ptr().add(x), u);
+            store(dst[1].as_mut_ptr().add(x), v);
+        }
+        if x == last {
+            return true;
+        }
+        // The last columns may overlap the ones before, and give them the same values again.
+        x = (x + VALUES).min(last);
+    }
 }
 
-/// Stores the eights of both vectors in turn.
-///
-/// # Safety
-/// [`COLUMNS`] values are writable at `out`.
+/// What sums up to four rows of bytes by weights that are bytes.
+struct Summer {
+    weights: __m512i,
+    start: __m512i,
+    shift: __m128i,
+}
+
+impl Summer {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn new(quad: i32, shift: u32) -> Self {
+        let start = _mm512_set1_epi32(vertical_start(shift));
+        Self { weights: _mm512_set1_epi32(quad), start, shift: _mm_cvtsi32_si128(shift as i32) }
+    }
+
+    /// Sums of the columns of so many rows, in order.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn sums(&self, rows: usize, row: impl Fn(usize) -> __m512i) -> [__m512i; 2] {
+        let row = |number: usize| if number < rows { row(number) } else { _mm512_setzero_si512() };
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+        let (other_low, other_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+        let first = _mm512_dpbusd_epi32(self.start, _mm512_unpacklo_epi16(low, other_low), self.weights);
+        let second = _mm512_dpbusd_epi32(self.start, _mm512_unpackhi_epi16(low, other_low), self.weights);
+        let third = _mm512_dpbusd_epi32(self.start, _mm512_unpacklo_epi16(high, other_high), self.weights);
+        let fourth = _mm512_dpbusd_epi32(self.start, _mm512_unpackhi_epi16(high, other_high), self.weights);
+        // The lower and the upper eight of each sixteen columns. What 8-bit samples sum to never saturates.
+        let shift = self.shift;
+        let lower = _mm512_packs_epi32(_mm512_sra_epi32(first, shift), _mm512_sra_epi32(second, shift));
+        let upper = _mm512_packs_epi32(_mm512_sra_epi32(third, shift), _mm512_sra_epi32(fourth, shift));
+        eights(lower, upper)
+    }
+}
+
+/// The eights of both vectors in turn.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn store_eights(out: *mut i16, lower: __m512i, upper: __m512i) {
+fn eights(lower: __m512i, upper: __m512i) -> [__m512i; 2] {
     let (front, back) = (_mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15));
-    // SAFETY: by the caller's word, and no alignment is asked for.
-    unsafe {
-        store(out, _mm512_permutex2var_epi64(lower, front, upper));
-        store(out.add(VALUES), _mm512_permutex2var_epi64(lower, back, upper));
-    }
+    [_mm512_permutex2var_epi64(lower, front, upper), _mm512_permutex2var_epi64(lower, back, upper)]
 }
 
 /// One block of columns of one row, shifted to the left: what a single weight that is a power of two comes to.
@@ -250,7 +280,9 @@ fn regular_outputs<const PAIRS: usize>(
                 store(out, even);
             } else {
                 let odd = phase(samples.add(second), &other_taps, rounding);
-                store_eights(out, _mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
+                let [front, back] = eights(_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
+                store(out, front);
+                store(out.add(VALUES), back);
             }
         }
         done.end = x + block;
@@ -358,167 +390,6 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
     done
 }
 
-/// The matrix, in vectors.
-struct Mixer {
-    luma: __m512i,
-    red: __m512i,
-    green: [__m512i; 2],
-    blue: __m512i,
-    bias: __m512i,
-    /// Of each 128 bits, a byte of the lower half and one of the upper half in turn.
-    in_turn: __m512i,
-}
-
-impl Mixer {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn new(words: &Words) -> Self {
-        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
-        let in_turn = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-        Self {
-            luma: _mm512_set1_epi16(luma),
-            red: _mm512_set1_epi16(red),
-            green: [_mm512_set1_epi16(green_u), _mm512_set1_epi16(green_v)],
-            blue: _mm512_set1_epi16(blue),
-            bias: _mm512_set1_epi16(bias),
-            in_turn: _mm512_broadcast_i32x4(in_turn),
-        }
-    }
-
-    /// [`VALUES`] pixels: samples of Y, Cb and Cr to levels of red, green and blue that are not clamped yet.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn levels(&self, y: __m512i, u: __m512i, v: __m512i) -> [__m512i; 3] {
-        let y = _mm512_adds_epi16(_mm512_mulhrs_epi16(y, self.luma), self.bias);
-        let red = _mm512_adds_epi16(y, _mm512_mulhrs_epi16(v, self.red));
-        let green = _mm512_adds_epi16(y, _mm512_mulhrs_epi16(u, self.green[0]));
-        let green = _mm512_adds_epi16(green, _mm512_mulhrs_epi16(v, self.green[1]));
-        let blue = _mm512_adds_epi16(y, _mm512_adds_epi16(u, _mm512_mulhrs_epi16(u, self.blue)));
-        [_mm512_srai_epi16::<SUM_BITS>(red), _mm512_srai_epi16::<SUM_BITS>(green), _mm512_srai_epi16::<SUM_BITS>(blue)]
-    }
-
-    /// Levels of even and of odd columns to bytes of all.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn bytes(&self, even: __m512i, odd: __m512i) -> __m512i {
-        _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), self.in_turn)
-    }
-}
-
-/// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
-    let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
-    let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
-    let mixer = Mixer::new(words);
-    let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    for x in (0..count).step_by(COLUMNS) {
-        // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
-        let (first, second) = unsafe {
-            let [y, u, v] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
-            (
-                mixer.levels(load(y), load(u), load(v)),
-                mixer.levels(load(y.add(VALUES)), load(u.add(VALUES)), load(v.add(VALUES))),
-            )
-        };
-        for (channel, out) in rgb.iter_mut().enumerate() {
-            let bytes = _mm512_packus_epi16(first[channel], second[channel]);
-            // SAFETY: `x + COLUMNS` is within `out`, and that many bytes are a vector.
-            unsafe { store(out.as_mut_ptr().add(x).cast(), _mm512_permutexvar_epi64(order, bytes)) };
-        }
-    }
-    count
-}
-
-/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
-    let (pairs, kept) = row.weighting();
-    match pairs {
-        1 => doubled_blocks::<1>(rgb, row, words, kept),
-        2 => doubled_blocks::<2>(rgb, row, words, kept),
-        3 => doubled_blocks::<3>(rgb, row, words, kept),
-        // No filter has so many weights where nothing is shrunk.
-        _ => 0..0,
-    }
-}
-
-/// With as many pairs of weights.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn doubled_blocks<const PAIRS: usize>(
-    rgb: &mut [&mut [u8]; 3],
-    row: &DoubledRow<'_>,
-    words: &Words,
-    kept: Kept,
-) -> Range<usize> {
-    let &DoubledRow { luma, chroma, weights, regular } = row;
-    let outputs = regular.outputs.clone();
-    let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
-    let mut done = outputs.start..outputs.start;
-    if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < COLUMNS {
-        return done;
-    }
-    let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
-    let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
-    let (keeps_first, keeps_second) = (kept == Kept::First, kept == Kept::Second);
-    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::new(words));
-    let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
-    let (middle, upper) = (_mm512_set1_epi8(i8::MIN), _mm512_set1_epi16(!0xFF));
-    while done.end < outputs.end {
-        // The last block may overlap the one before, and give the same values again.
-        let x = done.end.min(outputs.end - COLUMNS);
-        let step = (x - outputs.start) / 2;
-        if chroma.iter().any(|plane| reach + step > plane.len()) {
-            return done;
-        }
-        // SAFETY: the samples of both phases end at `reach + step` at most, within both planes.
-        let (u, v) = unsafe {
-            let (u, v) = (chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step));
-            (
-                (
-                    every_second(keeps_first, u.add(first), &taps, rounding),
-                    every_second(keeps_second, u.add(second), &other_taps, rounding),
-                ),
-                (
-                    every_second(keeps_first, v.add(first), &taps, rounding),
-                    every_second(keeps_second, v.add(second), &other_taps, rounding),
-                ),
-            )
-        };
-        // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
-        let bytes = unsafe { load(luma.as_ptr().add(x).cast()) };
-        // Signed levels, in the upper byte of each word, and down to where a sample has them.
-        let levels = _mm512_xor_si512(bytes, middle);
-        let even = _mm512_srai_epi16::<{ 8 - SAMPLE_BITS }>(_mm512_slli_epi16::<8>(levels));
-        let odd = _mm512_srai_epi16::<{ 8 - SAMPLE_BITS }>(_mm512_and_si512(levels, upper));
-        let (even, odd) = (mixer.levels(even, u.0, v.0), mixer.levels(odd, u.1, v.1));
-        for (channel, out) in rgb.iter_mut().enumerate() {
-            let values = mixer.bytes(even[channel], odd[channel]);
-            // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`, and that many bytes are a vector.
-            unsafe { store(out.as_mut_ptr().add(x).cast(), values) };
-        }
-        done.end = x + COLUMNS;
-    }
-    done
-}
-
-/// Each second of twice [`VALUES`] outputs: the samples as they are, or as [`phase`] gives them.
-///
-/// # Safety
-/// As for [`phase`].
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn every_second<const PAIRS: usize>(
-    is_kept: bool,
-    samples: *const i16,
-    weights: &[__m512i; PAIRS],
-    rounding: Rounding,
-) -> __m512i {
-    // SAFETY: by the caller's word.
-    unsafe { if is_kept { load(samples) } else { phase(samples, weights, rounding) } }
-}
-
 /// [`COLUMNS`] samples of a byte as two vectors.
 ///
 /// # Safety
@@ -529,6 +400,15 @@ unsafe fn samples(row: *const u8) -> [__m512i; 2] {
     // SAFETY: so says the caller, and no alignment is asked for.
     let (low, high) = unsafe { (_mm256_loadu_si256(row.cast()), _mm256_loadu_si256(row.add(VALUES).cast())) };
     [_mm512_cvtepu8_epi16(low), _mm512_cvtepu8_epi16(high)]
+}
+
+/// # Safety
+/// Half as many bytes are readable there as a vector has.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn load_half(bytes: *const u8) -> __m256i {
+    // SAFETY: so says the caller, and no alignment is asked for.
+    unsafe { _mm256_loadu_si256(bytes.cast()) }
 }
 
 /// # Safety

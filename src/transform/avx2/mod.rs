@@ -10,20 +10,22 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
+mod rgb;
+
+pub(super) use rgb::{doubled, few, matrix};
+
+use super::color::MIDDLE;
 use super::groups::{Eight, Layout};
-use super::kernels::{DoubledRow, Kept, vertical_start};
-use super::weights::{Regular, Weights};
+use super::kernels::vertical_start;
+use super::weights::{Regular, Taps, Weights};
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi16, _mm_packus_epi32,
-    _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_adds_epi16,
-    _mm256_and_si256, _mm256_blend_epi16, _mm256_broadcastsi128_si256, _mm256_castsi128_si256, _mm256_castsi256_si128,
-    _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_inserti128_si256, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_mulhrs_epi16, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_packus_epi32,
-    _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_slli_epi16, _mm256_sra_epi32,
-    _mm256_srai_epi16, _mm256_srl_epi32, _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi16,
-    _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_xor_si256,
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi32, _mm_shuffle_epi8,
+    _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
+    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
+    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
+    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_sll_epi16, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srl_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
+    _mm256_sub_epi16, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -33,15 +35,14 @@ const COLUMNS: usize = 32;
 const VALUES: usize = 16;
 /// Outputs that the horizontal loop computes together.
 const OUTPUTS: usize = 8;
-/// Bits from a level in the upper byte of a word down to a sample.
-const LEVEL_REST: i32 = 8 - SAMPLE_BITS as i32;
 /// Weights of a horizontal table that are multiplied together. Its rows are a multiple of it long.
 const TAPS: usize = 8;
 
 /// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "avx2")]
-pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
+pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Taps<'_>) -> bool {
+    let Taps { weights, shift, .. } = taps;
     let reach = weights.len().checked_sub(1).and_then(|rows| rows.checked_mul(stride)?.checked_add(dst.len()));
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
@@ -343,186 +344,6 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
         done += OUTPUTS;
     }
     done
-}
-
-/// The matrix, in vectors.
-struct Mixer {
-    luma: __m256i,
-    red: __m256i,
-    green: [__m256i; 2],
-    blue: __m256i,
-    bias: __m256i,
-    /// Of each 128 bits, a byte of the lower half and one of the upper half in turn.
-    in_turn: __m256i,
-}
-
-impl Mixer {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn new(words: &Words) -> Self {
-        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
-        let in_turn = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-        Self {
-            luma: _mm256_set1_epi16(luma),
-            red: _mm256_set1_epi16(red),
-            green: [_mm256_set1_epi16(green_u), _mm256_set1_epi16(green_v)],
-            blue: _mm256_set1_epi16(blue),
-            bias: _mm256_set1_epi16(bias),
-            in_turn: _mm256_broadcastsi128_si256(in_turn),
-        }
-    }
-
-    /// [`VALUES`] pixels: samples of Y, Cb and Cr to levels of red, green and blue that are not clamped yet.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn levels(&self, y: __m256i, u: __m256i, v: __m256i) -> [__m256i; 3] {
-        let y = _mm256_adds_epi16(_mm256_mulhrs_epi16(y, self.luma), self.bias);
-        let red = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(v, self.red));
-        let green = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(u, self.green[0]));
-        let green = _mm256_adds_epi16(green, _mm256_mulhrs_epi16(v, self.green[1]));
-        let blue = _mm256_adds_epi16(y, _mm256_adds_epi16(u, _mm256_mulhrs_epi16(u, self.blue)));
-        [
-            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(red),
-            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(green),
-            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(blue),
-        ]
-    }
-
-    /// Levels of even and of odd columns to bytes of all.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn bytes(&self, even: __m256i, odd: __m256i) -> __m256i {
-        _mm256_shuffle_epi8(_mm256_packus_epi16(even, odd), self.in_turn)
-    }
-}
-
-/// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
-#[target_feature(enable = "avx2")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
-    let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
-    let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
-    let mixer = Mixer::new(words);
-    for x in (0..count).step_by(COLUMNS) {
-        // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
-        let (first, second) = unsafe {
-            let [y, u, v] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
-            (
-                mixer.levels(load(y.cast()), load(u.cast()), load(v.cast())),
-                mixer.levels(load(y.add(VALUES).cast()), load(u.add(VALUES).cast()), load(v.add(VALUES).cast())),
-            )
-        };
-        for (channel, out) in rgb.iter_mut().enumerate() {
-            let packed = _mm256_packus_epi16(first[channel], second[channel]);
-            let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
-            // SAFETY: `x + COLUMNS` is within `out`.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
-        }
-    }
-    count
-}
-
-/// The matrix on sixteen pixels.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn sixteen(planes: &[[i16; VALUES]; 3], words: &Words) -> [[u8; VALUES]; 3] {
-    let mut out = [[0; VALUES]; 3];
-    // SAFETY: arrays of a vector's length.
-    let [y, u, v] = planes.each_ref().map(|plane| unsafe { load(plane.as_ptr().cast()) });
-    for (out, levels) in out.iter_mut().zip(Mixer::new(words).levels(y, u, v)) {
-        let (low, high) = (_mm256_castsi256_si128(levels), _mm256_extracti128_si256::<1>(levels));
-        // SAFETY: an array of sixteen bytes.
-        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_packus_epi16(low, high)) };
-    }
-    out
-}
-
-/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is and Y, Cb and Cr; returns which columns were done.
-#[target_feature(enable = "avx2")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
-    let (pairs, kept) = row.weighting();
-    match pairs {
-        1 => doubled_blocks::<1>(rgb, row, words, kept),
-        2 => doubled_blocks::<2>(rgb, row, words, kept),
-        3 => doubled_blocks::<3>(rgb, row, words, kept),
-        // No filter has so many weights where nothing is shrunk.
-        _ => 0..0,
-    }
-}
-
-/// With as many pairs of weights.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn doubled_blocks<const PAIRS: usize>(
-    rgb: &mut [&mut [u8]; 3],
-    row: &DoubledRow<'_>,
-    words: &Words,
-    kept: Kept,
-) -> Range<usize> {
-    let &DoubledRow { luma, chroma, weights, regular } = row;
-    let outputs = regular.outputs.clone();
-    let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
-    let mut done = outputs.start..outputs.start;
-    if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < COLUMNS {
-        return done;
-    }
-    let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| weights.row(outputs.start + phase));
-    let (taps, other_taps) = (pairs::<PAIRS>(taps), pairs::<PAIRS>(other_taps));
-    let (keeps_first, keeps_second) = (kept == Kept::First, kept == Kept::Second);
-    let (rounding, mixer) = (Rounding::new(weights.bits()), Mixer::new(words));
-    let reach = first.max(second) + 2 * PAIRS + VALUES - 1;
-    let (middle, upper) = (_mm256_set1_epi8(i8::MIN), _mm256_set1_epi16(!0xFF));
-    while done.end < outputs.end {
-        // The last block may overlap the one before, and give the same values again.
-        let x = done.end.min(outputs.end - COLUMNS);
-        let step = (x - outputs.start) / 2;
-        if chroma.iter().any(|plane| reach + step > plane.len()) {
-            return done;
-        }
-        // SAFETY: the samples of both phases end at `reach + step` at most, within both planes.
-        let (u, v) = unsafe {
-            let (u, v) = (chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step));
-            (
-                (
-                    every_second(keeps_first, u.add(first), &taps, rounding),
-                    every_second(keeps_second, u.add(second), &other_taps, rounding),
-                ),
-                (
-                    every_second(keeps_first, v.add(first), &taps, rounding),
-                    every_second(keeps_second, v.add(second), &other_taps, rounding),
-                ),
-            )
-        };
-        // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `luma`.
-        let bytes = unsafe { load(luma.as_ptr().add(x)) };
-        // Signed levels, in the upper byte of each word, and down to where a sample has them.
-        let levels = _mm256_xor_si256(bytes, middle);
-        let even = _mm256_srai_epi16::<LEVEL_REST>(_mm256_slli_epi16::<8>(levels));
-        let odd = _mm256_srai_epi16::<LEVEL_REST>(_mm256_and_si256(levels, upper));
-        let (even, odd) = (mixer.levels(even, u.0, v.0), mixer.levels(odd, u.1, v.1));
-        for (channel, out) in rgb.iter_mut().enumerate() {
-            let values = mixer.bytes(even[channel], odd[channel]);
-            // SAFETY: `x + COLUMNS` is at most `outputs.end`, within `out`.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
-        }
-        done.end = x + COLUMNS;
-    }
-    done
-}
-
-/// Each second of twice [`VALUES`] outputs: the samples as they are, or as [`phase`] gives them.
-///
-/// # Safety
-/// As for [`phase`].
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn every_second<const PAIRS: usize>(
-    is_kept: bool,
-    samples: *const i16,
-    weights: &[__m256i; PAIRS],
-    rounding: Rounding,
-) -> __m256i {
-    // SAFETY: by the caller's word.
-    unsafe { if is_kept { load(samples.cast()) } else { phase(samples, weights, rounding) } }
 }
 
 /// Pixels that are interleaved together: as many as bytes in half a vector.

@@ -1,0 +1,250 @@
+//! The matrix in AVX2, and rows of the three colours in one pass.
+
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument about lengths holds for all loads and stores of a block"
+)]
+
+use super::{COLUMNS, Rounding, VALUES, load, pairs, phase};
+use crate::transform::color::{SAMPLE_BITS, SUM_BITS, Words};
+use crate::transform::doubled::{DoubledPicture, EDGES, RgbRows, RowLoops, make_rows};
+use crate::transform::kernels::{Rows, vertical_avx2};
+use crate::transform::scratch::Scratch;
+use crate::transform::weights::Taps;
+
+use std::arch::x86_64::{
+    __m256i, _mm_packus_epi16, _mm_setr_epi8, _mm_storeu_si128, _mm256_adds_epi16, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_mulhrs_epi16,
+    _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_shuffle_epi8,
+    _mm256_slli_epi16, _mm256_srai_epi16, _mm256_storeu_si256, _mm256_xor_si256,
+};
+use std::ops::Range;
+
+/// Bits from a level in the upper byte of a word down to a sample.
+const LEVEL_REST: i32 = 8 - SAMPLE_BITS as i32;
+
+/// The matrix, in vectors.
+struct Mixer {
+    luma: __m256i,
+    red: __m256i,
+    green: [__m256i; 2],
+    blue: __m256i,
+    bias: __m256i,
+    /// Of each 128 bits, a byte of the lower half and one of the upper half in turn.
+    in_turn: __m256i,
+}
+
+impl Mixer {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(words: &Words) -> Self {
+        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
+        let in_turn = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+        Self {
+            luma: _mm256_set1_epi16(luma),
+            red: _mm256_set1_epi16(red),
+            green: [_mm256_set1_epi16(green_u), _mm256_set1_epi16(green_v)],
+            blue: _mm256_set1_epi16(blue),
+            bias: _mm256_set1_epi16(bias),
+            in_turn: _mm256_broadcastsi128_si256(in_turn),
+        }
+    }
+
+    /// [`VALUES`] pixels: samples of Y, Cb and Cr to levels of red, green and blue that are not clamped yet.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn levels(&self, y: __m256i, u: __m256i, v: __m256i) -> [__m256i; 3] {
+        let y = _mm256_adds_epi16(_mm256_mulhrs_epi16(y, self.luma), self.bias);
+        let red = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(v, self.red));
+        let green = _mm256_adds_epi16(y, _mm256_mulhrs_epi16(u, self.green[0]));
+        let green = _mm256_adds_epi16(green, _mm256_mulhrs_epi16(v, self.green[1]));
+        let blue = _mm256_adds_epi16(y, _mm256_adds_epi16(u, _mm256_mulhrs_epi16(u, self.blue)));
+        [
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(red),
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(green),
+            _mm256_srai_epi16::<{ SUM_BITS as i32 }>(blue),
+        ]
+    }
+
+    /// Levels of even and of odd columns to bytes of all.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn bytes(&self, even: __m256i, odd: __m256i) -> __m256i {
+        _mm256_shuffle_epi8(_mm256_packus_epi16(even, odd), self.in_turn)
+    }
+}
+
+/// The matrix on as many pixels as are a multiple of [`COLUMNS`]; returns how many.
+#[target_feature(enable = "avx2")]
+pub(in crate::transform) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
+    let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
+    let count = lengths.min().unwrap_or(0) / COLUMNS * COLUMNS;
+    let mixer = Mixer::new(words);
+    for x in (0..count).step_by(COLUMNS) {
+        // SAFETY: `x + COLUMNS` is within all three planes, and two vectors are that many values.
+        let (first, second) = unsafe {
+            let [y, u, v] = [planes[0].as_ptr().add(x), planes[1].as_ptr().add(x), planes[2].as_ptr().add(x)];
+            (
+                mixer.levels(load(y.cast()), load(u.cast()), load(v.cast())),
+                mixer.levels(load(y.add(VALUES).cast()), load(u.add(VALUES).cast()), load(v.add(VALUES).cast())),
+            )
+        };
+        for (channel, out) in rgb.iter_mut().enumerate() {
+            let packed = _mm256_packus_epi16(first[channel], second[channel]);
+            let values = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
+            // SAFETY: `x + COLUMNS` is within `out`.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
+        }
+    }
+    count
+}
+
+/// The matrix on sixteen pixels.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in crate::transform) fn few(words: &Words, planes: &[[i16; VALUES]; 3]) -> [[u8; VALUES]; 3] {
+    let mut out = [[0; VALUES]; 3];
+    // SAFETY: arrays of a vector's length.
+    let [y, u, v] = planes.each_ref().map(|plane| unsafe { load(plane.as_ptr().cast()) });
+    for (out, levels) in out.iter_mut().zip(Mixer::new(words).levels(y, u, v)) {
+        let (low, high) = (_mm256_castsi256_si128(levels), _mm256_extracti128_si256::<1>(levels));
+        // SAFETY: an array of sixteen bytes.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm_packus_epi16(low, high)) };
+    }
+    out
+}
+
+/// The loops of rows whose chroma is doubled, by up to `PAIRS` pairs of weights. They are made in functions for processors that have
+/// the instructions, and so nowhere else.
+struct Doubler<const PAIRS: usize> {
+    outputs: Range<usize>,
+    /// First sample, weights, and whether there is one weight alone, of the first and second of two outputs in turn.
+    firsts: [usize; 2],
+    weights: [[__m256i; PAIRS]; 2],
+    keeps: [bool; 2],
+    rounding: Rounding,
+    mixer: Mixer,
+    words: Words,
+    /// One past the last sample that the loop meets.
+    reach: usize,
+}
+
+impl<const PAIRS: usize> Doubler<PAIRS> {
+    /// `None` for fewer columns than the loop takes at once.
+    #[target_feature(enable = "avx2")]
+    fn new(picture: &DoubledPicture<'_>) -> Option<Self> {
+        let &DoubledPicture { horizontal, doubling, words, .. } = picture;
+        let outputs = doubling.outputs.clone();
+        let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| horizontal.row(outputs.start + phase));
+        let last_step = outputs.len().checked_sub(COLUMNS)? / 2;
+        Some(Self {
+            outputs,
+            firsts: [first, second],
+            weights: [pairs(taps), pairs(other_taps)],
+            keeps: doubling.keeps,
+            rounding: Rounding::new(horizontal.bits()),
+            mixer: Mixer::new(words),
+            words: *words,
+            reach: first.max(second) + last_step + 2 * PAIRS + VALUES - 1,
+        })
+    }
+
+    /// Horizontal pass of chroma and matrix in one; returns which columns were done.
+    #[target_feature(enable = "avx2")]
+    fn row(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize> {
+        let Range { start, end } = self.outputs;
+        let lengths = rgb.iter().map(|row| row.len()).chain([luma.len()]);
+        if lengths.min().unwrap_or(0) < end || chroma.iter().any(|plane| plane.len() < self.reach) {
+            return 0..0;
+        }
+        let (middle, upper) = (_mm256_set1_epi8(i8::MIN), _mm256_set1_epi16(!0xFF));
+        let (last, mut x) = (end - COLUMNS, start);
+        loop {
+            let step = (x - start) / 2;
+            // SAFETY: `x` is at most `last`, so that the samples of both phases end at `reach` at most, within both planes.
+            let (u, v) = unsafe {
+                let [u, v] = [chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step)];
+                ([self.phase::<0>(u), self.phase::<1>(u)], [self.phase::<0>(v), self.phase::<1>(v)])
+            };
+            // SAFETY: `x + COLUMNS` is at most `end`, within `luma`.
+            let bytes = unsafe { load(luma.as_ptr().add(x)) };
+            // Signed levels, in the upper byte of each word, and down to where a sample has them.
+            let levels = _mm256_xor_si256(bytes, middle);
+            let even = _mm256_srai_epi16::<LEVEL_REST>(_mm256_slli_epi16::<8>(levels));
+            let odd = _mm256_srai_epi16::<LEVEL_REST>(_mm256_and_si256(levels, upper));
+            let (even, odd) = (self.mixer.levels(even, u[0], v[0]), self.mixer.levels(odd, u[1], v[1]));
+            for (channel, out) in rgb.iter_mut().enumerate() {
+                let values = self.mixer.bytes(even[channel], odd[channel]);
+                // SAFETY: `x + COLUMNS` is at most `end`, within `out`, and that many bytes are a vector.
+                unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(x).cast(), values) };
+            }
+            if x == last {
+                return start..end;
+            }
+            // The last block may overlap the one before, and give the same values again.
+            x = (x + COLUMNS).min(last);
+        }
+    }
+
+    /// The first or second of two outputs in turn, [`VALUES`] of them: the samples as they are, or weighted.
+    ///
+    /// # Safety
+    /// From the phase's first sample on, as many are readable behind `samples` as [`phase`] asks for.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn phase<const SECOND: usize>(&self, samples: *const i16) -> __m256i {
+        // SAFETY: by the caller's word.
+        unsafe {
+            let samples = samples.add(self.firsts[SECOND]);
+            if self.keeps[SECOND] { load(samples.cast()) } else { phase(samples, &self.weights[SECOND], self.rounding) }
+        }
+    }
+}
+
+impl<const PAIRS: usize> RowLoops for Doubler<PAIRS> {
+    fn vertical(&self, out: [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Taps<'_>) {
+        let [u, v] = out;
+        // SAFETY: these loops are made where the processor has what the functions need.
+        unsafe {
+            vertical_avx2(u, rows[0], taps);
+            vertical_avx2(v, rows[1], taps);
+        }
+    }
+
+    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize> {
+        // SAFETY: likewise.
+        unsafe { self.row(rgb, luma, chroma) }
+    }
+
+    fn few(&self, samples: &[[i16; EDGES]; 3]) -> [[u8; EDGES]; 3] {
+        // SAFETY: likewise.
+        unsafe { few(&self.words, samples) }
+    }
+}
+
+/// Makes rows of a picture; false, and nothing done, where it has fewer columns than the loop takes at once.
+#[target_feature(enable = "avx2")]
+pub(in crate::transform) fn doubled(
+    picture: &DoubledPicture<'_>,
+    rows: Range<usize>,
+    sums: &mut [Scratch<i16>; 2],
+    out: &mut RgbRows<'_>,
+) -> bool {
+    match picture.doubling.pairs {
+        1 => doubled_by::<1>(picture, rows, sums, out),
+        2 => doubled_by::<2>(picture, rows, sums, out),
+        _ => doubled_by::<3>(picture, rows, sums, out),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn doubled_by<const PAIRS: usize>(
+    picture: &DoubledPicture<'_>,
+    rows: Range<usize>,
+    sums: &mut [Scratch<i16>; 2],
+    out: &mut RgbRows<'_>,
+) -> bool {
+    let Some(loops) = Doubler::<PAIRS>::new(picture) else { return false };
+    make_rows(&loops, picture, rows, sums, out);
+    true
+}
