@@ -12,7 +12,7 @@ if [ ! -x .venv/bin/python ]; then
     .venv/bin/python -m pip install -q --upgrade pip
 fi
 packages=(maturin numpy pillow)
-[ "$kind" = test ] && packages+=(pytest hypothesis pyarrow webdataset mypy torch)
+[ "$kind" = test ] && packages+=(pytest hypothesis pyarrow webdataset mypy ml_dtypes torch)
 echo "python: installing ${packages[*]}"
 .venv/bin/python -m pip install -q "${packages[@]}"
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -118,7 +119,6 @@ def test_the_order_in_memory_makes_no_difference(tmp_path: Path) -> None:
 
 
 def test_bfloat16_of_ml_dtypes_is_bfloat16(tmp_path: Path) -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     with framefeed.Writer(tmp_path / "set") as writer:
         writer.add("a", {"x": np.array([[1.5, -2.0, 0.25]], dtype=ml_dtypes.bfloat16).T})
     x = torch.from_dlpack(framefeed.Dataset(tmp_path / "set")[0].field("x"))
