@@ -150,7 +150,7 @@ fn compare(jobs: &[Job], rounds: usize, mut ours: impl FnMut() -> Result<(), Fai
 }
 
 /// Frames of the tensors that a whole clip comes in.
-const CHUNK: u32 = 8;
+const CHUNK: u32 = 2;
 
 fn bench_whole(dataset: &Dataset, options: &Options) -> Result<(), Failure> {
     let transform = TransformOptions::new();

@@ -21,7 +21,7 @@ import framefeed
 from clock import Clock, keep_to
 
 # Frames of the tensors that a whole clip comes in.
-CHUNK = 8
+CHUNK = 2
 # Frames of each whole clip that are compared.
 NUM_COMPARED = 8
 

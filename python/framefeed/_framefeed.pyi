@@ -309,7 +309,7 @@ class Record:
         again where they are dropped. What is given is what :meth:`decode` gives.
 
         Args:
-            chunk: frames of a tensor, 1 or more.
+            chunk: frames of a tensor, 1 or more. Of a few, what is written stays in the processor's cache.
             start, stop: frame numbers.
             format, size, fit, filter, layout, dtype: as for `Loader`.
 
