@@ -1,7 +1,7 @@
 //! The transform of one kind of clip: to RGB here, to planes by `planar`.
 
 use super::color::{Matrix, SAMPLE_BITS};
-use super::doubled::{DoubledPicture, Doubling, RgbRows};
+use super::doubled::{DoubledPicture, Doubling, MARGIN, RgbRows};
 use super::geometry::{Axis, Geometry};
 use super::kernels::{HORIZONTAL_MULTIPLE, Isa, Rows, Sample};
 use super::options::{ClipShape, DType, Filter, FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// Largest width or height of a decoded picture: what the codecs allow, and what keeps the tables small.
 const MAX_SOURCE_SIDE: u32 = 65_535;
+
+/// Rows of the three colours that are made before they are written to the clip, where they cannot be made there.
+const ROWS: usize = 4;
 
 /// Tables of one kind of plane.
 #[derive(Debug)]
@@ -243,6 +246,7 @@ struct RgbTransform {
     chroma_sums: [Scratch<i16>; 2],
     /// One row of each plane after the horizontal pass.
     samples: [Scratch<i16>; 3],
+    /// Up to [`ROWS`] rows of each colour.
     rgb: [Scratch<u8>; 3],
 }
 
@@ -269,9 +273,9 @@ impl RgbTransform {
             store: Store::new(options),
             isa: Isa::detect(),
             column_sums: Scratch::new(row_len),
-            chroma_sums: std::array::from_fn(|_| Scratch::new(row_len)),
+            chroma_sums: std::array::from_fn(|_| Scratch::new(row_len + 2 * MARGIN)),
             samples: std::array::from_fn(|_| Scratch::new(grid)),
-            rgb: std::array::from_fn(|_| Scratch::new(grid)),
+            rgb: std::array::from_fn(|_| Scratch::new(ROWS * grid)),
             format,
             width,
             height,
@@ -302,8 +306,9 @@ impl RgbTransform {
                 self.isa.matrix(rows, planes, &self.matrix);
                 continue;
             }
-            self.isa.matrix(self.rgb.each_mut().map(|row| &mut **row), planes, &self.matrix);
-            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &**row));
+            let len = first.len();
+            self.isa.matrix(self.rgb.each_mut().map(|row| &mut row[..len]), planes, &self.matrix);
+            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &row[..len]));
         }
         Ok(())
     }
@@ -331,11 +336,16 @@ impl RgbTransform {
             self.isa.doubled(&picture, 0..num_rows, sums, &mut out);
             return true;
         }
-        for y in 0..num_rows {
-            let place = self.store.place(shape, t, &self.geometry, y);
-            let planes = self.rgb.each_mut().map(|row| &mut **row);
-            self.isa.doubled(&picture, y..y + 1, sums, &mut RgbRows { planes, stride: picture.width });
-            self.store.write(self.isa, clip, &place, self.rgb.each_ref().map(|row| &**row));
+        let stride = picture.width;
+        for first in (0..num_rows).step_by(ROWS) {
+            let rows = first..num_rows.min(first + ROWS);
+            let planes = self.rgb.each_mut().map(|rows| &mut **rows);
+            self.isa.doubled(&picture, rows.clone(), sums, &mut RgbRows { planes, stride });
+            for (number, y) in rows.enumerate() {
+                let place = self.store.place(shape, t, &self.geometry, y);
+                let rgb = self.rgb.each_ref().map(|rows| &rows[number * stride..][..stride]);
+                self.store.write(self.isa, clip, &place, rgb);
+            }
         }
         true
     }

@@ -34,7 +34,8 @@ pub(super) struct Matrix {
 /// red = y + product(Cr, red)         blue = y + (Cb + product(Cb, blue))
 /// ```
 ///
-/// No sum saturates that is not clamped in the end: it is [`Matrix`] for all samples. Blue's own entry is often above one.
+/// No sum saturates that is not clamped in the end: it is [`Matrix`] for all samples. Blue's own entry is often above one. The samples of
+/// gray for Cb and Cr are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Words {
     pub(super) luma: i16,
@@ -48,8 +49,8 @@ impl Words {
     fn new(values: [[i32; 3]; 3], bias: [i32; 3]) -> Option<Self> {
         let [[luma, red_u, red], [luma_of_green, green_u, green_v], [luma_of_blue, blue, blue_v]] = values;
         let is_shared = luma == luma_of_green && luma == luma_of_blue && bias[0] == bias[1] && bias[0] == bias[2];
-        // Luma and what green takes of Cb leave room for each other.
-        let is_small = luma.abs() + green_u.abs() + bias[0].abs() < 1 << 15;
+        // Luma and what green takes of Cb leave room for each other, and luma cannot bring back what saturates of blue.
+        let is_small = luma.abs() + green_u.abs() + bias[0].abs() < 1 << 15 && luma - bias[0] <= 3 << 13;
         if !is_shared || !is_small || (red_u, blue_v) != (0, 0) {
             return None;
         }
@@ -61,6 +62,16 @@ impl Words {
             blue: word(blue - (1 << MATRIX_BITS))?,
             bias: word(bias[0])?,
         })
+    }
+
+    /// Red, green and blue of a pixel.
+    #[inline]
+    pub(super) fn levels(&self, y: i16, u: i16, v: i16) -> [u8; 3] {
+        let product = |sample: i16, entry: i16| product(i32::from(sample), i32::from(entry));
+        let y = product(y, self.luma) + i32::from(self.bias);
+        let green = y + product(u, self.green[0]) + product(v, self.green[1]);
+        let sums = [y + product(v, self.red), green, y + i32::from(u) + product(u, self.blue)];
+        sums.map(|sum| (sum >> SUM_BITS).clamp(0, 255) as u8)
     }
 }
 
@@ -151,6 +162,41 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sums_of_words_that_saturate_are_the_matrix() {
+        let mut state = 1_u32;
+        let mut sample = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // A third of them at the ends of what a word holds.
+            [(state >> 16) as i16, ((state >> 16) as i16) / 4, [i16::MIN, i16::MAX][(state >> 31) as usize]]
+                [(state >> 8) as usize % 3]
+        };
+        let word = |sample: i16, entry: i16| product(i32::from(sample), i32::from(entry)) as i16;
+        for code in [1, 4, 5, 6, 7, 9] {
+            for range in [ColorRange::Limited, ColorRange::Full] {
+                let matrix = Matrix::new(PixelFormat::YUV420P, spec(code, range), 480).unwrap();
+                let words = matrix.words.unwrap();
+                for _ in 0..100_000 {
+                    let planes = [sample(), sample(), sample()];
+                    let expected = matrix.values.map(|row| {
+                        let products = row.iter().zip(planes).map(|(&entry, sample)| product(i32::from(sample), entry));
+                        ((products.sum::<i32>() + matrix.bias[0]) >> SUM_BITS).clamp(0, 255) as u8
+                    });
+                    let [y, u, v] = planes;
+                    assert_eq!(words.levels(y, u, v), expected, "{planes:?}");
+                    let y = word(y, words.luma).saturating_add(words.bias);
+                    let green = y.saturating_add(word(u, words.green[0])).saturating_add(word(v, words.green[1]));
+                    let blue = y.saturating_add(u.saturating_add(word(u, words.blue)));
+                    let saturated = [y.saturating_add(word(v, words.red)), green, blue]
+                        .map(|sum| (sum >> SUM_BITS).clamp(0, 255) as u8);
+                    assert_eq!(saturated, expected, "{planes:?}");
+                }
+            }
+        }
+        // Neither has luma in common, or zeros.
+        assert!(Matrix::new(PixelFormat::YUV420P, spec(8, ColorRange::Full), 480).unwrap().words.is_none());
     }
 
     #[test]

@@ -56,27 +56,83 @@ pub(super) struct RgbRows<'a> {
 
 impl RgbRows<'_> {
     fn row(&mut self, number: usize, width: usize) -> [&mut [u8]; 3] {
-        let start = number * self.stride;
-        self.planes.each_mut().map(|plane| &mut plane[start..start + width])
+        let (start, [red, green, blue]) = (number * self.stride, &mut self.planes);
+        let end = start + width;
+        [&mut red[start..end], &mut green[start..end], &mut blue[start..end]]
     }
 }
 
-/// Pixels at both edges together that are computed at once.
-pub(super) const EDGES: usize = 16;
+/// Most pixels at both edges together that are made one by one.
+const EDGES: usize = 16;
+
+/// Values before the first sample of a row of chroma that loops may read, and as many behind what the tables ask for: they do whole
+/// blocks from the row's begin to its end, though what comes out at the edges is not it.
+pub(super) const MARGIN: usize = 32;
+
+/// Which columns the loops do, by blocks: `regular` are right, those around it are made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Blocks {
+    pub(super) first: usize,
+    /// Where the last block begins, which may overlap the one before.
+    pub(super) last: usize,
+    /// Columns of each.
+    pub(super) len: usize,
+    /// The first of the regular columns.
+    pub(super) start: usize,
+    /// One past the last of these.
+    pub(super) end: usize,
+}
+
+impl Blocks {
+    /// Blocks of `len` columns; `None` for a row that has fewer.
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "for loops by hand")
+    )]
+    pub(super) fn new(picture: &DoubledPicture<'_>, len: usize) -> Option<Self> {
+        let Range { start, end } = picture.doubling.outputs;
+        // A block begins with the first of two outputs in turn. Where the edges are wide, it is no use to go over them.
+        let (first, beyond) = (start % 2, picture.width - end);
+        let first = if start <= MARGIN { first } else { start };
+        let last = if beyond <= MARGIN { end + beyond / 2 * 2 } else { end }.checked_sub(len)?;
+        (first <= last).then_some(Self { first, last, len, start, end })
+    }
+
+    /// One past the last sample of chroma that blocks meet, whose outputs of a phase begin at `first` for the column `start`, and which
+    /// read so many of it.
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "for loops by hand")
+    )]
+    pub(super) fn reach(&self, first: usize, len: usize) -> usize {
+        (first + len + self.last / 2).saturating_sub(self.start / 2)
+    }
+
+    /// Where the sample of chroma of `column` lies in a row with margins, by that of `start`.
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "for loops by hand")
+    )]
+    #[inline]
+    pub(super) fn at(&self, column: usize) -> usize {
+        MARGIN + column / 2 - self.start / 2
+    }
+}
 
 /// The loops that rows are made by.
 pub(super) trait RowLoops {
     /// The vertical pass of both planes of chroma.
     fn vertical(&self, out: [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Taps<'_>);
 
-    /// The rest, of as many pixels as are computed at once; says which were done.
-    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize>;
+    /// The columns that [`Self::blocks`] makes, the regular ones right; `None` if it makes all of them right.
+    fn layout(&self) -> Option<&Blocks>;
 
-    /// The matrix on a few pixels.
-    fn few(&self, samples: &[[i16; EDGES]; 3]) -> [[u8; EDGES]; 3];
+    /// The rest, of as many pixels as are computed at once. False, and nothing done, where a row is too short. `chroma` has [`MARGIN`]s.
+    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> bool;
 }
 
-/// Makes rows `rows` of the picture, into `out` from its first row on. `sums` are as long as the tables of the picture ask for.
+/// Makes rows `rows` of the picture, into `out` from its first row on. `sums` are as long as the tables of the picture ask for, and two
+/// [`MARGIN`]s.
 pub(super) fn make_rows(
     loops: &impl RowLoops,
     picture: &DoubledPicture<'_>,
@@ -84,66 +140,73 @@ pub(super) fn make_rows(
     sums: &mut [Scratch<i16>; 2],
     out: &mut RgbRows<'_>,
 ) {
+    let edges = loops.layout().map(|layout| Edges::new(picture, layout));
     for (number, y) in rows.enumerate() {
         let (first_row, taps) = picture.vertical.taps(y, picture.shift);
-        let columns = sums.each_mut().map(|sums| &mut sums[..picture.chroma_width]);
-        loops.vertical(columns, picture.chroma.map(|plane| plane.from_row(first_row)), taps);
-        let chroma = sums.each_ref().map(|sums| &**sums);
-        let luma = &picture.luma.from_row(y).samples[..picture.width];
+        let ([u, v], columns) = (&mut *sums, MARGIN..MARGIN + picture.chroma_width);
+        let planes = [picture.chroma[0].at_row(first_row), picture.chroma[1].at_row(first_row)];
+        loops.vertical([&mut u[columns.clone()], &mut v[columns]], planes, taps);
+        let (luma, chroma) = (&picture.luma.at_row(y).samples[..picture.width], [&u[MARGIN..], &v[MARGIN..]]);
         let mut rgb = out.row(number, picture.width);
-        let done = loops.blocks(&mut rgb, luma, chroma);
-        if done != (0..picture.width) {
-            make_edges(loops, picture, done, &mut rgb, luma, chroma);
+        if !loops.blocks(&mut rgb, luma, [&**u, &**v]) {
+            make_pixels(picture, 0..picture.width, &mut rgb, luma, chroma);
+        } else if let Some(edges) = &edges {
+            edges.make(picture, &mut rgb, luma, chroma);
         }
     }
 }
 
-/// The pixels around those that are done.
-fn make_edges(
-    loops: &impl RowLoops,
-    picture: &DoubledPicture<'_>,
-    done: Range<usize>,
-    rgb: &mut [&mut [u8]; 3],
-    luma: &[u8],
-    chroma: [&[i16]; 2],
-) {
-    let (left, right) = (done.start, luma.len() - done.end);
-    if left + right > EDGES || picture.horizontal.stride() != HORIZONTAL_MULTIPLE {
-        make_pixels(picture, 0..left, rgb, luma, chroma);
-        return make_pixels(picture, done.end..luma.len(), rgb, luma, chroma);
+/// The pixels that blocks do not make, or not right.
+struct Edges {
+    /// Where there are more than a few, the edges are made whole.
+    wide: Option<[Range<usize>; 2]>,
+    count: usize,
+    /// Column, first sample of chroma and weights of each.
+    pixels: [(usize, usize, [i16; HORIZONTAL_MULTIPLE]); EDGES],
+}
+
+impl Edges {
+    fn new(picture: &DoubledPicture<'_>, layout: &Blocks) -> Self {
+        let &Blocks { first, last, len, start, end } = layout;
+        let (horizontal, width) = (picture.horizontal, picture.width);
+        let mut edges = Self { wide: None, count: 0, pixels: [(0, 0, [0; HORIZONTAL_MULTIPLE]); EDGES] };
+        for x in (0..start).chain(end..width) {
+            // Of two columns in turn one is often a sample as it is, at the edges as elsewhere.
+            let ((sample, row), (regular, other)) = (horizontal.row(x), horizontal.row(start + (x + start) % 2));
+            let is_regular = row == other && sample + start / 2 + 1 == regular + (x + 2 - start % 2) / 2;
+            if is_regular && (first..last + len).contains(&x) {
+                continue;
+            }
+            let (Some(pixel), Some(taps)) = (edges.pixels.get_mut(edges.count), taps_of(horizontal, x)) else {
+                edges.wide = Some([0..start, end..width]);
+                return edges;
+            };
+            *pixel = (x, sample, taps);
+            edges.count += 1;
+        }
+        edges
     }
-    let mut samples = [[0; EDGES]; 3];
-    edge_samples(picture.horizontal, 0..left, &mut samples, 0, luma, chroma);
-    edge_samples(picture.horizontal, done.end..luma.len(), &mut samples, left, luma, chroma);
-    for (row, levels) in rgb.iter_mut().zip(loops.few(&samples)) {
-        row[..left].copy_from_slice(&levels[..left]);
-        row[done.end..].copy_from_slice(&levels[left..left + right]);
+
+    fn make(&self, picture: &DoubledPicture<'_>, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) {
+        if let Some(wide) = &self.wide {
+            return wide.iter().for_each(|pixels| make_pixels(picture, pixels.clone(), rgb, luma, chroma));
+        }
+        let ([red, green, blue], bits) = (rgb, picture.horizontal.bits());
+        for &(x, first, ref taps) in &self.pixels[..self.count] {
+            let (u, v) = (weighted(&chroma[0][first..], taps, bits), weighted(&chroma[1][first..], taps, bits));
+            [red[x], green[x], blue[x]] = picture.words.levels(luma_sample(luma[x]), u, v);
+        }
     }
 }
 
-/// Samples of the three planes for these pixels, to places from `at` on.
-#[inline]
-fn edge_samples(
-    horizontal: &Weights,
-    pixels: Range<usize>,
-    [y, u, v]: &mut [[i16; EDGES]; 3],
-    at: usize,
-    luma: &[u8],
-    chroma: [&[i16]; 2],
-) {
-    for (at, x) in (at..EDGES).zip(pixels) {
-        let (first, taps) = horizontal.padded_row(x);
-        let Some(taps) = taps.first_chunk() else { return };
-        y[at] = luma_sample(luma[x]);
-        u[at] = weighted(chroma[0], first, taps, horizontal.bits());
-        v[at] = weighted(chroma[1], first, taps, horizontal.bits());
-    }
+fn taps_of(horizontal: &Weights, x: usize) -> Option<[i16; HORIZONTAL_MULTIPLE]> {
+    horizontal.padded_row(x).1.try_into().ok()
 }
 
 /// One output of the horizontal pass.
 #[inline]
-fn weighted(row: &[i16], first: usize, taps: &[i16; HORIZONTAL_MULTIPLE], bits: u32) -> i16 {
-    let Some(samples) = row.get(first..).and_then(|row| row.first_chunk::<HORIZONTAL_MULTIPLE>()) else { return 0 };
+fn weighted(row: &[i16], taps: &[i16; HORIZONTAL_MULTIPLE], bits: u32) -> i16 {
+    let Some(samples) = row.first_chunk::<HORIZONTAL_MULTIPLE>() else { return 0 };
     let mut sum = 1_i32 << (bits - 1);
     for k in 0..HORIZONTAL_MULTIPLE {
         sum = sum.wrapping_add(i32::from(samples[k]).wrapping_mul(i32::from(taps[k])));
@@ -189,15 +252,12 @@ impl RowLoops for Plain<'_> {
         out.into_iter().zip(rows).for_each(|(out, rows)| vertical_body(out, rows, taps));
     }
 
-    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize> {
-        make_pixels(self.0, 0..luma.len(), rgb, luma, chroma);
-        0..luma.len()
+    fn layout(&self) -> Option<&Blocks> {
+        None
     }
 
-    fn few(&self, samples: &[[i16; EDGES]; 3]) -> [[u8; EDGES]; 3] {
-        let mut levels = [[0; EDGES]; 3];
-        let rows = levels.each_mut().map(|row| row.as_mut_slice());
-        matrix_body(rows, samples.each_ref().map(|row| row.as_slice()), self.0.matrix);
-        levels
+    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> bool {
+        make_pixels(self.0, 0..luma.len(), rgb, luma, chroma.map(|row| &row[MARGIN..]));
+        true
     }
 }

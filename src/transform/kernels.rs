@@ -93,7 +93,7 @@ pub(super) struct Rows<'a, S> {
 impl Rows<'_, u8> {
     /// From row `number` on.
     #[inline]
-    pub(super) fn from_row(self, number: usize) -> Self {
+    pub(super) fn at_row(self, number: usize) -> Self {
         Self { samples: self.samples.get(number * self.stride..).unwrap_or_default(), ..self }
     }
 }
@@ -143,7 +143,8 @@ impl Isa {
         known.into_iter().filter_map(|(has, level)| has.then_some(Self(level)))
     }
 
-    /// Makes rows `rows` of such a picture, into `out` from its first row on. `sums` are as long as [`Self::horizontal`] asks for.
+    /// Makes rows `rows` of such a picture, into `out` from its first row on. `sums` are as long as [`Self::horizontal`] asks for, and
+    /// two margins.
     pub(super) fn doubled(
         self,
         picture: &DoubledPicture<'_>,
@@ -281,7 +282,7 @@ fn interleave_avx2(out: &mut [u8], rgb: [&[u8]; 3]) {
 /// By hand for bytes, of wider samples as compiled.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn vertical_neon<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
+pub(super) fn vertical_neon<S: Sample>(dst: &mut [i16], rows: Rows<'_, S>, taps: Taps<'_>) {
     let bytes = S::bytes(rows.samples);
     if !bytes.is_some_and(|samples| neon::vertical(dst, samples, rows.stride, taps)) {
         vertical_body(dst, rows, taps);
@@ -358,7 +359,8 @@ fn vertical_block<S: Sample, const N: usize>(dst: &mut [i16], x: usize, rows: Ro
         for (sum, sample) in sums.iter_mut().zip(samples) {
             *sum = sum.wrapping_add(sample.value().wrapping_mul(i32::from(weight)));
         }
-        start += rows.stride;
+        // Behind the last row there may be nothing to point to.
+        start = start.wrapping_add(rows.stride);
     }
     for (value, sum) in dst[x..x + N].iter_mut().zip(sums) {
         *value = (sum >> shift) as i16;

@@ -523,9 +523,10 @@ proptest! {
     #[test]
     fn all_compilations_of_the_loops_give_the_same_bytes(
         format in proptest::sample::select(&FORMATS[..]), filter in proptest::sample::select(Filter::ALL),
-        width in 1_u32..200, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
-        scale in 0_u32..6, fit in proptest::sample::select(&[Fit::Stretch, Fit::Crop][..]),
-        layout in proptest::sample::select(&[Layout::Tchw, Layout::Thwc][..]), planar: bool,
+        width in 1_u32..300, height in 1_u32..60, out_w in 1_u32..100, out_h in 1_u32..20, seed: u32, fill: bool,
+        scale in 0_u32..6, fit in proptest::sample::select(Fit::ALL), layout in proptest::sample::select(Layout::ALL),
+        location in proptest::sample::select(&[ChromaLocation::Left, ChromaLocation::Center, ChromaLocation::TopLeft][..]),
+        turns in 0_u8..4, mirrored: bool, planar: bool,
     ) {
         // Half of the time at scales where weights repeat: 1 and 2, of the picture or of its chroma.
         let (out_w, out_h) = match scale {
@@ -537,13 +538,16 @@ proptest! {
         let mut stream = stream(format, width, height);
         // YCgCo, whose matrix alone has no zeros.
         stream.color.matrix = if seed.is_multiple_of(4) { 8 } else { 1 };
+        stream.color.chroma_location = location;
+        // Upright more often than not: other rows are written one by one.
+        stream.orientation = if seed.is_multiple_of(3) { Orientation::new(turns, mirrored) } else { Orientation::UPRIGHT };
         let mut picture = Picture::noise(&stream, seed);
         if fill {
             // The extremes, and beyond where a depth leaves bits free.
             picture.planes.iter_mut().for_each(|(data, _)| data.fill(0xff));
         }
         let options = TransformOptions::new().size(out_h, out_w).fit(fit).filter(filter).layout(layout);
-        let options = if planar && stream.pixel_format.model != ColorModel::Gbr {
+        let options = if planar && stream.pixel_format.model != ColorModel::Gbr && fit != Fit::Pad {
             let even = |side: u32| side.next_multiple_of(2);
             options.format(FrameFormat::Yuv420).layout(Layout::Tchw).size(even(out_h), even(out_w))
         } else {

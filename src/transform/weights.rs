@@ -9,6 +9,7 @@
 //! row of weights sums to exactly 2^bits and a flat picture stays flat. `bits` is one number per table: the largest that
 //! keeps all weights in `i16` and the accumulator in `i32`.
 
+use super::color::MIDDLE;
 use super::geometry::Axis;
 use super::groups::Groups;
 use super::options::Filter;
@@ -87,31 +88,37 @@ pub(super) struct Weights {
 pub(super) struct Taps<'a> {
     pub(super) weights: &'a [i16],
     pub(super) shift: u32,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for AVX2 and AVX-512"))]
     pub(super) quad: Option<Quad>,
 }
 
-/// At most four weights that are all so many times the same power of two that a byte holds the rest: so it is where chroma is enlarged
-/// twice by cubic or linear weights.
+/// At most four weights, all of them a whole number of 128ths, that bytes hold: so it is where chroma is enlarged twice by cubic or
+/// linear weights. Zeros behind the last. Neither pair of them takes bytes beyond 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Quad {
-    /// The weights, signed, the first in the lowest byte, zeros behind the last.
-    pub(super) bytes: i32,
-    /// The exponent of that power.
-    pub(super) common: u32,
-}
+pub(super) struct Quad(pub(super) [[i8; 2]; 2]);
 
 impl Quad {
-    fn of(weights: &[i16]) -> Option<Self> {
-        let common = weights.iter().fold(0, |bits, &weight| bits | weight).trailing_zeros();
-        if weights.len() > 4 || common >= i16::BITS {
-            return None;
-        }
+    /// Fraction bits of these weights.
+    const BITS: u32 = 7;
+
+    fn of(weights: &[i16], bits: u32) -> Option<Self> {
+        let unit = bits.checked_sub(Self::BITS)?;
         let mut bytes = [0; 4];
-        for (byte, &weight) in bytes.iter_mut().zip(weights) {
-            *byte = i8::try_from(weight >> common).ok()?.cast_unsigned();
+        for (byte, &weight) in bytes.get_mut(..weights.len())?.iter_mut().zip(weights) {
+            *byte = i8::try_from(weight >> unit).ok().filter(|&byte| i16::from(byte) << unit == weight)?;
         }
-        Some(Self { bytes: i32::from_le_bytes(bytes), common })
+        let [a, b, c, d] = bytes;
+        let limit = 1 << Self::BITS;
+        let is_small = |a: i8, b: i8| {
+            let (a, b) = (i32::from(a), i32::from(b));
+            a.max(0) + b.max(0) <= limit && a.min(0) + b.min(0) >= -limit
+        };
+        (is_small(a, b) && is_small(c, d)).then_some(Self([[a, b], [c, d]]))
     }
+
+    /// What the sums of 16 bits begin with, which lose one bit: half of that, and the middle of the levels, which counts as none.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for AVX2 and AVX-512"))]
+    pub(super) const START: i16 = 1 - (2 * MIDDLE) as i16;
 }
 
 /// A run of outputs whose weights repeat: those of output i are those of output i - `period`, one sample further on. So it is where
@@ -215,20 +222,23 @@ impl Weights {
     }
 
     /// First sample of output `i` and its weights, without padding.
+    #[inline]
     pub(super) fn row(&self, i: usize) -> (usize, &[i16]) {
         (self.firsts[i] as usize, &self.values[i * self.stride..][..self.taps[i] as usize])
     }
 
     /// The same for the vertical pass, whose sums lose `shift` bits.
+    #[inline]
     pub(super) fn taps(&self, i: usize, shift: u32) -> (usize, Taps<'_>) {
         let (first, weights) = self.row(i);
-        let quad = self.quads.get(i).copied().flatten().filter(|quad| quad.common < shift);
+        // Of 8-bit samples, the sums of bytes lose one bit.
+        let quad = self.quads.get(i).copied().flatten().filter(|_| shift + Quad::BITS == self.bits + 1);
         (first, Taps { weights, shift, quad })
     }
 
     /// Finds the weights that are bytes.
     pub(super) fn find_quads(&mut self) {
-        self.quads = (0..self.len()).map(|i| Quad::of(self.row(i).1)).collect();
+        self.quads = (0..self.len()).map(|i| Quad::of(self.row(i).1, self.bits)).collect();
     }
 
     /// First sample of output `i` and all its weights with padding.

@@ -12,20 +12,21 @@
 
 mod rgb;
 
-pub(super) use rgb::{doubled, few, matrix};
+pub(super) use rgb::{doubled, matrix};
 
 use super::color::MIDDLE;
 use super::groups::{Eight, Layout};
 use super::kernels::vertical_start;
-use super::weights::{Regular, Taps, Weights};
+use super::weights::{Quad, Regular, Taps, Weights};
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_or_si128, _mm_packus_epi32, _mm_shuffle_epi8,
-    _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
+    _mm_storeu_si128, _mm_unpacklo_epi16, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi16,
     _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
-    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_packus_epi32,
-    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_sll_epi16, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srl_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
-    _mm256_sub_epi16, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
+    _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_packs_epi32,
+    _mm256_packus_epi32, _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srai_epi16, _mm256_srl_epi32,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
+    _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -42,7 +43,7 @@ const TAPS: usize = 8;
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "avx2")]
 pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Taps<'_>) -> bool {
-    let Taps { weights, shift, .. } = taps;
+    let Taps { weights, shift, quad } = taps;
     let reach = weights.len().checked_sub(1).and_then(|rows| rows.checked_mul(stride)?.checked_add(dst.len()));
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
@@ -61,8 +62,11 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Tap
     loop {
         // SAFETY: `x + COLUMNS` is within `dst`, and so within each row: the last one ends at `reach`, within `samples`.
         unsafe {
-            let column = samples.as_ptr().add(x);
-            columns(dst.as_mut_ptr().add(x), column, stride, pairs, single.first().copied(), shift);
+            let (out, column) = (dst.as_mut_ptr().add(x), samples.as_ptr().add(x));
+            match quad {
+                Some(quad) => quads(out, column, stride, weights.len(), quad),
+                None => columns(out, column, stride, pairs, single.first().copied(), shift),
+            }
         }
         if x == last {
             return true;
@@ -91,6 +95,44 @@ fn widen(dst: &mut [i16], samples: &[u8], left: u32) {
             return;
         }
         x = (x + VALUES).min(last);
+    }
+}
+
+/// One block of columns of at most four rows, the weights being bytes.
+///
+/// # Safety
+/// As for [`columns`], of `rows` rows.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize, quad: Quad) {
+    // SAFETY: only rows that there are are read, by the caller's word.
+    let row = |number: usize| unsafe {
+        if number < rows { load(first_row.wrapping_add(number * stride)) } else { _mm256_setzero_si256() }
+    };
+    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+    let [ab, cd] = quad.0.map(|[a, b]| i16::from_le_bytes([a.cast_unsigned(), b.cast_unsigned()]));
+    let (ab, cd, start) = (_mm256_set1_epi16(ab), _mm256_set1_epi16(cd), _mm256_set1_epi16(Quad::START));
+    let low = _mm256_add_epi16(start, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), ab));
+    let low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(c, d), cd));
+    let high = _mm256_add_epi16(start, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), ab));
+    let high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(c, d), cd));
+    // Columns 0 to 7 and 16 to 23, and 8 to 15 and 24 to 31.
+    let (outer, inner) = (_mm256_srai_epi16::<1>(low), _mm256_srai_epi16::<1>(high));
+    // SAFETY: by the caller's word.
+    unsafe { store_eights(out, outer, inner) };
+}
+
+/// Stores the eights of both vectors in turn.
+///
+/// # Safety
+/// Two vectors are writable at `out`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_eights(out: *mut i16, lower: __m256i, upper: __m256i) {
+    // SAFETY: so says the caller, and no alignment is asked for.
+    unsafe {
+        _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(lower, upper));
+        _mm256_storeu_si256(out.add(VALUES).cast(), _mm256_permute2x128_si256::<0x31>(lower, upper));
     }
 }
 
@@ -129,11 +171,8 @@ unsafe fn columns(
     let (c, d) = (_mm256_sra_epi32(sums[2], shift), _mm256_sra_epi32(sums[3], shift));
     // Columns 0 to 7 and 16 to 23, 8 to 15 and 24 to 31. What 8-bit samples sum to never saturates.
     let (outer, inner) = (_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-    // SAFETY: two vectors are writable there by the caller's word, and no alignment is asked for.
-    unsafe {
-        _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(outer, inner));
-        _mm256_storeu_si256(out.add(COLUMNS / 2).cast(), _mm256_permute2x128_si256::<0x31>(outer, inner));
-    }
+    // SAFETY: by the caller's word.
+    unsafe { store_eights(out, outer, inner) };
 }
 
 /// Adds two rows of bytes times the weights in the lower and upper half of each element of `both`.
@@ -229,9 +268,7 @@ fn regular_outputs<const PAIRS: usize>(
                 _mm256_storeu_si256(out.cast(), even);
             } else {
                 let odd = phase(samples.add(second), &other_taps, rounding);
-                let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
-                _mm256_storeu_si256(out.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
-                _mm256_storeu_si256(out.add(VALUES).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+                store_eights(out, _mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
             }
         }
         done.end = x + block;

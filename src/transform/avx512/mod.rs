@@ -17,14 +17,14 @@ pub(super) use rgb::{doubled, matrix};
 use super::color::MIDDLE;
 use super::groups::{Layout, Sixteen};
 use super::kernels::{Rows, vertical_start};
-use super::weights::{Regular, Taps, Weights};
+use super::weights::{Quad, Regular, Taps, Weights};
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_castsi256_si512,
-    _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_inserti64x4,
-    _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_packs_epi32, _mm512_permutex2var_epi64,
+    __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi16,
+    _mm512_castsi256_si512, _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpwssd_epi32, _mm512_inserti64x4,
+    _mm512_loadu_si512, _mm512_maddubs_epi16, _mm512_mask_blend_epi16, _mm512_packs_epi32, _mm512_permutex2var_epi64,
     _mm512_permutexvar_epi16, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
-    _mm512_sll_epi16, _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srl_epi32, _mm512_storeu_si512, _mm512_sub_epi16,
-    _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
+    _mm512_sll_epi16, _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srai_epi16, _mm512_srl_epi32, _mm512_storeu_si512,
+    _mm512_sub_epi16, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
 use std::ops::Range;
 
@@ -53,9 +53,9 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Tap
             let (out, first_row) = (dst.as_mut_ptr().add(x), samples.as_ptr().add(x));
             match kernel {
                 Kernel::Widen { left } => widen(out, first_row, left),
-                Kernel::Bytes { quad, shift } => {
+                Kernel::Bytes(quad) => {
                     let row = |number: usize| load(first_row.add(number * stride).cast());
-                    let [front, back] = Summer::new(quad, shift).sums(weights.len(), row);
+                    let [front, back] = Summer::new(quad).sums(weights.len(), row);
                     store(out, front);
                     store(out.add(VALUES), back);
                 }
@@ -77,11 +77,8 @@ enum Kernel {
     Widen {
         left: u32,
     },
-    /// Weights that are bytes, but for a power of two that the sums lack.
-    Bytes {
-        quad: i32,
-        shift: u32,
-    },
+    /// Weights that are bytes.
+    Bytes(Quad),
     Words,
 }
 
@@ -95,7 +92,7 @@ impl Kernel {
         {
             return Self::Widen { left };
         }
-        quad.map_or(Self::Words, |quad| Self::Bytes { quad: quad.bytes, shift: shift - quad.common })
+        quad.map_or(Self::Words, Self::Bytes)
     }
 }
 
@@ -105,11 +102,12 @@ impl Kernel {
 fn vertical_of_two(dst: &mut [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Taps<'_>) -> bool {
     let Some(quad) = taps.quad else { return false };
     let (len, num_rows) = (dst[0].len(), taps.weights.len());
-    let is_short = |rows: &Rows<'_, u8>| num_rows * rows.stride + len > rows.samples.len() + rows.stride;
+    let reach = |rows: &Rows<'_, u8>| num_rows.checked_sub(1)?.checked_mul(rows.stride)?.checked_add(len);
+    let is_short = |rows: &Rows<'_, u8>| reach(rows).is_none_or(|reach| reach > rows.samples.len());
     if len < VALUES || dst[1].len() != len || rows.iter().any(is_short) {
         return false;
     }
-    let summer = Summer::new(quad.bytes, taps.shift - quad.common);
+    let summer = Summer::new(quad);
     let (last, mut x) = (len - VALUES, 0);
     loop {
         // SAFETY: `x + VALUES` is within both of `dst`, and so within each row, the last of which ends within its samples.
@@ -130,38 +128,30 @@ fn vertical_of_two(dst: &mut [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Tap
     }
 }
 
-/// What sums up to four rows of bytes by weights that are bytes.
-struct Summer {
-    weights: __m512i,
-    start: __m512i,
-    shift: __m128i,
-}
+/// What sums up to four rows of bytes by weights that are bytes, in 16 bits.
+#[derive(Clone, Copy)]
+struct Summer([__m512i; 2]);
 
 impl Summer {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn new(quad: i32, shift: u32) -> Self {
-        let start = _mm512_set1_epi32(vertical_start(shift));
-        Self { weights: _mm512_set1_epi32(quad), start, shift: _mm_cvtsi32_si128(shift as i32) }
+    fn new(Quad([first, second]): Quad) -> Self {
+        let both = |[a, b]: [i8; 2]| i16::from_le_bytes([a.cast_unsigned(), b.cast_unsigned()]);
+        Self([_mm512_set1_epi16(both(first)), _mm512_set1_epi16(both(second))])
     }
 
     /// Sums of the columns of so many rows, in order.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums(&self, rows: usize, row: impl Fn(usize) -> __m512i) -> [__m512i; 2] {
+    fn sums(self, rows: usize, row: impl Fn(usize) -> __m512i) -> [__m512i; 2] {
         let row = |number: usize| if number < rows { row(number) } else { _mm512_setzero_si512() };
-        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-        let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
-        let (other_low, other_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
-        let first = _mm512_dpbusd_epi32(self.start, _mm512_unpacklo_epi16(low, other_low), self.weights);
-        let second = _mm512_dpbusd_epi32(self.start, _mm512_unpackhi_epi16(low, other_low), self.weights);
-        let third = _mm512_dpbusd_epi32(self.start, _mm512_unpacklo_epi16(high, other_high), self.weights);
-        let fourth = _mm512_dpbusd_epi32(self.start, _mm512_unpackhi_epi16(high, other_high), self.weights);
-        // The lower and the upper eight of each sixteen columns. What 8-bit samples sum to never saturates.
-        let shift = self.shift;
-        let lower = _mm512_packs_epi32(_mm512_sra_epi32(first, shift), _mm512_sra_epi32(second, shift));
-        let upper = _mm512_packs_epi32(_mm512_sra_epi32(third, shift), _mm512_sra_epi32(fourth, shift));
-        eights(lower, upper)
+        let (Self([ab, cd]), a, b, c, d) = (self, row(0), row(1), row(2), row(3));
+        let start = _mm512_set1_epi16(Quad::START);
+        let low = _mm512_add_epi16(start, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(a, b), ab));
+        let low = _mm512_add_epi16(low, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(c, d), cd));
+        let high = _mm512_add_epi16(start, _mm512_maddubs_epi16(_mm512_unpackhi_epi8(a, b), ab));
+        let high = _mm512_add_epi16(high, _mm512_maddubs_epi16(_mm512_unpackhi_epi8(c, d), cd));
+        eights(_mm512_srai_epi16::<1>(low), _mm512_srai_epi16::<1>(high))
     }
 }
 

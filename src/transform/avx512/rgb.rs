@@ -6,9 +6,8 @@
 )]
 
 use super::{COLUMNS, Rounding, VALUES, load, pairs, phase, store};
-use crate::transform::avx2;
 use crate::transform::color::{SAMPLE_BITS, SUM_BITS, Words};
-use crate::transform::doubled::{DoubledPicture, EDGES, RgbRows, RowLoops, make_rows};
+use crate::transform::doubled::{Blocks, DoubledPicture, MARGIN, RgbRows, RowLoops, make_rows};
 use crate::transform::kernels::{Rows, vertical_avx512};
 use crate::transform::scratch::Scratch;
 use crate::transform::weights::Taps;
@@ -94,14 +93,13 @@ pub(in crate::transform) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3]
 /// The loops of rows whose chroma is doubled, by up to `PAIRS` pairs of weights. They are made in functions for processors that have
 /// the instructions, and so nowhere else.
 struct Doubler<const PAIRS: usize> {
-    outputs: Range<usize>,
+    blocks: Blocks,
     /// First sample, weights, and whether there is one weight alone, of the first and second of two outputs in turn.
     firsts: [usize; 2],
     weights: [[__m512i; PAIRS]; 2],
     keeps: [bool; 2],
     rounding: Rounding,
     mixer: Mixer,
-    words: Words,
     /// One past the last sample that the loop meets.
     reach: usize,
 }
@@ -111,39 +109,37 @@ impl<const PAIRS: usize> Doubler<PAIRS> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn new(picture: &DoubledPicture<'_>) -> Option<Self> {
         let &DoubledPicture { horizontal, doubling, words, .. } = picture;
-        let outputs = doubling.outputs.clone();
-        let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| horizontal.row(outputs.start + phase));
-        let last_step = outputs.len().checked_sub(COLUMNS)? / 2;
+        let blocks = Blocks::new(picture, COLUMNS)?;
+        let [(first, taps), (second, other_taps)] = [0, 1].map(|phase| horizontal.row(blocks.start + phase));
         Some(Self {
-            outputs,
+            blocks,
             firsts: [first, second],
             weights: [pairs(taps), pairs(other_taps)],
             keeps: doubling.keeps,
             rounding: Rounding::new(horizontal.bits()),
             mixer: Mixer::new(words),
-            words: *words,
-            reach: first.max(second) + last_step + 2 * PAIRS + VALUES - 1,
+            reach: MARGIN + blocks.reach(first.max(second), 2 * PAIRS + VALUES - 1),
         })
     }
 
-    /// Horizontal pass of chroma and matrix in one; returns which columns were done.
+    /// Horizontal pass of chroma and matrix in one; false, and nothing done, where a row is too short.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn row(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize> {
-        let Range { start, end } = self.outputs;
+    fn row(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> bool {
+        let Blocks { first, last, .. } = self.blocks;
         let lengths = rgb.iter().map(|row| row.len()).chain([luma.len()]);
-        if lengths.min().unwrap_or(0) < end || chroma.iter().any(|plane| plane.len() < self.reach) {
-            return 0..0;
+        if lengths.min().unwrap_or(0) < last + COLUMNS || chroma.iter().any(|plane| plane.len() < self.reach) {
+            return false;
         }
         let (middle, upper) = (_mm512_set1_epi8(i8::MIN), _mm512_set1_epi16(!0xFF));
-        let (last, mut x) = (end - COLUMNS, start);
+        let mut x = first;
         loop {
-            let step = (x - start) / 2;
+            let at = self.blocks.at(x);
             // SAFETY: `x` is at most `last`, so that the samples of both phases end at `reach` at most, within both planes.
             let (u, v) = unsafe {
-                let [u, v] = [chroma[0].as_ptr().add(step), chroma[1].as_ptr().add(step)];
+                let [u, v] = [chroma[0].as_ptr().add(at), chroma[1].as_ptr().add(at)];
                 ([self.phase::<0>(u), self.phase::<1>(u)], [self.phase::<0>(v), self.phase::<1>(v)])
             };
-            // SAFETY: `x + COLUMNS` is at most `end`, within `luma`.
+            // SAFETY: `x + COLUMNS` is at most `last + COLUMNS`, within `luma`.
             let bytes = unsafe { load(luma.as_ptr().add(x).cast()) };
             // Signed levels, in the upper byte of each word, and down to where a sample has them.
             let levels = _mm512_xor_si512(bytes, middle);
@@ -152,11 +148,11 @@ impl<const PAIRS: usize> Doubler<PAIRS> {
             let (even, odd) = (self.mixer.levels(even, u[0], v[0]), self.mixer.levels(odd, u[1], v[1]));
             for (channel, out) in rgb.iter_mut().enumerate() {
                 let values = self.mixer.bytes(even[channel], odd[channel]);
-                // SAFETY: `x + COLUMNS` is at most `end`, within `out`, and that many bytes are a vector.
+                // SAFETY: likewise within `out`, and that many bytes are a vector.
                 unsafe { store(out.as_mut_ptr().add(x).cast(), values) };
             }
             if x == last {
-                return start..end;
+                return true;
             }
             // The last block may overlap the one before, and give the same values again.
             x = (x + COLUMNS).min(last);
@@ -190,14 +186,13 @@ impl<const PAIRS: usize> RowLoops for Doubler<PAIRS> {
         }
     }
 
-    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> Range<usize> {
-        // SAFETY: likewise.
-        unsafe { self.row(rgb, luma, chroma) }
+    fn layout(&self) -> Option<&Blocks> {
+        Some(&self.blocks)
     }
 
-    fn few(&self, samples: &[[i16; EDGES]; 3]) -> [[u8; EDGES]; 3] {
+    fn blocks(&self, rgb: &mut [&mut [u8]; 3], luma: &[u8], chroma: [&[i16]; 2]) -> bool {
         // SAFETY: likewise.
-        unsafe { avx2::few(&self.words, samples) }
+        unsafe { self.row(rgb, luma, chroma) }
     }
 }
 

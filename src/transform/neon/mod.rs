@@ -10,18 +10,20 @@
     reason = "one argument about lengths holds for all loads and stores of a block"
 )]
 
-use super::color::{MIDDLE, SAMPLE_BITS, SUM_BITS, Words};
+mod rgb;
+
+pub(super) use rgb::{doubled, matrix};
+
+use super::color::MIDDLE;
 use super::groups::{Eight, Layout};
-use super::kernels::DoubledRow;
 use super::planar::{LEVEL_SHIFT, Quantizer};
-use super::weights::{Regular, Weights};
+use super::weights::{Regular, Taps, Weights};
 use std::arch::aarch64::{
-    int16x4_t, int16x8_t, int16x8x2_t, int32x4_t, uint8x8_t, uint8x8x2_t, uint8x16_t, vdup_n_s16, vdupq_n_s16,
-    vdupq_n_s32, vld1_s16, vld1q_s16, vld1q_u8, vld2_u8, vmlal_high_lane_s16, vmlal_high_laneq_s16, vmlal_high_s16,
-    vmlal_lane_s16, vmlal_laneq_s16, vmlal_s16, vmovl_high_u8, vmovl_u8, vmovn_high_s32, vmovn_s32, vpaddq_s32,
-    vqaddq_s16, vqrdmulhq_s16, vqshrn_high_n_u16, vqshrn_n_u16, vqshrun_high_n_s32, vqshrun_n_s16, vqshrun_n_s32,
-    vqtbl1q_u8, vreinterpretq_s16_u8, vreinterpretq_s16_u16, vreinterpretq_u8_s16, vrshlq_s32, vshll_n_u8, vst1_u8,
-    vst1q_s16, vst1q_u8, vst2_u8, vst2q_s16, vsubq_s16,
+    int16x4_t, int16x8_t, int16x8x2_t, int32x4_t, uint8x16_t, vdup_n_s16, vdupq_n_s32, vget_low_s16, vget_low_u8,
+    vld1_s16, vld1q_s16, vld1q_u8, vmlal_high_lane_s16, vmlal_high_laneq_s16, vmlal_high_s16, vmlal_lane_s16,
+    vmlal_laneq_s16, vmlal_s16, vmovl_high_u8, vmovl_u8, vmovn_high_s32, vmovn_s32, vpaddq_s32, vqshrn_high_n_u16,
+    vqshrn_n_u16, vqshrun_high_n_s32, vqshrun_n_s32, vqtbl1q_u8, vreinterpretq_s16_u8, vreinterpretq_s16_u16,
+    vreinterpretq_u8_s16, vrshlq_s32, vst1q_s16, vst1q_u8, vst2q_s16,
 };
 use std::ops::Range;
 
@@ -29,15 +31,14 @@ use std::ops::Range;
 const COLUMNS: usize = 32;
 /// Samples of 16 bits in a vector, and outputs that the horizontal loops compute together.
 const VALUES: usize = 8;
-/// From levels to values.
-const LEFT: i32 = SAMPLE_BITS as i32;
 /// Levels in a vector.
 const LEVELS: usize = 16;
 
 /// `dst[x] = ((sum over k of weights[k] * samples[k * stride + x] + half) >> shift) - MIDDLE`. False, and nothing done, where there are
 /// fewer columns than [`COLUMNS`], or rows end too early.
 #[target_feature(enable = "neon")]
-pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, weights: &[i16], shift: u32) -> bool {
+pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Taps<'_>) -> bool {
+    let Taps { weights, shift, .. } = taps;
     let reach = weights.len().checked_sub(1).and_then(|rows| rows.checked_mul(stride)?.checked_add(dst.len()));
     if dst.len() < COLUMNS || reach.is_none_or(|reach| reach > samples.len()) {
         return false;
@@ -240,8 +241,8 @@ struct Phases<const TAPS: usize> {
 impl<const TAPS: usize> Phases<TAPS> {
     #[inline]
     #[target_feature(enable = "neon")]
-    fn new(weights: &Weights, regular: &Regular) -> Self {
-        let rows = [0, 1].map(|phase| weights.row(regular.outputs.start + phase % regular.period));
+    fn new(weights: &Weights, start: usize, period: usize) -> Self {
+        let rows = [0, 1].map(|phase| weights.row(start + phase % period));
         let firsts = rows.map(|(first, _)| first);
         let vector = |row: &[i16]| {
             let padded: [i16; VALUES] = std::array::from_fn(|k| row.get(k).copied().unwrap_or(0));
@@ -330,7 +331,7 @@ fn regular_outputs<const TAPS: usize>(
     if outputs.end > dst.len() || dst.len() > weights.len() {
         return 0..0;
     }
-    let (phases, block) = (Phases::<TAPS>::new(weights, regular), VALUES * period);
+    let (phases, block) = (Phases::<TAPS>::new(weights, outputs.start, period), VALUES * period);
     let mut done = outputs.start..outputs.start;
     while done.end < outputs.end {
         // The last block may overlap the one before, and give the same values again.
@@ -358,128 +359,12 @@ fn regular_outputs<const TAPS: usize>(
     done
 }
 
-/// The matrix, in vectors.
-#[derive(Clone, Copy)]
-struct Mixer {
-    luma: int16x8_t,
-    red: int16x8_t,
-    green: [int16x8_t; 2],
-    blue: int16x8_t,
-    bias: int16x8_t,
-}
-
-impl Mixer {
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn new(words: &Words) -> Self {
-        let &Words { luma, red, green: [green_u, green_v], blue, bias } = words;
-        Self {
-            luma: vdupq_n_s16(luma),
-            red: vdupq_n_s16(red),
-            green: [vdupq_n_s16(green_u), vdupq_n_s16(green_v)],
-            blue: vdupq_n_s16(blue),
-            bias: vdupq_n_s16(bias),
-        }
-    }
-
-    /// Eight pixels: samples of Y, Cb and Cr to levels of red, green and blue.
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn levels(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [uint8x8_t; 3] {
-        let y = vqaddq_s16(vqrdmulhq_s16(y, self.luma), self.bias);
-        let red = vqaddq_s16(y, vqrdmulhq_s16(v, self.red));
-        let green = vqaddq_s16(y, vqrdmulhq_s16(u, self.green[0]));
-        let green = vqaddq_s16(green, vqrdmulhq_s16(v, self.green[1]));
-        let blue = vqaddq_s16(y, vqaddq_s16(u, vqrdmulhq_s16(u, self.blue)));
-        [
-            vqshrun_n_s16::<{ SUM_BITS as i32 }>(red),
-            vqshrun_n_s16::<{ SUM_BITS as i32 }>(green),
-            vqshrun_n_s16::<{ SUM_BITS as i32 }>(blue),
-        ]
-    }
-}
-
 /// `(sum >> (16 + REST)).clamp(0, 255)`: to 16 bits without a sign, which never saturates at the top, and to 8.
 #[inline]
 #[target_feature(enable = "neon")]
 fn clamped<const REST: i32>(sums: [[int32x4_t; 2]; 2]) -> uint8x16_t {
     let [low, high] = sums.map(|[a, b]| vqshrun_high_n_s32::<16>(vqshrun_n_s32::<16>(a), b));
     vqshrn_high_n_u16::<REST>(vqshrn_n_u16::<REST>(low), high)
-}
-
-/// The matrix of Y, Cb and Cr on as many pixels as are a multiple of eight; returns how many.
-#[target_feature(enable = "neon")]
-pub(super) fn matrix(rgb: &mut [&mut [u8]; 3], planes: [&[i16]; 3], words: &Words) -> usize {
-    let mixer = Mixer::new(words);
-    let lengths = rgb.iter().map(|row| row.len()).chain(planes.iter().map(|row| row.len()));
-    let count = lengths.min().unwrap_or(0) / VALUES * VALUES;
-    for x in (0..count).step_by(VALUES) {
-        // SAFETY: `x + VALUES` is within all three planes.
-        let [y, u, v] = planes.map(|row| unsafe { vld1q_s16(row.as_ptr().add(x)) });
-        for (out, levels) in rgb.iter_mut().zip(mixer.levels(y, u, v)) {
-            // SAFETY: `x + VALUES` is within `out`.
-            unsafe { vst1_u8(out.as_mut_ptr().add(x), levels) };
-        }
-    }
-    count
-}
-
-/// The matrix on sixteen pixels.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn sixteen(planes: &[[i16; LEVELS]; 3], words: &Words) -> [[u8; LEVELS]; 3] {
-    let mut out = [[0; LEVELS]; 3];
-    matrix(&mut out.each_mut().map(|row| row.as_mut_slice()), planes.each_ref().map(|row| row.as_slice()), words);
-    out
-}
-
-/// Horizontal pass of chroma and matrix in one, for luma that is taken as it is; returns which columns were done.
-#[target_feature(enable = "neon")]
-pub(super) fn doubled(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
-    match taps(row.weights, row.regular).div_ceil(2) {
-        1 => doubled_blocks::<2>(rgb, row, words),
-        2 => doubled_blocks::<4>(rgb, row, words),
-        3 => doubled_blocks::<6>(rgb, row, words),
-        4 => doubled_blocks::<8>(rgb, row, words),
-        _ => 0..0,
-    }
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn doubled_blocks<const TAPS: usize>(rgb: &mut [&mut [u8]; 3], row: &DoubledRow<'_>, words: &Words) -> Range<usize> {
-    let &DoubledRow { luma, chroma, weights, regular } = row;
-    let outputs = regular.outputs.clone();
-    let lengths = rgb.iter().map(|row| row.len()).chain([luma.len(), weights.len()]);
-    let mut done = outputs.start..outputs.start;
-    if lengths.min().unwrap_or(0) < outputs.end || outputs.len() < LEVELS {
-        return done;
-    }
-    let (phases, mixer) = (Phases::<TAPS>::new(weights, regular), Mixer::new(words));
-    while done.end < outputs.end {
-        // The last block may overlap the one before, and give the same values again.
-        let x = done.end.min(outputs.end - LEVELS);
-        let step = (x - outputs.start) / 2;
-        if chroma.iter().any(|plane| phases.reach + step > plane.len()) {
-            return done;
-        }
-        // SAFETY: the samples of both phases end at `reach + step`, within both planes.
-        let [u, v] = chroma.map(|plane| unsafe {
-            let samples = plane.as_ptr().add(step);
-            [phases.eight(0, samples), phases.eight(1, samples)]
-        });
-        // SAFETY: `x + LEVELS` is at most `outputs.end`, within `luma`.
-        let bytes = unsafe { vld2_u8(luma.as_ptr().add(x)) };
-        let [even, odd] = [bytes.0, bytes.1]
-            .map(|levels| vsubq_s16(vreinterpretq_s16_u16(vshll_n_u8::<LEFT>(levels)), vdupq_n_s16(MIDDLE as i16)));
-        let (even, odd) = (mixer.levels(even, u[0], v[0]), mixer.levels(odd, u[1], v[1]));
-        for (channel, out) in rgb.iter_mut().enumerate() {
-            // SAFETY: `x + LEVELS` is at most `outputs.end`, within `out`.
-            unsafe { vst2_u8(out.as_mut_ptr().add(x), uint8x8x2_t(even[channel], odd[channel])) };
-        }
-        done.end = x + LEVELS;
-    }
-    done
 }
 
 /// One row of a resampled plane to levels of eight bits, as many as are a multiple of sixteen; returns how many.
