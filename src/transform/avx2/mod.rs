@@ -105,11 +105,15 @@ fn widen(dst: &mut [i16], samples: &[u8], left: u32) {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize, quad: Quad) {
-    // SAFETY: only rows that there are are read, by the caller's word.
-    let row = |number: usize| unsafe {
-        if number < rows { load(first_row.wrapping_add(number * stride)) } else { _mm256_setzero_si256() }
+    // SAFETY: by the caller's word.
+    let (a, b, c, d) = unsafe {
+        (
+            row_of(first_row, stride, 0, rows),
+            row_of(first_row, stride, 1, rows),
+            row_of(first_row, stride, 2, rows),
+            row_of(first_row, stride, 3, rows),
+        )
     };
-    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
     let [ab, cd] = quad.0.map(|[a, b]| i16::from_le_bytes([a.cast_unsigned(), b.cast_unsigned()]));
     let (ab, cd, start) = (_mm256_set1_epi16(ab), _mm256_set1_epi16(cd), _mm256_set1_epi16(Quad::START));
     let low = _mm256_add_epi16(start, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), ab));
@@ -120,6 +124,17 @@ unsafe fn quads(out: *mut i16, first_row: *const u8, stride: usize, rows: usize,
     let (outer, inner) = (_mm256_srai_epi16::<1>(low), _mm256_srai_epi16::<1>(high));
     // SAFETY: by the caller's word.
     unsafe { store_eights(out, outer, inner) };
+}
+
+/// Row `number` of `count`; zeros behind the last.
+///
+/// # Safety
+/// If there is such a row, [`COLUMNS`] bytes are readable there.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn row_of(first_row: *const u8, stride: usize, number: usize, count: usize) -> __m256i {
+    // SAFETY: by the caller's word.
+    unsafe { if number < count { load(first_row.add(number * stride)) } else { _mm256_setzero_si256() } }
 }
 
 /// Stores the eights of both vectors in turn.
@@ -369,7 +384,8 @@ fn grouped<const PAIRS: usize>(dst: &mut [i16], row: &[i16], bits: u32, groups: 
         // SAFETY: eight samples from each of the group's firsts on, and as many for each further pair, end at `reach` at most, within
         // `row`. The other loads and the store are of arrays of their size; no alignment is asked for.
         unsafe {
-            let [low, high] = group.firsts.map(|first| row.as_ptr().add(first as usize));
+            let [low, high] = group.firsts;
+            let (low, high) = (row.as_ptr().add(low as usize), row.as_ptr().add(high as usize));
             let shuffle = load(group.shuffle.as_ptr());
             for (pair, weights) in weights.iter().enumerate() {
                 let samples = load_two(low.add(2 * pair), high.add(2 * pair));
@@ -405,19 +421,26 @@ pub(super) fn interleave(out: &mut [u8], rgb: [&[u8]; 3]) -> usize {
     for (((out, r), g), b) in
         out.as_chunks_mut::<{ 3 * PIXELS }>().0.iter_mut().zip(chunks[0]).zip(chunks[1]).zip(chunks[2])
     {
-        // SAFETY: loads of arrays of sixteen bytes, and three stores to one of 48; no alignment is asked for.
+        // SAFETY: three stores to an array of 48 bytes; no alignment is asked for.
         unsafe {
-            let rows = [r, g, b].map(|row| _mm_loadu_si128(row.as_ptr().cast()));
-            for (part, masks) in INTERLEAVED.iter().enumerate() {
-                let [r, g, b] = std::array::from_fn(|channel| {
-                    _mm_shuffle_epi8(rows[channel], _mm_loadu_si128(masks[channel].as_ptr().cast()))
-                });
-                _mm_storeu_si128(out.as_mut_ptr().add(PIXELS * part).cast(), _mm_or_si128(_mm_or_si128(r, g), b));
+            let (r, g, b) = (load_half(r), load_half(g), load_half(b));
+            for (part, [of_r, of_g, of_b]) in INTERLEAVED.iter().enumerate() {
+                let rg = _mm_or_si128(_mm_shuffle_epi8(r, load_half(of_r)), _mm_shuffle_epi8(g, load_half(of_g)));
+                let rgb = _mm_or_si128(rg, _mm_shuffle_epi8(b, load_half(of_b)));
+                _mm_storeu_si128(out.as_mut_ptr().add(PIXELS * part).cast(), rgb);
             }
         }
         done += PIXELS;
     }
     done
+}
+
+/// An array of half a vector.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_half(bytes: &[u8; PIXELS]) -> __m128i {
+    // SAFETY: sixteen bytes, and no alignment is asked for.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 /// Outputs `x` to `x + OUTPUTS`. `CHUNKS` is `chunks`, or 0 where the compiler need not know.

@@ -19,7 +19,7 @@ use super::groups::{Layout, Sixteen};
 use super::kernels::{Rows, vertical_start};
 use super::weights::{Quad, Regular, Taps, Weights};
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi16,
+    __m128i, __m512i, _mm_cvtsi32_si128, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi16,
     _mm512_castsi256_si512, _mm512_cvtepi32_epi16, _mm512_cvtepu8_epi16, _mm512_dpwssd_epi32, _mm512_inserti64x4,
     _mm512_loadu_si512, _mm512_maddubs_epi16, _mm512_mask_blend_epi16, _mm512_packs_epi32, _mm512_permutex2var_epi64,
     _mm512_permutexvar_epi16, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
@@ -54,8 +54,10 @@ pub(super) fn vertical(dst: &mut [i16], samples: &[u8], stride: usize, taps: Tap
             match kernel {
                 Kernel::Widen { left } => widen(out, first_row, left),
                 Kernel::Bytes(quad) => {
-                    let row = |number: usize| load(first_row.add(number * stride).cast());
-                    let [front, back] = Summer::new(quad).sums(weights.len(), row);
+                    let count = weights.len();
+                    let (a, b) = (row_of(first_row, stride, 0, count), row_of(first_row, stride, 1, count));
+                    let (c, d) = (row_of(first_row, stride, 2, count), row_of(first_row, stride, 3, count));
+                    let [front, back] = Summer::new(quad).sums(a, b, c, d);
                     store(out, front);
                     store(out.add(VALUES), back);
                 }
@@ -108,15 +110,15 @@ fn vertical_of_two(dst: &mut [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Tap
         return false;
     }
     let summer = Summer::new(quad);
+    let (first, second, strides) = (rows[0].samples, rows[1].samples, [rows[0].stride, rows[1].stride]);
     let (last, mut x) = (len - VALUES, 0);
     loop {
         // SAFETY: `x + VALUES` is within both of `dst`, and so within each row, the last of which ends within its samples.
         unsafe {
-            let two = |number: usize| {
-                let [u, v] = rows.map(|rows| load_half(rows.samples.as_ptr().add(x + number * rows.stride)));
-                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(u), v)
-            };
-            let [u, v] = summer.sums(num_rows, two);
+            let at = [first.as_ptr().add(x), second.as_ptr().add(x)];
+            let (a, b) = (two_rows(at, strides, 0, num_rows), two_rows(at, strides, 1, num_rows));
+            let (c, d) = (two_rows(at, strides, 2, num_rows), two_rows(at, strides, 3, num_rows));
+            let [u, v] = summer.sums(a, b, c, d);
             store(dst[0].as_mut_ptr().add(x), u);
             store(dst[1].as_mut_ptr().add(x), v);
         }
@@ -126,6 +128,35 @@ fn vertical_of_two(dst: &mut [&mut [i16]; 2], rows: [Rows<'_, u8>; 2], taps: Tap
         // The last columns may overlap the ones before, and give them the same values again.
         x = (x + VALUES).min(last);
     }
+}
+
+/// Row `number` of `count` of both planes, half a vector of each; zeros behind the last.
+///
+/// # Safety
+/// If there is such a row, so many bytes are readable there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn two_rows(first: [*const u8; 2], strides: [usize; 2], number: usize, count: usize) -> __m512i {
+    if number >= count {
+        return _mm512_setzero_si512();
+    }
+    // SAFETY: by the caller's word, and no alignment is asked for.
+    unsafe {
+        let u = _mm256_loadu_si256(first[0].add(number * strides[0]).cast());
+        let v = _mm256_loadu_si256(first[1].add(number * strides[1]).cast());
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(u), v)
+    }
+}
+
+/// Row `number` of `count`; zeros behind the last.
+///
+/// # Safety
+/// If there is such a row, [`COLUMNS`] bytes are readable there.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn row_of(first_row: *const u8, stride: usize, number: usize, count: usize) -> __m512i {
+    // SAFETY: by the caller's word.
+    unsafe { if number < count { load(first_row.add(number * stride).cast()) } else { _mm512_setzero_si512() } }
 }
 
 /// What sums up to four rows of bytes by weights that are bytes, in 16 bits.
@@ -140,12 +171,11 @@ impl Summer {
         Self([_mm512_set1_epi16(both(first)), _mm512_set1_epi16(both(second))])
     }
 
-    /// Sums of the columns of so many rows, in order.
+    /// Sums of the columns of four rows, in order.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums(self, rows: usize, row: impl Fn(usize) -> __m512i) -> [__m512i; 2] {
-        let row = |number: usize| if number < rows { row(number) } else { _mm512_setzero_si512() };
-        let (Self([ab, cd]), a, b, c, d) = (self, row(0), row(1), row(2), row(3));
+    fn sums(self, a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> [__m512i; 2] {
+        let Self([ab, cd]) = self;
         let start = _mm512_set1_epi16(Quad::START);
         let low = _mm512_add_epi16(start, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(a, b), ab));
         let low = _mm512_add_epi16(low, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(c, d), cd));
@@ -390,15 +420,6 @@ unsafe fn samples(row: *const u8) -> [__m512i; 2] {
     // SAFETY: so says the caller, and no alignment is asked for.
     let (low, high) = unsafe { (_mm256_loadu_si256(row.cast()), _mm256_loadu_si256(row.add(VALUES).cast())) };
     [_mm512_cvtepu8_epi16(low), _mm512_cvtepu8_epi16(high)]
-}
-
-/// # Safety
-/// Half as many bytes are readable there as a vector has.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn load_half(bytes: *const u8) -> __m256i {
-    // SAFETY: so says the caller, and no alignment is asked for.
-    unsafe { _mm256_loadu_si256(bytes.cast()) }
 }
 
 /// # Safety
