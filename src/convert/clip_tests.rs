@@ -43,7 +43,7 @@ impl PacketSource for Bytes<'_> {
     }
 }
 
-/// All frames of a record in order, and then shuffled and few at a time, through the reader's own plan and decoder.
+/// All frames of a record in order, and then shuffled and few at a time, and some of them alone, through the reader's own plan and decoder.
 pub(super) fn record_frames(stream: &StreamInfo, mp4: &Path) -> Vec<u32> {
     let bytes = Bytes(stream, std::fs::read(mp4).unwrap());
     for gop in &stream.gops {
@@ -76,6 +76,9 @@ pub(super) fn record_frames(stream: &StreamInfo, mp4: &Path) -> Vec<u32> {
             .collect();
         let expected: Vec<u32> = some.iter().map(|&frame| in_order[frame as usize]).collect();
         assert_eq!(decode(&some), expected, "{some:?}");
+    }
+    for &frame in all.iter().rev().step_by(all.len().div_ceil(50)) {
+        assert_eq!(decode(&[frame]), [in_order[frame as usize]], "frame {frame} alone");
     }
     in_order
 }

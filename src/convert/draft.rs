@@ -142,7 +142,7 @@ impl Draft {
 
     /// The flags as the stored bytes confirm them.
     fn stored_flags(&self, stored: &Stored) -> Result<Vec<PacketFlags>> {
-        let scanner = Scanner::new(self.codec, &stored.facts.extradata);
+        let mut scanner = Scanner::new(self.codec, &stored.facts.extradata);
         let mut facts = Vec::with_capacity(self.packets.len());
         for index in 0..self.packets.len() {
             facts.push(scanner.scan(stored.packet(index)?));
@@ -151,7 +151,7 @@ impl Draft {
         let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
         if self.is_damaged {
             for facts in &mut facts {
-                facts.disposable = false;
+                (facts.disposable, facts.slots) = (false, None);
             }
         }
         Ok(gops::flags(&facts, &has_frame, &discard))

@@ -1,12 +1,13 @@
 //! From what packets say of themselves to the flags and GOPs of a record.
 
-use super::bitstream::{Leading, PictureFacts};
+use super::bitstream::{Leading, PictureFacts, Slots};
 use crate::format::Crc32c;
 use crate::media::{GopEntry, PacketFlags};
 
 /// The flags of packets: `has_frame` says which of them give a frame that is shown, `discard` which are decoded only
 /// because others need them.
 pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
+    let reaches = reaches(facts);
     let top_layer = facts.iter().map(|facts| facts.temporal_id).max().unwrap_or(0);
     // Whether B pictures lead at this place: behind a random access point, until the first picture that is none.
     let mut leads = false;
@@ -28,8 +29,13 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
         }
         // A packet without a frame belongs to the picture before it (a second field): neither goes without the other.
         let is_split = has_frame.get(index + 1) == Some(&false) && discard.get(index + 1) != Some(&true);
-        if fact.disposable && fact.temporal_id == top_layer && has_frame.get(index) == Some(&true) && !is_split {
-            out |= PacketFlags::DISPOSABLE;
+        if has_frame.get(index) == Some(&true) && !is_split {
+            match reaches.get(index) {
+                Some(0) => out |= PacketFlags::DISPOSABLE,
+                Some(&reach) => out = out.with_reach(u8::try_from(reach).unwrap_or(0)),
+                None if fact.disposable && fact.temporal_id == top_layer => out |= PacketFlags::DISPOSABLE,
+                None => {}
+            }
         }
         if discard.get(index) == Some(&true) {
             out |= PacketFlags::DISCARD;
@@ -37,6 +43,28 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
         flags.push(out);
     }
     flags
+}
+
+/// How many packets after each the last one is that needs it, by the slots that they use; nothing where one does not say them.
+fn reaches(facts: &[PictureFacts]) -> Vec<usize> {
+    let slots: Option<Vec<Slots>> = facts.iter().map(|facts| facts.slots).collect();
+    let slots = slots.unwrap_or_default();
+    let mut reaches = vec![0; slots.len()];
+    let mut holders = [None; 8];
+    for (index, slots) in slots.iter().enumerate() {
+        let is_set = |bits: u8, slot: usize| bits >> slot & 1 == 1;
+        for (slot, holder) in holders.iter_mut().enumerate() {
+            if let Some(holder) = holder.filter(|_| is_set(slots.reads, slot))
+                && let Some(reach) = reaches.get_mut(holder)
+            {
+                *reach = index - holder;
+            }
+            if is_set(slots.writes, slot) {
+                *holder = Some(index);
+            }
+        }
+    }
+    reaches
 }
 
 /// Takes back that decoding can start at packet `first`: it and what leads there become ordinary packets.
@@ -104,11 +132,16 @@ mod tests {
     use super::*;
 
     const KEY: PictureFacts =
-        PictureFacts { random_access: true, disposable: false, leading: Leading::No, temporal_id: 0 };
-    const B: PictureFacts =
-        PictureFacts { random_access: false, disposable: true, leading: Leading::UntilAnchor, temporal_id: 0 };
+        PictureFacts { random_access: true, disposable: false, leading: Leading::No, temporal_id: 0, slots: None };
+    const B: PictureFacts = PictureFacts {
+        random_access: false,
+        disposable: true,
+        leading: Leading::UntilAnchor,
+        temporal_id: 0,
+        slots: None,
+    };
     const P: PictureFacts =
-        PictureFacts { random_access: false, disposable: false, leading: Leading::No, temporal_id: 0 };
+        PictureFacts { random_access: false, disposable: false, leading: Leading::No, temporal_id: 0, slots: None };
 
     #[test]
     fn b_pictures_lead_until_the_next_anchor() {
@@ -132,6 +165,27 @@ mod tests {
         assert!(!flags[1].contains(PacketFlags::DISPOSABLE));
         assert!(!flags[2].contains(PacketFlags::DISPOSABLE));
         assert!(flags[3].contains(PacketFlags::DISPOSABLE));
+    }
+
+    #[test]
+    fn slots_say_who_needs_whom() {
+        let picture = |reads, writes| PictureFacts { slots: Some(Slots { reads, writes }), ..PictureFacts::default() };
+        let key = PictureFacts { random_access: true, ..picture(0, 0xff) };
+        // A keyframe, an anchor, a middle picture, one that is not kept, one that reads the middle, the next anchor, an end.
+        let mut facts =
+            vec![key, picture(1, 2), picture(3, 4), picture(7, 0), picture(6, 0), picture(2, 2), picture(3, 8)];
+        let reach = |facts: &[PictureFacts]| -> Vec<(bool, Option<u8>)> {
+            let flags = flags(facts, &vec![true; facts.len()], &vec![false; facts.len()]);
+            flags.iter().map(|flags| (flags.contains(PacketFlags::DISPOSABLE), flags.reach())).collect()
+        };
+        let (kept, dropped) = (|reach| (false, Some(reach)), (true, None));
+        assert_eq!(reach(&facts), [kept(6), kept(4), kept(2), dropped, dropped, kept(1), dropped]);
+        // What is needed by one too far away to be said.
+        facts.splice(4..4, vec![picture(1, 0); 13]);
+        assert_eq!(reach(&facts)[..3], [(false, None), (false, None), kept(15)]);
+        // One that does not say its slots may need anything.
+        facts[6].slots = None;
+        assert!(reach(&facts).iter().all(|told| *told == (false, None)));
     }
 
     #[test]

@@ -252,8 +252,8 @@ impl Reader<'_> {
         packet.pts().is_none_or(|pts| pts >= dts && self.first_behind.is_some_and(|first| first <= dts))
     }
 
-    fn scan(&self, packet: &ff::Packet) -> PictureFacts {
-        self.scanner.zip(packet.data()).map(|(scanner, data)| scanner.scan(data)).unwrap_or_default()
+    fn scan(&mut self, packet: &ff::Packet) -> PictureFacts {
+        self.scanner.as_mut().zip(packet.data()).map(|(scanner, data)| scanner.scan(data)).unwrap_or_default()
     }
 
     /// Stores and decodes a packet.
@@ -280,10 +280,11 @@ impl Reader<'_> {
         {
             self.first_behind = Some(self.first_behind.map_or(pts, |first| first.min(pts)));
         }
+        let facts = self.scan(&packet);
         self.out.packets.push(SourcePacket {
             time: SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() },
             discard: av::packet_flags(&packet) & ff::ffi::AV_PKT_FLAG_DISCARD != 0,
-            facts: self.scan(&packet),
+            facts,
             bytes: packet.size() as u32,
             slot,
         });
@@ -306,13 +307,13 @@ impl Reader<'_> {
     /// Stores what a packet, or the end, brings out of the unpacker, each under the number of the packet it stands for.
     fn unpack(&mut self, packet: Option<ff::Packet>) -> Result<()> {
         let (Some(unpacker), Some(store)) = (&mut self.unpacker, &mut self.store) else { return Ok(()) };
-        let (packets, scanner) = (&mut self.out.packets, self.scanner);
+        let (packets, scanner) = (&mut self.out.packets, &mut self.scanner);
         let mut take = |unpacked: &ff::Packet| {
             let number = unpacked.pts().and_then(|pts| usize::try_from(pts).ok());
             let entry = number.and_then(|number| packets.get_mut(number));
             if let (Some(entry), Some(data)) = (entry, unpacked.data()) {
                 entry.slot = store.push(data)?;
-                entry.facts = scanner.map(|scanner| scanner.scan(data)).unwrap_or_default();
+                entry.facts = scanner.as_mut().map(|scanner| scanner.scan(data)).unwrap_or_default();
             }
             Ok(())
         };

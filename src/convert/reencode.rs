@@ -214,7 +214,7 @@ pub(super) fn draft_packets(
             *slot = index as u32;
         }
     }
-    let scanner = Scanner::new(Codec::H264, &[]);
+    let mut scanner = Scanner::new(Codec::H264, &[]);
     let mut drafts = Vec::with_capacity(packets.len());
     let mut bytes = Vec::new();
     for ((packet, &pts), &dts) in packets.iter().zip(&pts).zip(&dts) {

@@ -2,6 +2,7 @@
 
 use super::clip_tests::{check_clip, convert_to, ffmpeg_frames, record_frames};
 use super::*;
+use crate::decode::DecodePlan;
 use crate::media::{Orientation, PacketFlags, Ratio};
 use crate::testing::{self, make};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,25 @@ fn every_container_gives_its_frames() {
     assert_eq!(check(&remux("vp9.webm", &[], &vp9, &copy)), None);
     assert_eq!(check(&remux("av1.mkv", &[], &av1, &copy)), None);
     assert_eq!(check(&remux("av1.obu", &[], &av1, &copy)), None);
+}
+
+#[test]
+fn of_av1_only_the_pictures_are_decoded_that_a_frame_needs() {
+    let encode = |name, options: &[&str]| {
+        from_test_picture(name, &[&["-c:v", "libaom-av1", "-cpu-used", "8", "-g", "60"], options].concat())
+    };
+    // Frames that name few others: each alone takes half of what lies before it, 45 packets of these thirty.
+    for (name, options) in [
+        ("av1_layers.mp4", &["-lag-in-frames", "35"][..]),
+        ("av1_ten_bits.mkv", &["-lag-in-frames", "19", "-pix_fmt", "yuv420p10le"]),
+    ] {
+        let output = check_clip(&encode(name, options)).unwrap();
+        let num_fed = |frame| DecodePlan::new(&output.stream, &[frame]).unwrap().packets().len();
+        let fed: usize = (30..60).map(num_fed).sum();
+        assert!(fed < 30 * 30, "{name}: {fed} packets for 30 frames, one by one");
+    }
+    check(&encode("av1_realtime.mp4", &["-usage", "realtime"]));
+    check(&encode("av1_resilient.mp4", &["-usage", "realtime", "-aom-params", "error-resilient=1"]));
 }
 
 #[test]

@@ -8,6 +8,12 @@
 //! - DISPOSABLE ones that nobody wants;
 //! - LEADING ones of the segment's first GOP, which could not be decoded (unless one is wanted: then the GOP is the
 //!   record's first, and all its packets are fed as in a decode of the whole record).
+//! - those that nobody wants and whose [`PacketFlags::reach`] ends before the next packet that is fed.
+//!
+//! The reach is known of AV1, whose pictures name the slots that they read and write. It says nothing of codecs whose decoders take a gap
+//! for damage: libavcodec puts a copy of another picture where H.264's `frame_num` jumps, which moves later reference lists (of 1,920
+//! frames of two clips by x264 with one reference 106 came out different), and refuses an HEVC picture whose RPS names one that is
+//! not there, needed or not.
 //!
 //! Second fields (packets without a frame of their own) go with the packet before them.
 
@@ -198,6 +204,8 @@ impl DecodePlan {
         // The frame of the last wanted packet, while packets follow that may be its second field.
         let mut field_of = None;
         let mut packet = first_gop.start;
+        let mut knows_reaches = false;
+        let start = self.packets.len();
         while let Some(entry) = stream.packets.get(packet as usize) {
             let has = |flag| entry.flags.contains(flag);
             if let Some(this) = next_wanted.next_if(|next| next.packet == packet) {
@@ -216,6 +224,7 @@ impl DecodePlan {
                 let undecodable = has(PacketFlags::LEADING) && first_gop.contains(packet) && !feed_leading;
                 if !undecodable && !has(PacketFlags::DISPOSABLE) {
                     self.packets.push(packet);
+                    knows_reaches |= entry.flags.reach().is_some();
                 }
             }
             packet += 1;
@@ -223,7 +232,31 @@ impl DecodePlan {
         if next_wanted.peek().is_some() {
             return Err(Error::corrupt("the packets of the record's GOPs are not in order"));
         }
+        if knows_reaches {
+            self.drop_out_of_reach(stream, start);
+        }
         Ok(())
+    }
+
+    /// Takes out of the packets from place `start` on what no packet needs that stays.
+    fn drop_out_of_reach(&mut self, stream: &StreamInfo, start: usize) {
+        let wanted = &self.wanted;
+        let is_wanted = |packet| wanted.binary_search_by_key(&packet, |wanted| wanted.packet).is_ok();
+        // The packet after the one looked at that stays: from the last to the first.
+        let mut next = None;
+        let mut end = self.packets.len();
+        for place in (start..end).rev() {
+            let Some(&packet) = self.packets.get(place) else { break };
+            let flags = stream.packets.get(packet as usize).map_or(PacketFlags::default(), |entry| entry.flags);
+            let reach = flags.reach().filter(|_| !flags.contains(PacketFlags::KEYFRAME) && !is_wanted(packet));
+            let is_needed = |next| reach.is_none_or(|reach| next - packet <= u32::from(reach));
+            if next.is_none_or(is_needed) {
+                next = Some(packet);
+                end -= 1;
+                self.packets.swap(place, end);
+            }
+        }
+        self.packets.drain(start..end);
     }
 
     /// Adds up the bytes and their places.

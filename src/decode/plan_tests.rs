@@ -239,6 +239,39 @@ fn references(kinds: &[Kind]) -> Vec<Vec<u32>> {
     all
 }
 
+/// `stream` with the reach of packets that give a frame and are referred to, where `says` has it said.
+fn with_reaches(mut stream: StreamInfo, kinds: &[Kind], says: &[bool]) -> StreamInfo {
+    let mut entries: Vec<PacketEntry> = stream.packets.iter().collect();
+    for (number, references) in references(kinds).into_iter().enumerate() {
+        for reference in references.into_iter().map(|reference| reference as usize) {
+            let has_frame = !matches!(kinds[reference], DiscardP | Field);
+            if has_frame && !entries[reference].flags.contains(PacketFlags::DISPOSABLE) && says[reference % says.len()]
+            {
+                let reach = u8::try_from(number - reference).unwrap_or(0);
+                entries[reference].flags = PacketFlags(entries[reference].flags.0 & 0x0f).with_reach(reach);
+            }
+        }
+    }
+    stream.packets = PacketTable::from_entries(&entries);
+    stream
+}
+
+#[test]
+fn what_is_out_of_reach_of_all_that_is_fed_is_left_out() {
+    let kinds = [Key, P, RefB, B, B, P, RefB, B, B, P, B];
+    let plan = |says: &[bool], frame| {
+        let stream = with_reaches(stream(&kinds, false), &kinds, says);
+        DecodePlan::new(&stream, &[frame]).unwrap().packets().to_vec()
+    };
+    assert_eq!(plan(&[false], 10), [0, 1, 2, 5, 6, 9, 10]);
+    assert_eq!(plan(&[true], 10), [0, 1, 5, 9, 10]);
+    assert_eq!(plan(&[true], 8), [0, 1, 5, 6, 8]);
+    assert_eq!(plan(&[true], 2), [0, 1, 2]);
+    // Known of the second of the two alone.
+    let says: Vec<bool> = (0..11).map(|packet| packet == 6).collect();
+    assert_eq!(plan(&says, 10), [0, 1, 2, 5, 9, 10]);
+}
+
 /// GOPs with the structure that codecs allow: leading packets directly after the keyframe, none in the first GOP.
 fn any_record() -> impl Strategy<Value = Vec<Kind>> {
     let leading = prop_oneof![Just(LeadingB), Just(LeadingRefB)];
@@ -265,8 +298,9 @@ proptest! {
         kinds in any_record(),
         picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..9),
         swap in any::<bool>(),
+        says in proptest::collection::vec(any::<bool>(), 1..9),
     ) {
-        let stream = stream(&kinds, swap);
+        let stream = with_reaches(stream(&kinds, swap), &kinds, &says);
         let frames: Vec<u32> = picks.iter().map(|pick| pick.index(stream.num_frames()) as u32).collect();
         let plan = DecodePlan::new(&stream, &frames).unwrap();
         let references = references(&kinds);
@@ -298,6 +332,9 @@ proptest! {
             let own = packet.saturating_sub(u32::from(kinds[packet as usize] == Field));
             let dropped = entry.flags.contains(PacketFlags::DISPOSABLE) && !wanted.contains(&own);
             prop_assert!(!dropped, "packet {packet} is disposable and nobody wants it");
+            let within = |reach: u8| plan.packets().iter().any(|&next| packet < next && next <= packet + u32::from(reach));
+            let is_out = entry.flags.reach().is_some_and(|reach| !within(reach));
+            prop_assert!(!is_out || wanted.contains(&own) || kinds[packet as usize] == Key, "packet {packet} is out of reach");
         }
 
         // Positions: each request once, at the right frame.

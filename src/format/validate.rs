@@ -12,8 +12,6 @@ const MAX_SIDE: u32 = 65_535;
 const MAX_REORDER: u8 = 64;
 /// Timestamps are below this in magnitude, so that sums and differences of two fit `i64`.
 const MAX_TICKS: i64 = 1 << 61;
-const ALL_FLAGS: u8 =
-    PacketFlags::KEYFRAME.0 | PacketFlags::DISPOSABLE.0 | PacketFlags::DISCARD.0 | PacketFlags::LEADING.0;
 
 /// A row whose values have the right types, but may contradict each other or the file.
 #[derive(Debug)]
@@ -142,8 +140,8 @@ fn check_packets(stream: &StreamInfo, video: &Member) -> Result<()> {
         if !ticks_in_range(packet.pts) || !ticks_in_range(packet.dts) {
             return fail(format!("has pts {} and dts {}", packet.pts, packet.dts));
         }
-        if packet.flags.0 & !ALL_FLAGS != 0 {
-            return fail(format!("has unknown flags {:#x}", packet.flags.0));
+        if packet.flags.contains(PacketFlags::DISPOSABLE) && packet.flags.reach().is_some() {
+            return fail("is disposable and says which packets refer to it".to_owned());
         }
     }
     Ok(())
@@ -302,7 +300,7 @@ mod tests {
             ("packet 4 has dts 1, after 3", |s| packet(s, 4, |p| p.dts = 1)),
             ("packet 4 has pts", |s| packet(s, 4, |p| p.pts = i64::MIN)),
             ("packet 8 has pts", |s| packet(s, 8, |p| p.dts = i64::MAX)),
-            ("packet 4 has unknown flags", |s| packet(s, 4, |p| p.flags.0 = 16)),
+            ("packet 4 is disposable and", |s| packet(s, 4, |p| p.flags.0 = 18)),
             ("0 frames", |s| s.frame_packets = Vec::new().into()),
             ("10 frames", |s| s.frame_packets = vec![0; 10].into()),
             ("frame 1 comes from packet 9 of 9", |s| s.frame_packets = vec![2, 9].into()),

@@ -17,6 +17,22 @@ impl PacketFlags {
     /// be decoded only when decoding started at the previous GOP or earlier (RASL pictures, leading B-frames of open GOPs).
     pub const LEADING: Self = Self(8);
 
+    /// Most packets from a packet to the last one that refers to it, that [`Self::with_reach`] can say.
+    pub const MAX_REACH: u8 = 15;
+
+    /// Says also that no packet more than `packets` after this one refers to it, in decode order: 1 to [`Self::MAX_REACH`]. 0 and what is
+    /// beyond say nothing.
+    #[must_use]
+    pub fn with_reach(self, packets: u8) -> Self {
+        let packets = if packets > Self::MAX_REACH { 0 } else { packets };
+        Self(self.0 & 0x0f | packets << 4)
+    }
+
+    /// How many packets after this one, in decode order, the last one may be that refers to it; `None` where that is not known.
+    pub fn reach(self) -> Option<u8> {
+        Some(self.0 >> 4).filter(|reach| *reach > 0)
+    }
+
     /// True where all bits of `other` are set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

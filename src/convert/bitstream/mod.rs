@@ -9,6 +9,7 @@ mod vp9;
 
 use crate::media::Codec;
 use crate::media::nal::{nal_length, units};
+use av1::Av1Scanner;
 
 /// What the bits of one packet say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +22,17 @@ pub(super) struct PictureFacts {
     pub(super) leading: Leading,
     /// HEVC's temporal sub-layer: only pictures of the highest one can be dropped.
     pub(super) temporal_id: u8,
+    /// Which of the decoder's eight reference slots it uses, of a codec whose pictures say that and hand nothing on besides.
+    pub(super) slots: Option<Slots>,
+}
+
+/// Reference slots as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Slots {
+    /// Those of which it may need what stood there before it.
+    pub(super) reads: u8,
+    /// Those that hold it, or what it shows again, afterwards.
+    pub(super) writes: u8,
 }
 
 /// How a packet stands to the random access point that it follows.
@@ -35,29 +47,30 @@ pub(super) enum Leading {
     Always,
 }
 
-/// Reads packets of one codec.
+/// Reads packets of one codec, in decode order from a random access point on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scanner {
     codec: Codec,
     /// Bytes of a NAL unit's length, 0 where NAL units are separated by start codes.
     nal_length: u8,
+    av1: Av1Scanner,
 }
 
 impl Scanner {
     /// For packets of a stream with that decoder configuration.
     pub(super) fn new(codec: Codec, extradata: &[u8]) -> Self {
-        Self { codec, nal_length: nal_length(codec, extradata) }
+        Self { codec, nal_length: nal_length(codec, extradata), av1: Av1Scanner::new(extradata) }
     }
 
     /// What `packet` says of itself.
-    pub(super) fn scan(self, packet: &[u8]) -> PictureFacts {
+    pub(super) fn scan(&mut self, packet: &[u8]) -> PictureFacts {
         match self.codec {
             Codec::H264 => nal::scan_h264(units(packet, self.nal_length)),
             Codec::Hevc => hevc::scan(units(packet, self.nal_length)),
             Codec::Mpeg1 | Codec::Mpeg2 => mpeg::scan_mpeg12(packet),
             Codec::Mpeg4 => mpeg::scan_mpeg4(packet),
             Codec::Vp9 => vp9::scan(packet),
-            Codec::Av1 => av1::scan(packet),
+            Codec::Av1 => self.av1.scan(packet),
             Codec::Mjpeg => {
                 PictureFacts { random_access: packet.starts_with(&[0xff, 0xd8]), ..PictureFacts::default() }
             }
@@ -93,5 +106,26 @@ impl<'a> Bits<'a> {
 
     fn flag(&mut self) -> Option<bool> {
         self.take(1).map(|bit| bit == 1)
+    }
+
+    /// Passes over bits; what is taken next says whether there were as many.
+    fn skip(&mut self, count: usize) {
+        self.position = self.position.saturating_add(count);
+    }
+
+    /// Passes over a number of AV1's `uvlc`.
+    fn skip_uvlc(&mut self) -> Option<()> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+        }
+        // 32 and more stand for the greatest number, without further bits.
+        self.skip(if zeros < 32 { zeros } else { 0 });
+        Some(())
+    }
+
+    /// Whether no more bits were passed than there are.
+    fn is_inside(&self) -> bool {
+        self.position <= self.bytes.len().saturating_mul(8)
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn scan_mpeg12(packet: &[u8]) -> PictureFacts {
                     disposable: kind == 3,
                     leading: if kind == 3 { Leading::UntilAnchor } else { Leading::No },
                     temporal_id: 0,
+                    slots: None,
                 }
                 .closed(closed);
             }

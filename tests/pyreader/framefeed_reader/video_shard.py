@@ -5,7 +5,7 @@ from .checks import check
 from .tensor_shard import TensorShard
 
 CODECS = "h264 hevc vvc av1 vp9 mpeg4 mpeg2video mpeg1video mjpeg png".split()
-KEYFRAME, DISCARD = 1, 4
+KEYFRAME, DISPOSABLE, DISCARD = 1, 2, 4
 
 
 class Shard(TensorShard):
@@ -39,7 +39,7 @@ class Shard(TensorShard):
             check(packet["dts"] >= dts, "dts of packet {} falls", number)
             dts = packet["dts"]
             check(max(abs(packet["pts"]), abs(dts)) <= 2**61, "times of packet {}", number)
-            check(packet["flags"] < 16, "flags of packet {}", number)
+            check(not (packet["flags"] & DISPOSABLE and packet["flags"] >> 4), "flags of packet {}", number)
 
     @staticmethod
     def _check_frames(row):
