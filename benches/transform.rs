@@ -113,7 +113,9 @@ fn transform(criterion: &mut Criterion) {
         ("720p_8bit_bicubic_float16", stream("yuv420p", 1280, 720, 0), base.clone().dtype(DType::Float16)),
         ("1080p_8bit_bicubic", stream("yuv420p", 1920, 1080, 0), base.clone()),
         ("2160p_8bit_bicubic", stream("yuv420p", 3840, 2160, 0), base.clone()),
-        ("360p_8bit_bicubic", stream("yuv420p", 640, 360, 0), base),
+        ("360p_8bit_bicubic", stream("yuv420p", 640, 360, 0), base.clone()),
+        ("256p_8bit_bicubic", stream("yuv420p", 456, 256, 0), base.clone()),
+        ("240p_8bit_bicubic", stream("yuv420p", 320, 240, 0), base),
     ];
     let mut group = criterion.benchmark_group("transform_to_256x256");
     for (name, stream, options) in cases {

@@ -40,6 +40,14 @@ def stream_of(record: framefeed.Record) -> str:
     return "0:v:0"
 
 
+def num_decodable(source: str) -> int:
+    """Number of frames that the ffmpeg command gives for a file."""
+    command = [os.environ.get("FRAMEFEED_FFMPEG", "ffmpeg"), "-nostdin", "-v", "error", "-threads", "1", "-i", source]
+    command += ["-map", "0:v:0", "-vsync", "passthrough", "-f", "framecrc", "-"]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return sum(not line.startswith("#") for line in lines)
+
+
 def source_digests(record: framefeed.Record, frame_bytes: int) -> Iterator[bytes]:
     """A hash per frame of what the ffmpeg command gives for a source: the decoder's own planes, unrotated, none dropped. On one
     thread, because what ffmpeg makes of damaged packets depends on the number of its threads; and on its version: `FRAMEFEED_FFMPEG` may name

@@ -36,10 +36,14 @@ def test_every_source_is_stored_or_its_failure_has_a_reason(converted: tuple[Pat
     failed = {failure["source"]: failure["reason"] for failure in report["failed"]}
     for row in corpus.index_rows(Path(str(CLIPS))):
         path = str(Path(str(CLIPS)) / row["path"])
-        if int(row["decoded_frames"] or 0) > 0:
+        num_frames = int(row["decoded_frames"] or 0)
+        if num_frames == 0 and path in stored:
+            # The index was made with an ffmpeg that may know fewer codecs than the one at hand.
+            assert stored[path] == corpus.num_decodable(path), path
+        elif num_frames > 0:
             assert path in stored, f"{path}: {failed.get(path)}"
             # The index counts the first video stream, which is not always the one that is stored.
-            assert row["n_video"] != "1" or stored[path] == int(row["decoded_frames"]), path
+            assert row["n_video"] != "1" or stored[path] == num_frames, path
         else:
             assert len(failed[path]) > 10, path
 
