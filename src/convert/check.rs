@@ -5,12 +5,14 @@ use super::av::{self, Decoder};
 use super::ingest::frame_crc;
 use super::mux::Stored;
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
-use crate::media::{FrameView, PacketFlags, StreamInfo};
+use crate::media::{Codec, FrameView, PacketFlags, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
 
-/// So many GOPs with disposable packets are also decoded without those.
-const GOPS_WITHOUT_DISPOSABLE: usize = 2;
+/// So many GOPs with packets that may be left out are also decoded without those: without all that are disposable, and, where reaches are
+/// known, so many frames alone.
+const GOPS_WITH_GAPS: usize = 2;
+const FRAMES_ALONE: usize = 8;
 
 /// What the proof is about.
 pub(super) struct Proof<'a> {
@@ -25,8 +27,8 @@ pub(super) struct Proof<'a> {
 pub(super) enum Problem {
     /// A GOP does not give its frames when it is decoded alone.
     Gop(usize, String),
-    /// A GOP does not give its other frames without the packets that are said to be disposable.
-    Disposable,
+    /// A GOP does not give its other frames without the packets that are said not to be needed for them.
+    References,
 }
 
 impl PacketSource for Stored {
@@ -46,7 +48,7 @@ impl Proof<'_> {
             }
         }
         let flags = |packet: usize| PacketFlags(stream.packets.flags.get(packet).copied().unwrap_or(0));
-        let mut without_disposable = 0;
+        let mut with_gaps = 0;
         for (number, gop) in stream.gops.iter().enumerate().skip(from) {
             let packets = gop.first_packet as usize..(gop.first_packet + gop.num_packets) as usize;
             let frames = |is_asked: &dyn Fn(PacketFlags) -> bool| -> Vec<u32> {
@@ -61,13 +63,19 @@ impl Proof<'_> {
                 }
             }
             let is_disposable = |flags: PacketFlags| flags.contains(PacketFlags::DISPOSABLE);
-            if without_disposable < GOPS_WITHOUT_DISPOSABLE
-                && packets.clone().any(|packet| is_disposable(flags(packet)))
-            {
-                without_disposable += 1;
-                let kept = frames(&|flags| !is_disposable(flags) && !leads(flags));
-                if self.compare(&mut decoder, stream, &kept)?.is_some() {
-                    return Ok(Some(Problem::Disposable));
+            let has_reach = packets.clone().any(|packet| flags(packet).reach().is_some());
+            if with_gaps < GOPS_WITH_GAPS && (has_reach || packets.clone().any(|packet| is_disposable(flags(packet)))) {
+                with_gaps += 1;
+                let mut asked = vec![frames(&|flags| !is_disposable(flags) && !leads(flags))];
+                if stream.codec == Codec::Av1 {
+                    let all = frames(&|_| true);
+                    let step = all.len().div_ceil(FRAMES_ALONE).max(1);
+                    asked.extend(all.into_iter().rev().step_by(step).map(|frame| vec![frame]));
+                }
+                for asked in asked {
+                    if self.compare(&mut decoder, stream, &asked)?.is_some() {
+                        return Ok(Some(Problem::References));
+                    }
                 }
             }
         }

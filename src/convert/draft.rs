@@ -112,9 +112,10 @@ impl Draft {
                         from = number - 1;
                     }
                 }
-                Problem::Disposable => {
+                Problem::References => {
                     for flags in &mut flags {
                         flags.0 &= !PacketFlags::DISPOSABLE.0;
+                        *flags = flags.with_reach(0);
                     }
                     from = 0;
                 }

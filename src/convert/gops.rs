@@ -7,7 +7,7 @@ use crate::media::{GopEntry, PacketFlags};
 /// The flags of packets: `has_frame` says which of them give a frame that is shown, `discard` which are decoded only
 /// because others need them.
 pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
-    let reaches = reaches(facts);
+    let reaches = reaches(facts, has_frame, discard);
     let top_layer = facts.iter().map(|facts| facts.temporal_id).max().unwrap_or(0);
     // Whether B pictures lead at this place: behind a random access point, until the first picture that is none.
     let mut leads = false;
@@ -29,7 +29,9 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
         }
         // A packet without a frame belongs to the picture before it (a second field): neither goes without the other.
         let is_split = has_frame.get(index + 1) == Some(&false) && discard.get(index + 1) != Some(&true);
-        if has_frame.get(index) == Some(&true) && !is_split {
+        // Where decoding starts, a decoder takes more than a picture: its parameters.
+        let is_start = index == 0 || fact.random_access;
+        if has_frame.get(index) == Some(&true) && !is_split && !is_start {
             match reaches.get(index) {
                 Some(0) => out |= PacketFlags::DISPOSABLE,
                 Some(&reach) => out = out.with_reach(u8::try_from(reach).unwrap_or(0)),
@@ -45,10 +47,12 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
     flags
 }
 
-/// How many packets after each the last one is that needs it, by the slots that they use; nothing where one does not say them.
-fn reaches(facts: &[PictureFacts]) -> Vec<usize> {
+/// How many packets after each the last one is that needs it, 0 where none does, by the slots that they use. Empty where one does not say
+/// them, or gives no frame though it should: decoders may make something else of it.
+fn reaches(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<usize> {
+    let is_shown = |(has_frame, discard): (&bool, &bool)| *has_frame || *discard;
     let slots: Option<Vec<Slots>> = facts.iter().map(|facts| facts.slots).collect();
-    let slots = slots.unwrap_or_default();
+    let slots = slots.filter(|_| has_frame.iter().zip(discard).all(is_shown)).unwrap_or_default();
     let mut reaches = vec![0; slots.len()];
     let mut holders = [None; 8];
     for (index, slots) in slots.iter().enumerate() {
@@ -179,7 +183,7 @@ mod tests {
             flags.iter().map(|flags| (flags.contains(PacketFlags::DISPOSABLE), flags.reach())).collect()
         };
         let (kept, dropped) = (|reach| (false, Some(reach)), (true, None));
-        assert_eq!(reach(&facts), [kept(6), kept(4), kept(2), dropped, dropped, kept(1), dropped]);
+        assert_eq!(reach(&facts), [(false, None), kept(4), kept(2), dropped, dropped, kept(1), dropped]);
         // What is needed by one too far away to be said.
         facts.splice(4..4, vec![picture(1, 0); 13]);
         assert_eq!(reach(&facts)[..3], [(false, None), (false, None), kept(15)]);

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Raised when the same inputs would give other shards, so that no run goes on with half of the old kind.
-const PLAN_VERSION: u32 = 1;
+const PLAN_VERSION: u32 = 2;
 
 /// A piece at the end that is shorter than this share of `split_seconds` joins the piece before it: containers state
 /// durations that are a little too long, and a piece without a frame is no clip.

@@ -6,6 +6,7 @@ use crate::decode::DecodePlan;
 use crate::media::{Orientation, PacketFlags, Ratio};
 use crate::testing::{self, make};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const SOURCE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3"];
 const X264: [&str; 4] = ["-c:v", "libx264", "-x264-params", "keyint=20:min-keyint=20:scenecut=0:bframes=3"];
@@ -71,6 +72,24 @@ fn of_av1_only_the_pictures_are_decoded_that_a_frame_needs() {
     }
     check(&encode("av1_realtime.mp4", &["-usage", "realtime"]));
     check(&encode("av1_resilient.mp4", &["-usage", "realtime", "-aom-params", "error-resilient=1"]));
+}
+
+/// Intra-only frames refer to nothing, and still need the sequence header that only the key frame before them brings.
+#[test]
+fn frames_of_av1_are_found_behind_pictures_that_refer_to_nothing() {
+    let help = Command::new("ffmpeg").args(["-hide_banner", "-h", "encoder=libsvtav1"]).output().unwrap();
+    if !String::from_utf8_lossy(&help.stdout).contains("svtav1-params") {
+        eprintln!("SKIPPED: this ffmpeg's SVT-AV1 takes no parameters");
+        return;
+    }
+    for (name, gop, params) in [
+        ("av1_intra_only.mp4", "1", "irefresh-type=1:lp=1"),
+        ("av1_intra_refresh.mkv", "8", "irefresh-type=1:lp=1"),
+        ("av1_low_delay.mp4", "20", "pred-struct=1:irefresh-type=1:lp=1"),
+    ] {
+        let encode = ["-c:v", "libsvtav1", "-preset", "12", "-pix_fmt", "yuv420p", "-g", gop, "-svtav1-params", params];
+        check(&from_test_picture(name, &encode));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! packet is wanted has the GOP before it in its segment; apart from that, every needed GOP is a segment of its own,
 //! so that nothing of a GOP is decoded after its last wanted frame. Within a segment these packets are left out:
 //!
-//! - DISPOSABLE ones that nobody wants;
+//! - DISPOSABLE ones that nobody wants, but for the first and keyframes, with which parameters come;
 //! - LEADING ones of the segment's first GOP, which could not be decoded (unless one is wanted: then the GOP is the
 //!   record's first, and all its packets are fed as in a decode of the whole record).
 //! - those that nobody wants and whose [`PacketFlags::reach`] ends before the next packet that is fed.
@@ -222,7 +222,8 @@ impl DecodePlan {
             } else {
                 field_of = None;
                 let undecodable = has(PacketFlags::LEADING) && first_gop.contains(packet) && !feed_leading;
-                if !undecodable && !has(PacketFlags::DISPOSABLE) {
+                let is_start = packet == first_gop.start || has(PacketFlags::KEYFRAME);
+                if !undecodable && (is_start || !has(PacketFlags::DISPOSABLE)) {
                     self.packets.push(packet);
                     knows_reaches |= entry.flags.reach().is_some();
                 }
@@ -248,7 +249,8 @@ impl DecodePlan {
         for place in (start..end).rev() {
             let Some(&packet) = self.packets.get(place) else { break };
             let flags = stream.packets.get(packet as usize).map_or(PacketFlags::default(), |entry| entry.flags);
-            let reach = flags.reach().filter(|_| !flags.contains(PacketFlags::KEYFRAME) && !is_wanted(packet));
+            let is_start = place == start || flags.contains(PacketFlags::KEYFRAME);
+            let reach = flags.reach().filter(|_| !is_start && !is_wanted(packet));
             let is_needed = |next| reach.is_none_or(|reach| next - packet <= u32::from(reach));
             if next.is_none_or(is_needed) {
                 next = Some(packet);

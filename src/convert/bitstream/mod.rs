@@ -22,11 +22,12 @@ pub(super) struct PictureFacts {
     pub(super) leading: Leading,
     /// HEVC's temporal sub-layer: only pictures of the highest one can be dropped.
     pub(super) temporal_id: u8,
-    /// Which of the decoder's eight reference slots it uses, of a codec whose pictures say that and hand nothing on besides.
+    /// Which of the decoder's eight reference slots it uses, of a codec whose pictures hand nothing on but through those; none where that is
+    /// not certain.
     pub(super) slots: Option<Slots>,
 }
 
-/// Reference slots as bits.
+/// Reference slots as bits. What is not certain to be written must be among the read ones too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Slots {
     /// Those of which it may need what stood there before it.
@@ -48,7 +49,7 @@ pub(super) enum Leading {
 }
 
 /// Reads packets of one codec, in decode order from a random access point on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Scanner {
     codec: Codec,
     /// Bytes of a NAL unit's length, 0 where NAL units are separated by start codes.
@@ -59,7 +60,7 @@ pub(super) struct Scanner {
 impl Scanner {
     /// For packets of a stream with that decoder configuration.
     pub(super) fn new(codec: Codec, extradata: &[u8]) -> Self {
-        Self { codec, nal_length: nal_length(codec, extradata), av1: Av1Scanner::new(extradata) }
+        Self { codec, nal_length: nal_length(codec, extradata), av1: Av1Scanner::default() }
     }
 
     /// What `packet` says of itself.
@@ -119,9 +120,8 @@ impl<'a> Bits<'a> {
         while !self.flag()? {
             zeros += 1;
         }
-        // 32 and more stand for the greatest number, without further bits.
-        self.skip(if zeros < 32 { zeros } else { 0 });
-        Some(())
+        // Of 32 and more, decoders and the specification do not agree on what follows.
+        (zeros < 32).then(|| self.skip(zeros))
     }
 
     /// Whether no more bits were passed than there are.
