@@ -30,12 +30,12 @@ setup:
 demo: setup
 	@scripts/python-env.sh demo
 	cargo build --release
-	@if [ -n "$(VIDEOS)" ]; then videos="$(VIDEOS)"; else \
-		videos=$(DEMO)/videos; scripts/make-videos.sh $$videos; fi; \
+	@set -e; if [ -n "$(VIDEOS)" ]; then videos="$(VIDEOS)"; out=$(DEMO)/dataset-of-$$(realpath "$$videos" | tr / _); else \
+		videos=$(DEMO)/videos; out=$(DEMO)/dataset; scripts/make-videos.sh $$videos; fi; \
 	set -x; \
-	target/release/framefeed convert "$$videos" --out $(DEMO)/dataset; \
-	target/release/framefeed info $(DEMO)/dataset; \
-	$(PYTHON) python/examples/demo.py $(DEMO)/dataset --contact-sheet $(DEMO)/contact-sheet.png
+	target/release/framefeed convert "$$videos" --out "$$out"; \
+	target/release/framefeed info "$$out"; \
+	$(PYTHON) python/examples/demo.py "$$out" --contact-sheet $(DEMO)/contact-sheet.png
 
 test: setup
 	@scripts/python-env.sh test

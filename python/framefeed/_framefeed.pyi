@@ -169,7 +169,8 @@ class Dataset:
             ConflictError: the dataset has a field of that name, or another writer is at work in it.
         """
     def table(self) -> pyarrow.Table:
-        """The dataset's index, without a copy, one row for each record: key, shard, size, frames, fps, user columns, ...
+        """The dataset's index, without a copy, one row for each record: key, shard, size, frames, fps, ..., and
+        the user columns that are numbers or booleans. Text stands in the shards: `Record.columns`, `Record.caption`.
 
         Raises:
             CorruptError: a part of the index fails its checksum.

@@ -138,3 +138,42 @@ impl Proof<'_> {
         Ok(frames)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::clip_tests::convert_to;
+    use crate::convert::mux::read_back;
+    use crate::media::{PacketEntry, PacketTable};
+    use crate::testing;
+
+    #[test]
+    fn packets_that_are_needed_though_their_flags_deny_it_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mp4 = folder.path().join("clip.mp4");
+        let source = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3"];
+        let encode = ["-c:v", "libaom-av1", "-cpu-used", "8", "-g", "60", "-lag-in-frames", "35"];
+        let video = testing::make("av1_layers.mp4", &[&source[..], &encode].concat());
+        let mut stream = convert_to(&video, &mp4, None, None).unwrap().stream;
+        let bytes = std::fs::metadata(&mp4).unwrap().len();
+        let stored = read_back(&mp4, bytes, stream.packets.len()).unwrap();
+        let mut proof = Proof { stored: &stored, crcs: &[], cancel: &|| false };
+        let crcs: Vec<u32> = proof.decode_all(0).unwrap().into_iter().map(|(_, crc)| crc).collect();
+        proof.crcs = &crcs;
+        assert_eq!(proof.first_problem(&stream, 0).unwrap(), None);
+
+        let honest: Vec<PacketEntry> = stream.packets.iter().collect();
+        let needed: Vec<usize> =
+            (0..honest.len()).filter(|&index| honest[index].flags.reach().is_some_and(|reach| reach > 2)).collect();
+        for (lie, enough) in [(PacketFlags::default().with_reach(1), 1), (PacketFlags::DISPOSABLE, needed.len() / 2)] {
+            let found = needed.iter().filter(|&&index| {
+                let mut entries = honest.clone();
+                entries[index].flags = lie;
+                stream.packets = PacketTable::from_entries(&entries);
+                proof.first_problem(&stream, 0).unwrap() == Some(Problem::References)
+            });
+            let found = found.count();
+            assert!(found >= enough, "{lie:?}: {found} of {} lies found", needed.len());
+        }
+    }
+}

@@ -129,7 +129,7 @@ pub(super) fn write(
 }
 
 /// Reads every packet of a finished MP4 in order, edit list ignored.
-fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
+pub(super) fn read_back(path: &Path, bytes: u64, expected: usize) -> Result<Stored> {
     let mut input = av::open_input(path, deadline(bytes), true)?;
     let stream = input.stream(0).ok_or_else(|| Error::unsupported("the muxer wrote no track").with_path(path))?;
     let (facts, parameters) = (av::stream_facts(&stream), stream.parameters());

@@ -8,9 +8,9 @@ use crate::storage::StorageOptions;
 use std::time::{Duration, Instant};
 
 /// Processor time after which no further window is decoded.
-const ENOUGH: Duration = Duration::from_millis(400);
+const ENOUGH: Duration = Duration::from_secs(1);
 /// Wall time after which no further window is tried.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Windows that are tried at most.
 const MAX_WINDOWS: u64 = 64;
 /// Clips beyond these take longer than the answer is worth.
@@ -19,7 +19,7 @@ const LIMITS: DecodeLimits = DecodeLimits {
     max_bytes: 64 << 20,
     max_decoded_frames: 2_000,
     max_pixels: 1 << 26,
-    timeout: Some(Duration::from_secs(1)),
+    timeout: Some(Duration::from_secs(2)),
 };
 
 /// Frames of windows at random places that one core reads from the cache and decodes in a second, without transforming them; windows that cannot

@@ -109,7 +109,7 @@ pub struct DatasetCheck {
 }
 
 /// Checks the dataset in folder `root`. `progress` hears, from several threads, how many of how many shards and records
-/// are done; `cancel` is asked between them.
+/// are done; `cancel` is asked between them, and between frames.
 ///
 /// # Errors
 /// Where there is no manifest that can be read, or the run is cancelled. What is wrong with the dataset is no error here
@@ -148,7 +148,7 @@ pub fn verify_dataset(
                 let reader = || ClipReader::new(&dataset, &StorageOptions::default());
                 in_parallel(options.jobs, dataset.len(), cancel, reader, |reader, row| {
                     let frames = match reader {
-                        Ok(reader) => check_frames(&dataset, reader, row, &limits),
+                        Ok(reader) => check_frames(&dataset, reader, row, (&limits, cancel)),
                         Err(error) => Err(Error::new(error.kind(), error.report())),
                     };
                     match frames {
@@ -200,7 +200,7 @@ fn in_parallel<S>(
             });
         }
     });
-    if cancel() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
+    go_on(cancel)
 }
 
 /// A shard to be looked at.
@@ -285,12 +285,18 @@ fn check_index(root: &Path, manifest: &Manifest, check: &Mutex<DatasetCheck>) {
     }
 }
 
-/// Decodes a record as a whole and GOP by GOP; returns its number of frames.
-fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, limits: &DecodeLimits) -> Result<u64> {
+/// Until when a record is decoded: limits, and whether to stop.
+type Patience<'a> = (&'a DecodeLimits, &'a (dyn Fn() -> bool + Sync));
+
+/// Decodes a record as a whole and GOP by GOP, and the last frame of a GOP alone where it says which packets that does not need; returns its
+/// number of frames.
+fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, patience: Patience<'_>) -> Result<u64> {
     let (shard, stream) = dataset.stream(row)?;
+    let (limits, cancel) = patience;
     let all: Vec<u32> = (0..stream.num_frames() as u32).collect();
     let mut whole = vec![None; all.len()];
     reader.for_each_frame(row, &all, limits, &mut |positions, frame| {
+        go_on(cancel)?;
         let crc = frame_crc(frame);
         for &position in positions {
             if let Some(place) = whole.get_mut(position as usize) {
@@ -307,22 +313,32 @@ fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, limits: 
             frames.push(frame as u32);
         }
     }
-    let mut compared = 0_u64;
-    for frames in by_gop.iter().filter(|frames| !frames.is_empty()) {
-        reader.for_each_frame(row, frames, limits, &mut |positions, view| {
+    let mut compare = |frames: &[u32], what: &str| {
+        let mut compared = 0_u64;
+        let result = reader.for_each_frame(row, frames, limits, &mut |positions, view| {
+            go_on(cancel)?;
             let crc = frame_crc(view);
             for &position in positions {
                 let frame = frames.get(position as usize).copied().unwrap_or(u32::MAX);
                 if whole.get(frame as usize) != Some(&Some(crc)) {
                     let message =
-                        format!("frame {frame} is another picture when its GOP is decoded alone than in sequence");
+                        format!("frame {frame} is another picture when {what} is decoded alone than in sequence");
                     let key = shard.key(dataset.row(row)?.row as usize)?;
                     return Err(Error::corrupt(message).with_record(key).with_path(shard.path()));
                 }
                 compared += 1;
             }
             Ok(())
-        })?;
+        });
+        result.map(|()| compared)
+    };
+    let says_reaches = stream.packets.iter().any(|packet| packet.flags.reach().is_some());
+    let mut compared = 0_u64;
+    for frames in by_gop.iter().filter(|frames| !frames.is_empty()) {
+        compared += compare(frames, "its GOP")?;
+        if let Some(last) = frames.iter().max().filter(|_| says_reaches) {
+            compare(&[*last], "it")?;
+        }
     }
     if compared != all.len() as u64 {
         let message = format!("{compared} of {} frames came out of the decoder", all.len());
@@ -330,6 +346,10 @@ fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, limits: 
         return Err(Error::decode(message).with_record(key).with_path(shard.path()));
     }
     Ok(compared)
+}
+
+fn go_on(cancel: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+    if cancel() { Err(Error::new(ErrorKind::Closed, "interrupted")) } else { Ok(()) }
 }
 
 /// CRC32C of all samples, row by row, plane by plane, and of what they are.
