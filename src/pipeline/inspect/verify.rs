@@ -148,7 +148,7 @@ pub fn verify_dataset(
                 let reader = || ClipReader::new(&dataset, &StorageOptions::default());
                 in_parallel(options.jobs, dataset.len(), cancel, reader, |reader, row| {
                     let frames = match reader {
-                        Ok(reader) => check_frames(&dataset, reader, row, (&limits, cancel)),
+                        Ok(reader) => check_frames(&dataset, reader, row, &limits, cancel),
                         Err(error) => Err(Error::new(error.kind(), error.report())),
                     };
                     match frames {
@@ -285,14 +285,16 @@ fn check_index(root: &Path, manifest: &Manifest, check: &Mutex<DatasetCheck>) {
     }
 }
 
-/// Until when a record is decoded: limits, and whether to stop.
-type Patience<'a> = (&'a DecodeLimits, &'a (dyn Fn() -> bool + Sync));
-
 /// Decodes a record as a whole and GOP by GOP, and the last frame of a GOP alone where it says which packets that does not need; returns its
 /// number of frames.
-fn check_frames(dataset: &Dataset, reader: &mut ClipReader, row: usize, patience: Patience<'_>) -> Result<u64> {
+fn check_frames(
+    dataset: &Dataset,
+    reader: &mut ClipReader,
+    row: usize,
+    limits: &DecodeLimits,
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<u64> {
     let (shard, stream) = dataset.stream(row)?;
-    let (limits, cancel) = patience;
     let all: Vec<u32> = (0..stream.num_frames() as u32).collect();
     let mut whole = vec![None; all.len()];
     reader.for_each_frame(row, &all, limits, &mut |positions, frame| {
