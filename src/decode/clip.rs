@@ -269,7 +269,7 @@ impl Run<'_, '_> {
                 return Ok(());
             }
         }
-        if let Err(error) = decoder.drain() {
+        if let Err(error) = decoder.drain(self.refusal.is_some()) {
             self.refuse(last, error)?;
         }
         self.receive(decoder, last, &mut awaited)?;

@@ -90,7 +90,7 @@ fn decode_all(stream: &mut StreamInfo, packets: &[Vec<u8>], parameters: &ff::cod
     for number in 0..=packets.len() {
         match packets.get(number) {
             Some(packet) => decoder.send(number as u32, packet).unwrap(),
-            None => decoder.drain().unwrap(),
+            None => decoder.drain(false).unwrap(),
         }
         while let Received::Frame(frame) = decoder.receive().unwrap() {
             frames.push(frame.packet().unwrap());

@@ -13,6 +13,8 @@ use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+const OUTPUT_CORRUPT: c_int = ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as c_int;
+
 /// How to open a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenOptions {
@@ -210,10 +212,15 @@ impl CodecContext {
         check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), self.packet.as_ptr()) }).map(drop)
     }
 
-    /// Says that no packet follows; the frames held back can be received until [`Received::End`]. Then [`Self::flush`] or
-    /// [`Self::restart`].
-    pub(crate) fn drain(&mut self) -> AvResult<()> {
+    /// Says that no packet follows, and whether one was refused; the frames held back can be received until [`Received::End`]. Then
+    /// [`Self::flush`] or [`Self::restart`].
+    pub(crate) fn drain(&mut self, has_refused: bool) -> AvResult<()> {
         (self.is_blank, self.is_drained) = (false, true);
+        if !has_refused {
+            // After a start at a recovery point H.264 holds back for good what is drained before its first frame came out, though the
+            // frames are whole (FFmpeg 5.1; later ones do not).
+            self.fields_mut().flags |= OUTPUT_CORRUPT;
+        }
         // SAFETY: an open decoder; null is the end of the stream.
         match check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), ptr::null()) }) {
             Ok(_) | Err(AvError::END) => Ok(()),
@@ -237,6 +244,7 @@ impl CodecContext {
         self.frame.clear();
         self.has_foreign_sets |= self.pending_extradata.take().is_some();
         (self.is_blank, self.is_drained) = (true, false);
+        self.fields_mut().flags &= !OUTPUT_CORRUPT;
         // SAFETY: an open decoder.
         unsafe { ffi::avcodec_flush_buffers(self.pointer.as_ptr()) };
     }
