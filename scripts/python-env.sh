@@ -17,4 +17,4 @@ echo "python: installing ${packages[*]}"
 .venv/bin/python -m pip install -q "${packages[@]}"
 
 echo "python: building the extension"
-VIRTUAL_ENV=$PWD/.venv .venv/bin/maturin develop --quiet --release --manifest-path python/Cargo.toml
+VIRTUAL_ENV=$PWD/.venv .venv/bin/maturin develop --release --manifest-path python/Cargo.toml

@@ -233,6 +233,19 @@ pub(super) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
         || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
 }
 
+/// The packets that the container says stream `index` has, where it says so and the file ended under a reader: an index of
+/// a file that was cut off names more than there are.
+pub(super) fn packets_before_cut(input: &av::format::context::Input, index: usize) -> Option<usize> {
+    // SAFETY: the context is alive.
+    let pointer = unsafe { input.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    // SAFETY: null, or a file that lives as long as the context.
+    let is_past_end = unsafe { raw.pb.as_ref() }.is_some_and(|file| file.eof_reached != 0);
+    let said = usize::try_from(input.stream(index)?.frames()).ok()?;
+    (is_past_end && said > 0).then_some(said)
+}
+
 /// Moves to a place from which everything at and after `ticks` of stream `index` can be read.
 pub(super) fn seek_before(input: &mut av::format::context::Input, index: usize, ticks: i64) -> bool {
     // SAFETY: the context is alive and borrowed mutably.

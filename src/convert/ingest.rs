@@ -61,6 +61,8 @@ pub(super) struct Ingest {
     pub(super) parameters: Option<ff::codec::Parameters>,
     /// Packets are encrypted; what a decoder makes of them is noise.
     pub(super) is_encrypted: bool,
+    /// Packets of the video stream in the container, empty ones included.
+    pub(super) num_read: usize,
     /// What ended reading before the end of the file.
     pub(super) read_error: Option<String>,
 }
@@ -239,8 +241,11 @@ impl Reader<'_> {
             if self.bytes > self.source.file_bytes.saturating_mul(64).saturating_add(64 << 20) {
                 return Err(Error::new(ErrorKind::LimitExceeded, "gives far more packets than its size can hold"));
             }
-            if packet.stream() == self.source.index && packet.size() > 0 {
-                return Ok(Some(packet));
+            if packet.stream() == self.source.index {
+                self.out.num_read += 1;
+                if packet.size() > 0 {
+                    return Ok(Some(packet));
+                }
             }
         }
     }

@@ -209,12 +209,22 @@ impl Reading {
         if ingest.is_encrypted {
             warnings.push("the video is encrypted: its frames are noise".to_owned());
         }
-        if ingest.decode_errors > 0 {
-            let first = ingest.first_error.as_deref().unwrap_or("unknown");
-            warnings.push(format!("{} packets could not be decoded, the first: {first}", ingest.decode_errors));
+        let is_whole = self.range.seek.is_none() && self.range.stop.is_none();
+        if let Some(said) = super::av::packets_before_cut(&source.input, source.index).filter(|_| is_whole)
+            && ingest.num_read < said
+        {
+            warnings.push(format!("the file ends early: {} of its {said} packets are there", ingest.num_read));
         }
-        if ingest.damaged_frames > 0 {
-            warnings.push(format!("{} frames are damaged", ingest.damaged_frames));
+        let first = ingest.first_error.as_deref().unwrap_or("unknown");
+        match ingest.decode_errors {
+            0 => {}
+            1 => warnings.push(format!("a packet could not be decoded: {first}")),
+            count => warnings.push(format!("{count} packets could not be decoded, the first: {first}")),
+        }
+        match ingest.damaged_frames {
+            0 => {}
+            1 => warnings.push("a frame is damaged".to_owned()),
+            count => warnings.push(format!("{count} frames are damaged")),
         }
         if let Some(error) = &ingest.read_error {
             warnings.push(format!("reading ended before the end of the file: {error}"));

@@ -4,9 +4,10 @@
 //! The shards are written under their final names into a folder that no manifest names yet, one for each shard of the
 //! dataset. A run that died is gone on with by the same call: its finished shards are checked and kept.
 
+use super::fields::check_new_name;
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{ColumnSet, Manifest, ShardEntry, check_field_name, sync_folder};
+use crate::format::{ColumnSet, Manifest, ShardEntry, sync_folder};
 use crate::shard::{FolderLock, Metadata, NewTensor, NewTensorRecord, TensorShard, TensorShardWriter};
 use serde_json::{Map, Value};
 use std::fs;
@@ -33,10 +34,10 @@ impl ColumnWriter {
     /// Begins a column of that name, or goes on with one that an earlier run began with the same name and description.
     ///
     /// # Errors
-    /// `InvalidArgument` for a name that is not valid; `Conflict` where the dataset has a column or field of that name, was
+    /// `InvalidArgument` for a name that is not valid, or that another entry of a loader's batch has; `Conflict` where the dataset has a column or field of that name, was
     /// replaced since it was opened, or another writer is at work in it; `Corrupt` where an earlier run's shard is not sound.
     pub fn create(dataset: &Dataset, name: &str, description: Map<String, Value>) -> Result<Self> {
-        check_field_name(name)?;
+        check_new_name(name)?;
         let root = dataset.root();
         let conflict = |message: String| Error::new(ErrorKind::Conflict, message).with_path(root);
         let lock = FolderLock::take(root)?;
@@ -116,6 +117,7 @@ impl ColumnWriter {
             // Kept, the shards would be taken for finished ones by the next run, and nothing could ever be added.
             let folder = self.dataset.root().join(&self.folder);
             fs::remove_dir_all(&folder).map_err(|error| Error::io("remove", &folder, error))?;
+            let _ = folder.parent().map(fs::remove_dir);
             return Err(Error::invalid(format!("no record was given a tensor for column '{}'", self.name)));
         }
         let mut manifest = self.manifest.clone();
@@ -130,7 +132,7 @@ impl ColumnWriter {
     }
 
     fn check_field(&self, name: &str) -> Result<()> {
-        check_field_name(name)?;
+        check_new_name(name)?;
         let added = self.manifest.columns.iter().flat_map(|set| &set.fields);
         if self.manifest.fields.iter().chain(added).any(|known| known == name) {
             return Err(Error::invalid(format!("the dataset has a field '{name}' already")));
@@ -214,6 +216,21 @@ impl ColumnWriter {
             return Ok(());
         }
         Err(Error::corrupt("the shard of an earlier run has other records than the dataset").with_path(shard.path()))
+    }
+}
+
+/// Removes the folder again where no shard was finished in it.
+impl Drop for ColumnWriter {
+    fn drop(&mut self) {
+        // Its temporary file goes first.
+        self.current = None;
+        let folder = self.dataset.root().join(&self.folder);
+        // Neither is removed while anything is in it.
+        if fs::remove_dir(&folder).is_ok()
+            && let Some(parent) = folder.parent()
+        {
+            let _ = fs::remove_dir(parent);
+        }
     }
 }
 

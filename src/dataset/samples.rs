@@ -33,8 +33,7 @@ impl Samples {
                 0 => "the dataset is empty".to_owned(),
                 _ => format!("longer than every record, the longest has {longest} frames"),
             };
-            return Err(Error::invalid(format!("window: {} frames, {:?}: {found}", window.frames, window.step))
-                .with_path(dataset.root()));
+            return Err(Error::invalid(format!("window: {window}: {found}")).with_path(dataset.root()));
         }
         let eligible = (num_samples < is_sample.len()).then(|| {
             (0_u32..).zip(&is_sample).filter_map(|(record, &is_sample)| is_sample.then_some(record)).collect()

@@ -20,6 +20,7 @@
 use super::order::below;
 use crate::error::{Error, Result};
 use crate::media::{Clock, Ratio, StreamInfo, TimeBase};
+use std::fmt;
 
 /// Longest window, in frames.
 const MAX_FRAMES: u32 = 1 << 16;
@@ -134,6 +135,17 @@ impl From<&StreamInfo> for Extent {
 impl Extent {
     fn clock(self, fps: Ratio) -> Clock {
         Clock::new(fps, self.num_frames, self.duration, self.time_base)
+    }
+}
+
+/// `16 frames at stride 4`, `16 frames at 8 per second`.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.frames == 1 { "frame" } else { "frames" };
+        match self.step {
+            Step::Stride(stride) => write!(f, "{} {noun} at stride {stride}", self.frames),
+            Step::Fps(fps) => write!(f, "{} {noun} at {} per second", self.frames, fps.to_f64()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writing a dataset of tensors record by record: shards of a bounded size, then the index, the manifest last.
 
+use super::fields::check_new_name;
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{DatasetKind, MANIFEST_FILE, Manifest, ShardEntry, publish, sync_folder};
@@ -125,6 +126,9 @@ impl DatasetWriter {
         self.check_whole()?;
         if self.keys.contains(&record.key) {
             return Err(Error::invalid("a record with this key was written already").with_record(record.key));
+        }
+        for field in &record.fields {
+            check_new_name(&field.name).map_err(|error| error.with_record(&record.key))?;
         }
         let (key, names) = (record.key.clone(), record.fields.iter().map(|field| field.name.clone()));
         let names: Vec<_> = names.filter(|name| !self.fields.contains(name)).collect();

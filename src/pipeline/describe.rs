@@ -1,6 +1,7 @@
 //! A loader in a few lines for people.
 
 use super::options::Options;
+use super::policies::Shuffle;
 use super::shared::{LoaderShared, VideoSpec};
 use crate::transform::FrameFormat;
 use std::fmt::Write;
@@ -12,8 +13,7 @@ pub(super) fn describe(shared: &LoaderShared, num_batches: u64, seed: u64) -> St
     // Writing to a string does not fail.
     if let Some(VideoSpec { window, .. }) = &shared.video {
         let short = shared.samples.num_short();
-        let _ =
-            write!(text, ", {short} short for {} frames by {:?}, {:?}", window.frames, window.step, window.placement);
+        let _ = write!(text, ", {short} too short for {window}; placement {}", window.placement.as_str());
     }
     if !shared.fields.is_empty() {
         let _ = write!(text, ", {} lack a field", sizes.num_incomplete);
@@ -37,7 +37,11 @@ pub(super) fn describe(shared: &LoaderShared, num_batches: u64, seed: u64) -> St
     if let Some(cores) = options.cpu_limit {
         let _ = write!(text, "\nprocessors: {cores} cores at most");
     }
-    let _ = write!(text, "\norder: {:?}, seed {seed}", options.shuffle);
+    let order = match options.shuffle {
+        Shuffle::On => "shuffled",
+        Shuffle::Off => "of the dataset",
+    };
+    let _ = write!(text, "\norder: {order}, seed {seed}");
     if let Some(buckets) = &shared.cut.buckets {
         let _ = write!(text, ", {} buckets", buckets.len());
     }

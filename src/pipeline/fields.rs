@@ -5,26 +5,11 @@ use super::policies::Ragged;
 use super::row::Row;
 use crate::batch::BatchAssembly;
 use crate::buf::Slot;
-use crate::dataset::{Dataset, FieldEntry};
+use crate::dataset::{Dataset, FieldEntry, is_reserved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::TensorType;
 use std::sync::Arc;
 
-/// Entries of a batch that are no fields, as Python names them.
-const RESERVED_NAMES: [&str; 12] = [
-    "video",
-    "key",
-    "caption",
-    "pts",
-    "frame",
-    "time_base",
-    "record",
-    "position",
-    "epoch",
-    "columns",
-    "skipped",
-    "substituted",
-];
 /// What Python adds to a field's name for its lengths.
 const LENGTHS_SUFFIX: &str = "_lengths";
 
@@ -87,7 +72,7 @@ pub(super) fn check_names(names: &[String], ragged: Ragged) -> Result<()> {
     for (number, name) in names.iter().enumerate() {
         let fault = if names[..number].contains(name) {
             "is named twice"
-        } else if RESERVED_NAMES.contains(&name.as_str()) {
+        } else if is_reserved(name) {
             "is the name of another entry of a batch"
         } else if ragged == Ragged::Pad
             && name.strip_suffix(LENGTHS_SUFFIX).is_some_and(|of| names.iter().any(|other| other == of))

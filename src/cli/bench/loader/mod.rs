@@ -14,7 +14,7 @@ use crate::cli::units::parse_size;
 use crate::cli::{Ending, output, signal};
 use check::Answer;
 use clap::Args;
-use framefeed::{DType, DirectIo, EngineKind, Fit, FrameFormat, Layout, Placement, Ragged, Result, Step, Window};
+use framefeed::{DType, DirectIo, EngineKind, Fit, FrameFormat, Layout, Placement, Ragged, Result, Window};
 use measure::Run;
 use plan::{Plan, Setting, Without};
 use result::{Bound, Figures, LoaderReport, Point};
@@ -292,7 +292,7 @@ fn report(
         bytes: plan.bytes(),
         machine,
         cache: cache_text(cache).to_owned(),
-        window: plan.window.as_ref().map(window_text),
+        window: plan.window.as_ref().map(Window::to_string),
         fields: plan.fields.clone(),
         batch_size: plan.batch_size,
         describe: answer.describe,
@@ -332,13 +332,6 @@ fn cache_text(cache: CacheState) -> &'static str {
         CacheState::AsIs => {
             "as it was: the files take more than half of the memory, so they are not read ahead of a run"
         }
-    }
-}
-
-fn window_text(window: &Window) -> String {
-    match window.step {
-        Step::Stride(stride) => format!("{} frames at stride {stride}", window.frames),
-        Step::Fps(fps) => format!("{} frames at {} per second", window.frames, fps.to_f64()),
     }
 }
 

@@ -67,9 +67,9 @@ fn rates(html: &mut String, report: &LoaderReport) {
     let unit = unit(report);
     let _ = writeln!(
         html,
-        "<section>\n<h2>Rate over workers</h2>\n<p class=\"soft\">Medians of {} runs in turn; the bars reach from the slowest run to \
+        "<section>\n<h2>Rate over workers</h2>\n<p class=\"soft\">Medians of {} in turn; the bars reach from the slowest run to \
          the fastest. What is delivered is the same at every number of workers.</p>",
-        report.runs
+        count(report.runs as u64, "run")
     );
     page::line_legend(html, [("whole", "measured"), ("ideal", "if the rate grew with the workers")]);
     html.push_str("<div class=\"plots\">\n");

@@ -75,7 +75,8 @@ fn head(report: &LoaderReport) -> String {
         checked.batches,
         count(checked.loaders as u64, "loader")
     );
-    let _ = writeln!(text, "medians of {} runs in turn, slowest and fastest in brackets\n", report.runs);
+    let _ =
+        writeln!(text, "medians of {} in turn, slowest and fastest in brackets\n", count(report.runs as u64, "run"));
     text
 }
 

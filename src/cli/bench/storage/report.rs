@@ -88,8 +88,8 @@ fn rates(html: &mut String, report: &StorageReport) {
     html.push_str("<section>\n<h2>Rate over reads in flight</h2>\n");
     let _ = writeln!(
         html,
-        "<p class=\"soft\">Medians of {} runs in turn; the bars reach from the slowest run to the fastest.</p>",
-        report.runs
+        "<p class=\"soft\">Medians of {} in turn; the bars reach from the slowest run to the fastest.</p>",
+        count(report.runs as u64, "run")
     );
     legend(html, report, has_fio);
     let mut depths = distinct(report.points.iter().map(|point| point.depth));

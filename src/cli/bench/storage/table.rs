@@ -1,7 +1,7 @@
 //! The measurements as a table for people.
 
 use super::result::{Point, StorageReport};
-use crate::cli::units::bytes;
+use crate::cli::units::{bytes, count};
 use std::fmt::Write as _;
 
 /// The whole report as text.
@@ -24,10 +24,10 @@ pub(super) fn table(report: &StorageReport) -> String {
     );
     let _ = writeln!(
         text,
-        "{} reads{}; medians of {} runs in turn, least to greatest in brackets\n",
+        "{} reads{}; medians of {} in turn, least to greatest in brackets\n",
         report.pattern,
         if report.checksum { ", CRC32C of every byte" } else { "" },
-        report.runs,
+        count(report.runs as u64, "run"),
     );
     let compared = report.points.iter().any(|point| point.fio.is_some());
     let _ = write!(
