@@ -309,10 +309,16 @@ def test_a_column_is_made_from_pairs_in_the_order_of_the_dataset(tmp_path: Path)
     ]:
         with pytest.raises(framefeed.InvalidArgumentError, match=message):
             new.add_column("m", [(key, np.array(value)) for key, value in pairs])
+    with pytest.raises(framefeed.InvalidArgumentError, match="'key': that is the name of another entry"):
+        new.add_column("key", lambda record: np.zeros(1))
+    with pytest.raises(framefeed.InvalidArgumentError, match="'pts': that is the name of another entry"):
+        new.add_column("m", lambda record: {"pts": np.zeros(1)})
     with pytest.raises(framefeed.InvalidArgumentError, match=r"record 'r/0': .*field 'm'"):
         new.add_column("m", lambda record: [1, 2])
     with pytest.raises(framefeed.InvalidArgumentError, match="no record was given"):
         new.add_column("m", lambda record: None)
+    # What failed before a shard was finished leaves nothing.
+    assert [folder.name.rsplit("-", 1)[0] for folder in (tmp_path / "set/columns").iterdir()] == ["n"]
     assert list(new.add_column("m", lambda record: np.zeros(2)).fields) == ["latents", "text", "n", "m"]
 
 

@@ -233,13 +233,16 @@ pub(super) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
         || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
 }
 
-/// The packets that the container says stream `index` has, where it says so and the file ended under a reader: an index of
-/// a file that was cut off names more than there are.
+/// The packets that an MP4 or MOV says stream `index` has, where the file ended under its reader: the index of a file that was cut
+/// off names more than there are. Other containers' headers are not to be believed, and are read to their end in any case.
 pub(super) fn packets_before_cut(input: &av::format::context::Input, index: usize) -> Option<usize> {
     // SAFETY: the context is alive.
     let pointer = unsafe { input.as_ptr() };
     // SAFETY: as above.
     let raw = unsafe { &*pointer };
+    if !input.format().name().split(',').any(|name| name == "mp4") {
+        return None;
+    }
     // SAFETY: null, or a file that lives as long as the context.
     let is_past_end = unsafe { raw.pb.as_ref() }.is_some_and(|file| file.eof_reached != 0);
     let said = usize::try_from(input.stream(index)?.frames()).ok()?;

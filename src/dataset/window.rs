@@ -144,7 +144,10 @@ impl fmt::Display for Window {
         let noun = if self.frames == 1 { "frame" } else { "frames" };
         match self.step {
             Step::Stride(stride) => write!(f, "{} {noun} at stride {stride}", self.frames),
-            Step::Fps(fps) => write!(f, "{} {noun} at {} per second", self.frames, fps.to_f64()),
+            Step::Fps(fps) => {
+                let rate = (fps.to_f64() * 1000.0).round() / 1000.0;
+                write!(f, "{} {noun} at {rate} per second", self.frames)
+            }
         }
     }
 }
@@ -387,6 +390,13 @@ mod tests {
         let window = Window::at_fps(90, 30.0).unwrap().placement(Placement::Start);
         let frames = window.select_from(extent(90, 3000, 1, 1000), 0, &pts, &Vec::new).unwrap();
         assert_eq!(frames, (0..90).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn windows_are_described_in_words() {
+        assert_eq!(Window::strided(1, 4).to_string(), "1 frame at stride 4");
+        assert_eq!(Window::at_fps(16, 8.0).unwrap().to_string(), "16 frames at 8 per second");
+        assert_eq!(Window::at_fps(2, 29.97).unwrap().to_string(), "2 frames at 29.97 per second");
     }
 
     #[test]
