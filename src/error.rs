@@ -141,6 +141,18 @@ impl Error {
         self
     }
 
+    /// The same once more, its causes in the message.
+    pub(crate) fn again(&self) -> Self {
+        let Inner { kind, ref message, ref record, offset, ref path, .. } = *self.0;
+        let mut message = message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Self(Box::new(Inner { kind, message, record: record.clone(), offset, path: path.clone(), source: None }))
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -17,7 +17,7 @@ pub enum CheckLevel {
     /// source's, or, where they were encoded anew, to those of the encoded packets decoded in order.
     #[default]
     Full,
-    /// The source's packets are decoded once; GOPs are believed where the bitstream confirms them.
+    /// The source's packets are decoded once; GOPs are believed where the bitstream confirms them, and FFmpeg has no complaint.
     Fast,
 }
 
@@ -120,7 +120,10 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
         None => reading.reencode(path, mp4_path, request, cancel).map_err(|error| error.with_path(path))?,
     };
     if finished.merged_gops > 0 {
-        warnings.push(format!("{} keyframes are none: decoding cannot start there", finished.merged_gops));
+        warnings.push(match finished.merged_gops {
+            1 => "a keyframe is none: decoding cannot start there".to_owned(),
+            count => format!("{count} keyframes are none: decoding cannot start there"),
+        });
     }
     Ok(ClipOutput {
         stream: finished.stream,

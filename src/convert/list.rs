@@ -47,16 +47,7 @@ pub(super) fn read_list(path: &Path) -> Result<Vec<PlacedRow>> {
     if rows.is_empty() {
         return Err(Error::invalid("the list has no rows").with_path(path));
     }
-    Ok(rows
-        .into_iter()
-        .map(|(place, row)| {
-            let row = row.and_then(row_from_object).map_err(|e| {
-                let message = format!("{place}: {}", e.message());
-                Error::new(e.kind(), message).with_path(path)
-            });
-            (place, row)
-        })
-        .collect())
+    Ok(rows.into_iter().map(|(place, row)| (place, row.and_then(row_from_object))).collect())
 }
 
 type PlacedObject = (String, Result<Map<String, Value>>);
@@ -324,7 +315,7 @@ mod tests {
     #[test]
     fn a_bad_csv_row_is_named_by_its_line_and_the_others_stand() {
         let rows = list("l.csv", b"file,start,end,note\na.mp4,0,1,\"two\nlines\"\n\nb.mp4,3,2,x\nc.mp4,-1,2,x\nd.mp4,x,2,x\n,0,1,x\ne.mp4,1,1,x\nf.mp4,0:01,1:00.5,x\n").unwrap();
-        let line = |i: usize| rows[i].1.as_ref().unwrap_err().to_string();
+        let line = |i: usize| format!("{}: {}", rows[i].0, rows[i].1.as_ref().unwrap_err());
         assert!(rows[0].1.is_ok());
         assert!(line(1).contains("line 5: start is 3"), "{}", line(1));
         assert!(line(2).contains("line 6: start is \"-1\""), "{}", line(2));
@@ -362,7 +353,8 @@ mod tests {
         let first = rows[0].1.as_ref().unwrap();
         assert_eq!((first.path.as_str(), first.key.as_deref()), ("a.mp4", Some("k")));
         assert_eq!(Value::Object(first.columns.clone()), json!({"tags": [1, 2]}));
-        let errors: Vec<String> = rows[1..].iter().map(|(_, row)| row.as_ref().unwrap_err().to_string()).collect();
+        let errors: Vec<String> =
+            rows[1..].iter().map(|(place, row)| format!("{place}: {}", row.as_ref().unwrap_err())).collect();
         assert!(errors[0].contains("line 3: expected a JSON object"), "{errors:?}");
         assert!(errors[1].contains("line 4: not JSON"), "{errors:?}");
         assert!(errors[2].contains("line 5: the video's path is 3"), "{errors:?}");
@@ -387,7 +379,8 @@ mod tests {
         let rows = read_list(&path).unwrap();
         let first = rows[0].1.as_ref().unwrap();
         assert_eq!((first.start, first.end, first.columns["year"].as_i64()), (None, Some(2.5), Some(1999)));
-        assert!(rows[1].1.as_ref().unwrap_err().to_string().contains("row 2: start is 4"));
+        assert_eq!(rows[1].0, "row 2");
+        assert!(rows[1].1.as_ref().unwrap_err().to_string().starts_with("start is 4"));
         std::fs::write(&path, b"not parquet").unwrap();
         assert_eq!(read_list(&path).unwrap_err().kind(), crate::ErrorKind::Corrupt);
     }

@@ -428,6 +428,27 @@ fn a_file_that_ends_early_says_how_much_is_there() {
     }
 }
 
+/// What a decoder puts in the place of a damaged keyframe is taken from the picture before.
+#[test]
+fn a_damaged_keyframe_begins_no_gop_by_either_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.mp4");
+    let whole = convert_to(&h264(), &path, None, None).unwrap().stream;
+    let entry = whole.packets.get(whole.gops[1].first_packet as usize).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = (entry.offset + u64::from(entry.size) / 2) as usize;
+    bytes[middle..middle + 64].fill(0x55);
+    std::fs::write(&path, bytes).unwrap();
+    let by = |check| {
+        let request = ClipRequest { source: path.clone(), start: None, end: None, check, train: None };
+        convert_clip(&request, &folder.path().join("clip.mp4"), &|| false).unwrap()
+    };
+    let (full, fast) = (by(CheckLevel::Full), by(CheckLevel::Fast));
+    assert!(full.stream.gops.len() < whole.gops.len(), "{:?}", full.warnings);
+    assert_eq!((&full.stream.gops, &full.warnings), (&fast.stream.gops, &fast.warnings));
+    assert_eq!(full.stream.packets.flags, fast.stream.packets.flags);
+}
+
 #[test]
 fn flipped_bytes_give_the_frames_of_ffmpeg_or_an_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! The shards of a dataset, opened when first wanted and shared from then on.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::ShardEntry;
 use crate::shard::{Shard, TensorShard};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,8 +47,30 @@ struct Slot<S> {
     path: PathBuf,
     rows: u64,
     bytes: u64,
-    /// The shard while it is open. Failures are not kept: a file that comes back is found.
-    open: Mutex<Option<Arc<S>>>,
+    state: Mutex<State<S>>,
+}
+
+struct State<S> {
+    /// The shard while it is open.
+    open: Option<Arc<S>>,
+    /// Of which file it was found that it is no sound shard: read once, and not for each of its records. A file that comes back, or
+    /// another one in its place, is found.
+    refused: Option<(Stamp, Error)>,
+}
+
+/// What tells a file from another one of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(file: &Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino(), bytes: file.len(), modified: (file.mtime(), file.mtime_nsec()) }
+    }
 }
 
 /// One slot for each shard of a list of the manifest.
@@ -58,7 +82,7 @@ impl<S: OpenShard> Shards<S> {
             path: root.join(&entry.file),
             rows: entry.rows,
             bytes: entry.bytes,
-            open: Mutex::default(),
+            state: Mutex::new(State { open: None, refused: None }),
         };
         Self(entries.iter().map(slot).collect())
     }
@@ -82,23 +106,29 @@ impl<S: OpenShard> Shards<S> {
         let slot = self.0.get(number).ok_or_else(|| {
             Error::corrupt(format!("the index names shard {number}, the manifest has {}", self.0.len()))
         })?;
-        let mut open = slot.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shard) = open.as_ref() {
+        let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = &state.open {
             return Ok(Arc::clone(shard));
         }
-        let shard = slot.open_checked().map_err(|error| error.with_path(&slot.path))?;
-        *open = Some(Arc::clone(&shard));
+        let shard = slot.open_checked(&mut state.refused).map_err(|error| error.with_path(&slot.path))?;
+        state.open = Some(Arc::clone(&shard));
         Ok(shard)
     }
 }
 
 impl<S: OpenShard> Slot<S> {
-    fn open_checked(&self) -> Result<Arc<S>> {
-        let bytes = std::fs::metadata(&self.path).map_err(|error| Error::io("open shard", &self.path, error))?.len();
+    fn open_checked(&self, refused: &mut Option<(Stamp, Error)>) -> Result<Arc<S>> {
+        let file = std::fs::metadata(&self.path).map_err(|error| Error::io("open shard", &self.path, error))?;
+        let (bytes, stamp) = (file.len(), Stamp::from(&file));
         if bytes != self.bytes {
             return Err(Error::corrupt(format!("shard has {bytes} bytes, the manifest says {}", self.bytes)));
         }
-        let shard = S::open(&self.path)?;
+        if let Some((_, error)) = refused.as_ref().filter(|(seen, _)| *seen == stamp) {
+            return Err(error.again());
+        }
+        let shard = S::open(&self.path).inspect_err(|error| {
+            *refused = (error.kind() == ErrorKind::Corrupt).then(|| (stamp, error.again()));
+        })?;
         let rows = shard.num_records();
         if rows as u64 != self.rows {
             return Err(Error::corrupt(format!("shard has {rows} records, the manifest says {}", self.rows)));

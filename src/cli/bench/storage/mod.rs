@@ -169,8 +169,10 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
     let mut notes = Vec::new();
     let fio_version = if args.compare_fio { fio::version() } else { None };
     if args.compare_fio && fio_version.is_none() {
-        notes
-            .push("fio is not installed, so nothing is compared; on Debian and Ubuntu: apt-get install fio".to_owned());
+        let note = "fio is not installed, so nothing is compared; on Debian and Ubuntu: apt-get install fio";
+        // Now as well: the runs take their time.
+        eprintln!("{note}");
+        notes.push(note.to_owned());
     }
     let mut candidates = candidates(args, work, &mut notes)?;
     if candidates.is_empty() {
