@@ -159,7 +159,8 @@ class Dataset:
         record twice of those. What makes it the same call is the name and the description: say another one when the producer changes.
 
         Args:
-            name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`.
+            name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`, for a field no name that a loader's batch has
+                for itself (`key`, `video`, `pts`, ...).
             producer: a function of a record that gives an array, several by name, or None where the record has none (an exception
                 of it gets a note that names the record); or pairs of a key and such a value, in the order of the dataset, from its first record on. Keys may be missing.
             description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked for.

@@ -247,6 +247,8 @@ def test_names_that_clash_and_fields_that_do_not_exist_are_refused(tmp_path: Pat
         with pytest.raises(framefeed.InvalidArgumentError, match="'video': that is the name of another entry.*record 'r0'"):
             writer.add("r0", fields={"text": text(0), "video": text(0)})
         writer.add("r0", fields={"text": text(0), "text_lengths": text(0)})
+    with pytest.raises(framefeed.InvalidArgumentError, match="another entry of a batch"):
+        make(fields=["color"])
     dataset = framefeed.Dataset(tmp_path / "dataset")
     with pytest.raises(framefeed.InvalidArgumentError, match="another entry of a batch"):
         make(dataset=dataset, fields=["video"])

@@ -89,6 +89,18 @@ def test_planes_at_half_the_bytes_are_the_decoders_own_where_nothing_is_resized(
     assert compared == {"h264-b", "gray"}
 
 
+def test_no_field_may_have_the_name_of_what_a_batch_has_for_itself(dataset: framefeed.Dataset, tmp_path: Path) -> None:
+    window = framefeed.Window(frames=2, short="loop")
+    loader = framefeed.Loader(dataset, batch_size=2, window=window, format="yuv420", size=(64, 96), columns=["score"])
+    names = set(next(iter(loader)))
+    assert {"color", "caption", "video", "columns"} <= names
+    with framefeed.Writer(tmp_path / "set") as writer:
+        for name in names:
+            with pytest.raises(framefeed.InvalidArgumentError, match=f"'{name}': that is the name of another entry"):
+                writer.add("a", {name: np.zeros(1)})
+        writer.add("a", {"latents": np.zeros(1)})
+
+
 def enlarged(chroma: np.ndarray, x: float, y: float) -> np.ndarray:
     """Twice the rows and columns, linearly, of samples that lie `x` columns and `y` rows behind the corner of their four pixels."""
     for axis, place in ((1, y), (2, x)):

@@ -84,7 +84,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// How thoroughly each clip is proved: `full` decodes it twice, once GOP by GOP; `fast` once.
+    /// How thoroughly each clip is proved: `full` decodes it twice, once GOP by GOP; `fast` once, unless it is damaged.
     #[arg(long, value_enum, default_value_t = CheckArg::Full)]
     check: CheckArg,
 

@@ -63,7 +63,12 @@ fn read_jsonl(path: &Path, file: File) -> Result<Vec<PlacedObject>> {
         let object = match serde_json::from_slice::<Value>(line) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => Err(Error::invalid("expected a JSON object")),
-            Err(e) => Err(Error::invalid(format!("not JSON: {e}"))),
+            Err(e) => {
+                // It counts lines within this one.
+                let (message, place) = (e.to_string(), format!(" at line {} column {}", e.line(), e.column()));
+                let message = message.strip_suffix(&place).unwrap_or(&message);
+                Err(Error::invalid(format!("not JSON: {message} at column {}", e.column())))
+            }
         };
         rows.push((format!("line {}", index + 1), object));
     }
@@ -356,7 +361,7 @@ mod tests {
         let errors: Vec<String> =
             rows[1..].iter().map(|(place, row)| format!("{place}: {}", row.as_ref().unwrap_err())).collect();
         assert!(errors[0].contains("line 3: expected a JSON object"), "{errors:?}");
-        assert!(errors[1].contains("line 4: not JSON"), "{errors:?}");
+        assert!(errors[1].ends_with("line 4: not JSON: EOF while parsing a value at column 10"), "{errors:?}");
         assert!(errors[2].contains("line 5: the video's path is 3"), "{errors:?}");
     }
 

@@ -24,6 +24,8 @@ const BACK_SECONDS: [f64; 4] = [0.0, 5.0, 20.0, 80.0];
 pub(super) struct Reading {
     pub(super) range: Range,
     pub(super) ingest: Ingest,
+    /// Packets that the source says it has, where it ends before they do and the reading was of all of it.
+    packets_before_cut: Option<usize>,
     times: Times,
     store: PacketStore,
     /// Frames of the reading that the request asks for.
@@ -176,8 +178,11 @@ impl Reading {
         let frame_pts: Vec<i64> = frame_packets.iter().filter_map(|&n| times.pts.get(n as usize).copied()).collect();
         let first_time = first_time.or(frame_pts.first().copied()).unwrap_or(0);
         let wanted = cut::frames(&frame_pts, first_time, source.time_base, request.start, request.end);
+        let is_whole = range.seek.is_none() && range.stop.is_none();
+        let said = super::av::packets_before_cut(&source.input, source.index);
         Ok(Self {
             range,
+            packets_before_cut: said.filter(|&said| is_whole && ingest.num_read < said),
             ingest,
             times,
             store,
@@ -209,11 +214,8 @@ impl Reading {
         if ingest.is_encrypted {
             warnings.push("the video is encrypted: its frames are noise".to_owned());
         }
-        let is_whole = self.range.seek.is_none() && self.range.stop.is_none();
-        if let Some(said) = super::av::packets_before_cut(&source.input, source.index).filter(|_| is_whole)
-            && ingest.num_read < said
-        {
-            warnings.push(format!("the file ends early: {} of its {said} packets are there", ingest.num_read));
+        if let Some(said) = self.packets_before_cut {
+            warnings.push(format!("the file ends early: it names {said} packets, {} could be read", ingest.num_read));
         }
         let first = ingest.first_error.as_deref().unwrap_or("unknown");
         match ingest.decode_errors {

@@ -4,10 +4,9 @@
 //! The shards are written under their final names into a folder that no manifest names yet, one for each shard of the
 //! dataset. A run that died is gone on with by the same call: its finished shards are checked and kept.
 
-use super::fields::check_new_name;
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{ColumnSet, Manifest, ShardEntry, sync_folder};
+use crate::format::{ColumnSet, Manifest, ShardEntry, check_field_name, check_new_field_name, sync_folder};
 use crate::shard::{FolderLock, Metadata, NewTensor, NewTensorRecord, TensorShard, TensorShardWriter};
 use serde_json::{Map, Value};
 use std::fs;
@@ -34,10 +33,10 @@ impl ColumnWriter {
     /// Begins a column of that name, or goes on with one that an earlier run began with the same name and description.
     ///
     /// # Errors
-    /// `InvalidArgument` for a name that is not valid, or that another entry of a loader's batch has; `Conflict` where the dataset has a column or field of that name, was
+    /// `InvalidArgument` for a name that is not valid; `Conflict` where the dataset has a column or field of that name, was
     /// replaced since it was opened, or another writer is at work in it; `Corrupt` where an earlier run's shard is not sound.
     pub fn create(dataset: &Dataset, name: &str, description: Map<String, Value>) -> Result<Self> {
-        check_new_name(name)?;
+        check_field_name(name)?;
         let root = dataset.root();
         let conflict = |message: String| Error::new(ErrorKind::Conflict, message).with_path(root);
         let lock = FolderLock::take(root)?;
@@ -52,10 +51,6 @@ impl ColumnWriter {
         }
         let folder = folder_name(&manifest, name, &description);
         let path = root.join(&folder);
-        fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))?;
-        // The names of both folders that may be new must last as the manifest does.
-        sync_folder(&path)?;
-        path.parent().map_or(Ok(()), sync_folder)?;
         let mut writer = Self {
             dataset: dataset.clone(),
             manifest,
@@ -69,6 +64,10 @@ impl ColumnWriter {
             num_found: 0,
             _lock: lock,
         };
+        fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))?;
+        // The names of both folders that may be new must last as the manifest does.
+        sync_folder(&path)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
         writer.find_finished()?;
         Ok(writer)
     }
@@ -87,7 +86,7 @@ impl ColumnWriter {
     ///
     /// # Errors
     /// `InvalidArgument` for a record before [`position`](Self::position) or that does not exist, for elements that do not fit
-    /// shape and type, and for a field that the dataset has already; `Io`.
+    /// shape and type, for a field that the dataset has already, and for one of the name of another entry of a loader's batch; `Io`.
     pub fn add(&mut self, record: usize, tensors: Vec<NewTensor>) -> Result<()> {
         if record < self.position || record >= self.dataset.len() {
             let (from, to) = (self.position, self.dataset.len());
@@ -132,7 +131,7 @@ impl ColumnWriter {
     }
 
     fn check_field(&self, name: &str) -> Result<()> {
-        check_new_name(name)?;
+        check_new_field_name(name)?;
         let added = self.manifest.columns.iter().flat_map(|set| &set.fields);
         if self.manifest.fields.iter().chain(added).any(|known| known == name) {
             return Err(Error::invalid(format!("the dataset has a field '{name}' already")));

@@ -3,41 +3,11 @@
 use super::names::no_such;
 use super::shards::Shards;
 use crate::error::{Error, Result};
-use crate::format::{ColumnSet, Manifest, TensorField, TensorType, check_field_name};
+use crate::format::{ColumnSet, Manifest, TensorField, TensorType};
 use crate::shard::TensorShard;
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Entries of a loader's batch that are no fields, as Python names them.
-const RESERVED_NAMES: [&str; 12] = [
-    "video",
-    "key",
-    "caption",
-    "pts",
-    "frame",
-    "time_base",
-    "record",
-    "position",
-    "epoch",
-    "columns",
-    "skipped",
-    "substituted",
-];
-
-/// True of a name that a field cannot have in a batch.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    RESERVED_NAMES.contains(&name)
-}
-
-/// Checks the name of a field that is to be written: what could not be loaded is not stored.
-pub(super) fn check_new_name(name: &str) -> Result<()> {
-    check_field_name(name)?;
-    if is_reserved(name) {
-        return Err(Error::invalid(format!("field '{name}': that is the name of another entry of a loader's batch")));
-    }
-    Ok(())
-}
 
 /// A stored tensor: where its elements lie, and what they are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,6 @@ mod writer;
 pub(crate) use buckets::Buckets;
 pub use column_writer::ColumnWriter;
 pub use fields::FieldEntry;
-pub(crate) use fields::is_reserved;
 pub(crate) use open::IndexColumn;
 pub use open::{Dataset, RecordMetadata};
 pub(crate) use order::Order;

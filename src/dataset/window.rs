@@ -145,8 +145,8 @@ impl fmt::Display for Window {
         match self.step {
             Step::Stride(stride) => write!(f, "{} {noun} at stride {stride}", self.frames),
             Step::Fps(fps) => {
-                let rate = (fps.to_f64() * 1000.0).round() / 1000.0;
-                write!(f, "{} {noun} at {rate} per second", self.frames)
+                let (rate, digits) = (fps.to_f64(), if fps.to_f64() < 1.0 { 1e6 } else { 1e3 });
+                write!(f, "{} {noun} at {} per second", self.frames, (rate * digits).round() / digits)
             }
         }
     }
@@ -396,6 +396,7 @@ mod tests {
     fn windows_are_described_in_words() {
         assert_eq!(Window::strided(1, 4).to_string(), "1 frame at stride 4");
         assert_eq!(Window::at_fps(16, 8.0).unwrap().to_string(), "16 frames at 8 per second");
+        assert_eq!(Window::at_fps(2, 1.0 / 3600.0).unwrap().to_string(), "2 frames at 0.000278 per second");
         assert_eq!(Window::at_fps(2, 29.97).unwrap().to_string(), "2 frames at 29.97 per second");
     }
 

@@ -1,6 +1,5 @@
 //! Writing a dataset of tensors record by record: shards of a bounded size, then the index, the manifest last.
 
-use super::fields::check_new_name;
 use super::open::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{DatasetKind, MANIFEST_FILE, Manifest, ShardEntry, publish, sync_folder};
@@ -120,15 +119,12 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// `InvalidArgument` that names the record: a key that is not valid or was there before, a field or column name that is not
-    /// valid, elements that do not fit shape and type; `Io`. After a shard could not be finished, `Closed`: its records are lost,
+    /// valid or that an entry of a loader's batch has, elements that do not fit shape and type; `Io`. After a shard could not be finished, `Closed`: its records are lost,
     /// and nothing can be published any more.
     pub fn add(&mut self, record: NewTensorRecord) -> Result<()> {
         self.check_whole()?;
         if self.keys.contains(&record.key) {
             return Err(Error::invalid("a record with this key was written already").with_record(record.key));
-        }
-        for field in &record.fields {
-            check_new_name(&field.name).map_err(|error| error.with_record(&record.key))?;
         }
         let (key, names) = (record.key.clone(), record.fields.iter().map(|field| field.name.clone()));
         let names: Vec<_> = names.filter(|name| !self.fields.contains(name)).collect();

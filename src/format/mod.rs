@@ -40,7 +40,7 @@ pub use tensor::TensorType;
 pub(crate) use tensor::{npy_header, npy_header_of_len};
 pub(crate) use tensor_rows::{TensorRows, validate_tensor_record};
 pub(crate) use trailer::{TRAILER_BYTES, TRAILER_FROM_END, Trailer};
-pub(crate) use validate::{ParsedRecord, check_field_name, validate_stream};
+pub(crate) use validate::{ParsedRecord, check_field_name, check_new_field_name, is_batch_entry, validate_stream};
 
 /// `reencoded` of records of the profile `train`.
 pub(crate) const REENCODED_FOR_TRAINING: &str = "profile train";

@@ -69,6 +69,37 @@ pub(super) fn check_fields(fields: &[TensorField], mut position: u64, data_end: 
     Ok(position)
 }
 
+/// Entries of a loader's batch that are no fields, as Python names them.
+const BATCH_ENTRIES: [&str; 13] = [
+    "video",
+    "color",
+    "key",
+    "caption",
+    "pts",
+    "frame",
+    "time_base",
+    "record",
+    "position",
+    "epoch",
+    "columns",
+    "skipped",
+    "substituted",
+];
+
+/// True of a name that a field cannot have in a batch.
+pub(crate) fn is_batch_entry(name: &str) -> bool {
+    BATCH_ENTRIES.contains(&name)
+}
+
+/// Checks the name of a field that is to be written: what could not be loaded is not stored.
+pub(crate) fn check_new_field_name(name: &str) -> Result<()> {
+    check_field_name(name)?;
+    if is_batch_entry(name) {
+        return Err(Error::invalid(format!("field '{name}': that is the name of another entry of a loader's batch")));
+    }
+    Ok(())
+}
+
 /// Field names are part of member names: `<key>.<name>.npy`.
 pub(crate) fn check_field_name(name: &str) -> Result<()> {
     let plain = !name.is_empty()

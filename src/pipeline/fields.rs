@@ -5,9 +5,9 @@ use super::policies::Ragged;
 use super::row::Row;
 use crate::batch::BatchAssembly;
 use crate::buf::Slot;
-use crate::dataset::{Dataset, FieldEntry, is_reserved};
+use crate::dataset::{Dataset, FieldEntry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::TensorType;
+use crate::format::{TensorType, is_batch_entry};
 use std::sync::Arc;
 
 /// What Python adds to a field's name for its lengths.
@@ -72,7 +72,7 @@ pub(super) fn check_names(names: &[String], ragged: Ragged) -> Result<()> {
     for (number, name) in names.iter().enumerate() {
         let fault = if names[..number].contains(name) {
             "is named twice"
-        } else if is_reserved(name) {
+        } else if is_batch_entry(name) {
             "is the name of another entry of a batch"
         } else if ragged == Ragged::Pad
             && name.strip_suffix(LENGTHS_SUFFIX).is_some_and(|of| names.iter().any(|other| other == of))

@@ -98,7 +98,7 @@ impl Sink {
 
     /// Appends `<key>.<field>.npy`.
     pub(super) fn append_tensor(&mut self, key: &str, tensor: &NewTensor) -> Result<TensorField> {
-        format::check_field_name(&tensor.name)?;
+        format::check_new_field_name(&tensor.name)?;
         let NewTensor { name, dtype, shape, data } = tensor;
         let expected = dtype.num_bytes(shape)?;
         if data.len() as u64 != expected {
