@@ -116,7 +116,6 @@ impl ColumnWriter {
             // Kept, the shards would be taken for finished ones by the next run, and nothing could ever be added.
             let folder = self.dataset.root().join(&self.folder);
             fs::remove_dir_all(&folder).map_err(|error| Error::io("remove", &folder, error))?;
-            let _ = folder.parent().map(fs::remove_dir);
             return Err(Error::invalid(format!("no record was given a tensor for column '{}'", self.name)));
         }
         let mut manifest = self.manifest.clone();
@@ -225,11 +224,8 @@ impl Drop for ColumnWriter {
         self.current = None;
         let folder = self.dataset.root().join(&self.folder);
         // Neither is removed while anything is in it.
-        if fs::remove_dir(&folder).is_ok()
-            && let Some(parent) = folder.parent()
-        {
-            let _ = fs::remove_dir(parent);
-        }
+        let _ = fs::remove_dir(&folder);
+        let _ = folder.parent().map(fs::remove_dir);
     }
 }
 

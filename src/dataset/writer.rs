@@ -119,8 +119,8 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// `InvalidArgument` that names the record: a key that is not valid or was there before, a field or column name that is not
-    /// valid or that an entry of a loader's batch has, elements that do not fit shape and type; `Io`. After a shard could not be finished, `Closed`: its records are lost,
-    /// and nothing can be published any more.
+    /// valid, a field name that an entry of a loader's batch has, elements that do not fit shape and type; `Io`. After a shard could
+    /// not be finished, `Closed`: its records are lost, and nothing can be published any more.
     pub fn add(&mut self, record: NewTensorRecord) -> Result<()> {
         self.check_whole()?;
         if self.keys.contains(&record.key) {
