@@ -7,6 +7,7 @@ use super::check::{Problem, Proof};
 use super::gops;
 use super::mux::{self, MuxPacket, Presentation, Stored};
 use super::store::{PacketStore, Slot};
+use crate::format::{Member, validate_stream};
 use crate::media::{
     Codec, ColorSpec, Orientation, PacketEntry, PacketFlags, PacketTable, PixelFormat, Ratio, StreamInfo, TimeBase,
 };
@@ -122,6 +123,10 @@ impl Draft {
             }
             stream = self.stream_info(&stored, &flags)?;
         }
+        // A record that a shard would refuse is no record: its frames are encoded anew, or the clip fails alone.
+        let video = Member { offset: 0, size: stored.bytes, crc32c: 0 };
+        validate_stream(&stream, &video)
+            .map_err(|error| Error::unsupported(format!("its tables contradict each other: {}", error.message())))?;
         Ok(Finished { stream, bytes: stored.bytes, merged_gops })
     }
 

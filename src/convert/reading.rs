@@ -20,6 +20,9 @@ use std::path::Path;
 /// How far before a cut to look for a random access point, in seconds, before everything is read.
 const BACK_SECONDS: [f64; 4] = [0.0, 5.0, 20.0, 80.0];
 
+/// How the message of a cut without a frame begins.
+pub(super) const NO_FRAME: &str = "no frame lies";
+
 /// See the module's docs.
 pub(super) struct Reading {
     pub(super) range: Range,
@@ -198,7 +201,7 @@ impl Reading {
         if self.wanted.is_empty() {
             let start = request.start.unwrap_or(0.0);
             let end = request.end.map_or("the end".to_owned(), |end| format!("{end} s"));
-            return Err(Error::invalid(format!("no frame lies between {start} s and {end}")).with_path(&request.source));
+            return Err(Error::invalid(format!("{NO_FRAME} between {start} s and {end}")).with_path(&request.source));
         }
         Ok(self)
     }
@@ -350,7 +353,8 @@ impl Reading {
                 dts,
                 facts: packet.facts,
                 has_frame: shown,
-                discard: packet.discard || (shown && is_wanted.get(index) != Some(&true)),
+                // A demuxer's mark says that a packet is not to be shown. Where the decoder shows it all the same, so does the record.
+                discard: if shown { is_wanted.get(index) != Some(&true) } else { packet.discard },
             });
         }
         Ok(Draft {

@@ -7,6 +7,7 @@
 use super::out::OutFolder;
 use super::plan::{Plan, PlanClip, PlanUnit};
 use super::raw::{self, RawFrames};
+use super::reading::NO_FRAME;
 use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
 use super::saved::{load_clip, save_clip};
 use super::shard_writer::{Made, UnitShard};
@@ -151,7 +152,7 @@ impl Run<'_> {
         while let Some((number, task)) = self.take() {
             match self.make(task) {
                 Ok(made) => self.hand_in(number, task, Outcome::Clip(Box::new(made))),
-                Err(error) if task.clip.is_piece && error.kind() == ErrorKind::InvalidArgument => {
+                Err(error) if task.clip.is_piece && error.message().starts_with(NO_FRAME) => {
                     self.hand_in(number, task, Outcome::Empty);
                 }
                 Err(error) if is_fatal(&error, self.out.root()) => {
@@ -258,18 +259,20 @@ impl Run<'_> {
         let mut finished = Finished::default();
         for unit in units {
             let mut report = UnitReport::new(unit, &self.plan.fingerprint);
-            let mut writer = None;
+            let mut writer: Option<UnitShard> = None;
             for _ in &unit.clips {
                 let Some(task) = self.tasks.get(number) else { break };
                 match self.outcome(number)? {
                     Outcome::Clip(made) => {
-                        let writer = match &mut writer {
-                            Some(writer) => writer,
+                        let shard = match &mut writer {
+                            Some(shard) => shard,
                             none => none.insert(UnitShard::create(self.plan.profile, &self.out.shard(&unit.id))?),
                         };
-                        let bytes = made.bytes();
-                        finished.kept_clips += u64::from(made.was_kept);
-                        add_clip(writer, &mut report, task, *made)?;
+                        let (bytes, was_kept) = (made.bytes(), made.was_kept);
+                        match self.add(shard, &mut report, task, *made)? {
+                            None => finished.kept_clips += u64::from(was_kept),
+                            Some(failure) => report.failed.push(failure),
+                        }
                         self.board().waiting_bytes -= bytes;
                     }
                     Outcome::Failed(failure) => report.failed.push(failure),
@@ -279,7 +282,8 @@ impl Run<'_> {
                 self.board().appended = number;
                 self.changed.notify_all();
             }
-            if let Some(writer) = writer {
+            // A shard whose clips were all refused is none.
+            if let Some(writer) = writer.filter(|shard| !shard.is_empty()) {
                 let summary = writer.finish()?;
                 (report.rows, report.bytes, report.blake3) = (summary.rows, summary.bytes, summary.blake3);
             }
@@ -291,6 +295,37 @@ impl Run<'_> {
             finished.units.push(report);
         }
         Ok(finished)
+    }
+
+    /// Adds a clip to its shard. Where the shard refuses what lies in the clip's file, the clip is made once more, for the file may
+    /// have been damaged since; where it is refused again, that is this clip's failure and nobody else's.
+    fn add(
+        &self,
+        shard: &mut UnitShard,
+        report: &mut UnitReport,
+        task: &Task<'_>,
+        made: Made,
+    ) -> Result<Option<Failure>> {
+        let is_ours = |error: &Error| !is_fatal(error, self.out.root());
+        let added = match add_clip(shard, report, task, made) {
+            Err(error) if is_ours(&error) => {
+                tracing::debug!(key = %task.clip.key, %error, "refused by its shard, made once more");
+                let _ = std::fs::remove_file(&task.tables); // without them the clip is made anew
+                self.make(task).and_then(|made| add_clip(shard, report, task, made))
+            }
+            added => added,
+        };
+        match added {
+            Ok(()) => Ok(None),
+            Err(error) if is_ours(&error) && self.options.on_error == OnError::Skip => {
+                // The path that it may name is that of the clip's own file, which is gone soon.
+                let error = Error::new(error.kind(), error.message());
+                let failure = Failure::new(&task.clip.source, Some(&task.clip.key), &error);
+                tracing::warn!(source = %failure.source, reason = %failure.reason, "left out");
+                Ok(Some(failure))
+            }
+            Err(error) => Err(error.with_record(&task.clip.key).with_path(&task.clip.source)),
+        }
     }
 
     fn outcome(&self, number: usize) -> Result<Outcome> {
@@ -310,18 +345,24 @@ impl Run<'_> {
     }
 }
 
-fn add_clip(writer: &mut UnitShard, report: &mut UnitReport, task: &Task<'_>, made: Made) -> Result<()> {
+/// Adds a clip to its shard and to its unit's report; to neither where it is refused.
+fn add_clip(shard: &mut UnitShard, report: &mut UnitReport, task: &Task<'_>, made: Made) -> Result<()> {
     let PlanClip { key, source, .. } = task.clip;
     let clip = &made.clip;
-    report.frames += clip.stream.num_frames() as u64;
-    report.seconds += clip.stream.time_base.seconds(clip.stream.duration);
-    if let Some(facts) = &clip.train {
-        TrainTotals::of(key, facts).add_to(&mut report.train);
-    } else if let Some(reason) = &clip.reencoded {
-        report.reencoded.push(Reencoded { key: key.clone(), reason: reason.clone() });
+    let frames = clip.stream.num_frames() as u64;
+    let seconds = clip.stream.time_base.seconds(clip.stream.duration);
+    let train = clip.train.as_ref().map(|facts| TrainTotals::of(key, facts));
+    let reencoded = clip.reencoded.clone().filter(|_| train.is_none());
+    let warnings: Vec<String> = clip.warnings.iter().map(|warning| format!("{source}: {warning}")).collect();
+    shard.add(task.clip, made, task.mp4.clone())?;
+    report.frames += frames;
+    report.seconds += seconds;
+    report.warnings.extend(warnings);
+    report.reencoded.extend(reencoded.map(|reason| Reencoded { key: key.clone(), reason }));
+    if let Some(train) = train {
+        train.add_to(&mut report.train);
     }
-    report.warnings.extend(clip.warnings.iter().map(|warning| format!("{source}: {warning}")));
-    writer.add(task.clip, made, task.mp4.clone())
+    Ok(())
 }
 
 /// True where the machine or the output folder is to blame, so that going on with the next clip would only fail again, or

@@ -71,6 +71,13 @@ impl UnitShard {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Clips(writer) => writer.is_empty(),
+            Self::Frames(writer) => writer.is_empty(),
+        }
+    }
+
     pub(super) fn finish(self) -> Result<ShardSummary> {
         match self {
             Self::Clips(writer) => writer.finish(),

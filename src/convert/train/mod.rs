@@ -20,6 +20,7 @@ pub(super) use totals::TrainTotals;
 pub use totals::{TrainClipQuality, TrainReport, TrainWindowCost, WindowUse};
 
 use super::av::{StreamFacts, TrackFacts};
+use super::cut;
 use super::draft::Draft;
 use super::ingest::{self, Given};
 use super::mux::Presentation;
@@ -310,7 +311,10 @@ impl Run<'_> {
         let first = *self.first.get_or_insert(pts);
         let at = |seconds: f64| first.saturating_add(self.time_base.ceil_ticks(seconds));
         let end = request.end.map_or(i64::MAX, at);
-        let is_wanted = pts < end && request.start.is_none_or(|start| start <= 0.0 || pts >= at(start));
+        let is_behind = |bound: f64| {
+            bound <= 0.0 || pts >= first.saturating_add(cut::earliest(self.time_base, self.interval, bound))
+        };
+        let is_wanted = request.start.is_none_or(is_behind) && !request.end.is_some_and(is_behind);
         let Some(rate) = rate else {
             if is_wanted {
                 self.maker.store(number, given.frame)?;
