@@ -24,8 +24,8 @@ pub use convert::{
     Reencoded, TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse, convert,
 };
 pub use dataset::{
-    ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, Extent, FieldEntry, Placement, RecordMetadata,
-    ShortPolicy, Step, Window,
+    ColumnProgress, ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, EarlierRun, Extent, FieldEntry,
+    Placement, RecordMetadata, ShortPolicy, Step, Window,
 };
 pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
 pub use error::{Error, ErrorKind, Result};

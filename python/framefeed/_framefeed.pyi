@@ -1,6 +1,6 @@
 """The compiled part of framefeed. Import its names from `framefeed`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -148,26 +148,41 @@ class Dataset:
         self,
         name: str,
         producer: Callable[[Record], _Array | Mapping[str, _Array] | None]
+        | Callable[[Iterator[Record]], Generator[tuple[str, _Array | Mapping[str, _Array] | None], None, None]]
         | Iterable[tuple[str, _Array | Mapping[str, _Array] | None]],
         *,
         description: Mapping[str, Any] | None = None,
+        restart: bool = False,
     ) -> Dataset:
         """Writes new tensors beside the dataset and opens it anew. Nothing that is there is touched: it can be read at any moment,
         and whoever has it open goes on with what it was.
 
-        Killed or interrupted, the same call goes on with the shards that were finished, each checked, and asks the producer for no
-        record twice of those. What makes it the same call is the name and the description: say another one when the producer changes.
+        Repeat the call to resume one that was killed, interrupted or ended by an exception. It goes on behind the last record that
+        was stored; each record is stored as soon as it is given. What makes it the same call is the name and the description: say
+        another one when the producer changes. Where the dataset has the column already, the call asks for nothing and opens the
+        dataset anew, so a script with several columns can simply be run again.
 
         Args:
             name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`, for a field no name that a loader's batch has
                 for itself (`key`, `video`, `pts`, ...).
-            producer: a function of a record that gives an array, several by name, or None where the record has none (an exception
-                of it gets a note that names the record); or pairs of a key and such a value, in the order of the dataset, from its first record on. Keys may be missing.
+            producer: one of three. A function of a record that gives an array, several by name, or None where the record has none
+                (an exception of it gets a note that names the record). A generator function, which is called once with an iterator
+                over the records that are still to do and yields pairs of a key and such a value: the way to encode several records
+                at once. Or an iterable of such pairs. Pairs come in the order of the dataset, and keys may be missing; pairs of
+                records that are stored already are passed over (:meth:`column_position` says where to begin).
             description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked for.
+            restart: begin anew: what an earlier call stored and did not publish is removed.
 
         Raises:
             InvalidArgumentError: no record was given anything, or something that is no array, or a key that is not the next one.
-            ConflictError: the dataset has a field of that name, or another writer is at work in it.
+            ConflictError: the dataset has a field of that name, or a column of that name and another description; with `restart`
+                also a column of the same; or another writer is at work in it.
+        """
+    def column_position(self, name: str, *, description: Mapping[str, Any] | None = None) -> int:
+        """The number of the record at which :meth:`add_column` begins: 0 for a new column, `len(dataset)` for one that the dataset has.
+
+        Raises:
+            ConflictError: as by :meth:`add_column`.
         """
     def table(self) -> pyarrow.Table:
         """The dataset's index, without a copy, one row for each record: key, shard, size, frames, fps, ..., and
@@ -507,21 +522,43 @@ class Writer:
         with framefeed.Writer("latents/", description={"vae": "x-1"}) as writer:
             writer.add("clip/000", {"latents": latents, "text": embedding}, caption="a cat", columns={"score": 0.5})
 
-    Nothing is published before it is closed: after an exception in the `with` block, or when the process dies, there is no dataset,
-    and the next writer may take the folder. Arrays are stored as they are, never pickled. Any thread may add records.
+    Nothing is published before it is closed: after an exception in the `with` block, or when the process dies, there is no dataset.
+    Each record is stored as soon as it is added, and what a process that died had stored stays for a writer with `resume=True`::
+
+        with framefeed.Writer("latents/", resume=True) as writer:
+            for key, video in videos:
+                if key not in writer:
+                    writer.add(key, {"latents": encode(video)})
+
+    Arrays are stored as they are, never pickled. Any thread may add records.
 
     Args:
-        path: a folder that is missing or empty.
+        path: a folder that is missing or empty, or, with `resume`, one of an earlier writer.
         shard_bytes: a shard that has reached this size takes no further record, 1 GiB by default.
         description: what the fields are, in your words: which model, crop, frames per second. JSON values, compared when asked for.
+        resume: what becomes of the records that an earlier writer stored in the folder and did not publish. True: they are checked and
+            kept, also those of this writer where it ends by an exception; a folder that was published is taken as one in which all
+            is done. False: they are removed. By default they are a conflict.
 
     Raises:
-        ConflictError: the folder holds something, or another writer is at work in it.
+        ConflictError: the folder holds something, another writer is at work in it, or the earlier writer's description was another.
+        CorruptError: a finished shard of an earlier writer is damaged.
     """
 
     def __new__(
-        cls, path: _Path, /, *, shard_bytes: int = ..., description: Mapping[str, Any] | None = None
+        cls,
+        path: _Path,
+        /,
+        *,
+        shard_bytes: int = ...,
+        description: Mapping[str, Any] | None = None,
+        resume: bool | None = None,
     ) -> Self: ...
+    def __contains__(self, key: str, /) -> bool:
+        """Whether a record with that key is stored, by this writer or by one that it resumed."""
+    @property
+    def num_found(self) -> int:
+        """Records that earlier writers had stored."""
     @property
     def path(self) -> Path:
         """The dataset's folder."""
@@ -555,12 +592,12 @@ class Writer:
             InvalidArgumentError: there is no record.
         """
     def discard(self) -> None:
-        """Ends without a dataset: what was written is removed."""
+        """Ends without a dataset: what was written is removed, also what earlier writers had stored."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
     ) -> bool:
-        """Closes the writer, or discards it where there was an exception."""
+        """Closes the writer. After an exception there is no dataset: what was written is removed, or, with `resume=True`, kept."""
 
 def convert(
     sources: _Path | Sequence[_Path],

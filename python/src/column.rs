@@ -9,9 +9,27 @@ use crate::dataset::PyDataset;
 use crate::errors::{invalid, noted, raise};
 use crate::record::PyRecord;
 
-/// Fills a column from a function of a record, or from pairs of keys and arrays.
+/// Fills a column from a function of a record, from a generator function of the records that are still to do, or from pairs
+/// of keys and arrays.
 pub(crate) fn fill(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bound<'_, PyAny>) -> PyResult<()> {
-    if producer.is_callable() { by_call(owner, column, producer) } else { by_pairs(column, producer) }
+    if !producer.is_callable() {
+        by_pairs(column, producer, 0)
+    } else if is_generator_function(producer)? {
+        let position = column.writer.position();
+        let (builtins, end) = (owner.py().import("builtins")?, column.dataset.len());
+        let numbers = builtins.getattr("range")?.call1((position, end))?;
+        let records = builtins.getattr("map")?.call1((owner.getattr("__getitem__")?, numbers))?;
+        by_pairs(column, &producer.call1((records,))?, position)
+    } else {
+        by_call(owner, column, producer)
+    }
+}
+
+/// True for what gives a generator when it is called: a function, a method, a partial, or an object whose `__call__` is one.
+fn is_generator_function(producer: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let inspect = producer.py().import("inspect")?;
+    let is_one = |function: &Bound<'_, PyAny>| inspect.call_method1("isgeneratorfunction", (function,))?.is_truthy();
+    Ok(is_one(producer)? || is_one(&producer.getattr("__call__")?)?)
 }
 
 /// A column that is being written.
@@ -28,7 +46,8 @@ impl Column<'_> {
         // A producer may be long, and a Ctrl-C meant for it.
         py.check_signals()?;
         if given.is_none() {
-            return Ok(());
+            let writer = &mut self.writer;
+            return py.detach(|| writer.skip(record)).map_err(raise);
         }
         let key = self.dataset.key(record).map_err(raise)?;
         let tensors = self.tensors(given).map_err(|error| {
@@ -62,8 +81,9 @@ fn by_call(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bou
     Ok(())
 }
 
-fn by_pairs(column: &mut Column<'_>, pairs: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (mut next, mut last) = (0, None);
+/// `next` is the first record that a pair may be of.
+fn by_pairs(column: &mut Column<'_>, pairs: &Bound<'_, PyAny>, mut next: usize) -> PyResult<()> {
+    let mut last = None;
     for pair in pairs.try_iter()? {
         let (key, given): (String, Bound<'_, PyAny>) = pair?.extract()?;
         let number = find(column.dataset, &key, next, last.as_deref())?;

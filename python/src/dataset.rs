@@ -1,6 +1,6 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
-use framefeed::{ClipReader, ColumnWriter, Dataset, StorageOptions};
+use framefeed::{ClipReader, ColumnProgress, ColumnWriter, Dataset, EarlierRun, StorageOptions};
 use pyo3::exceptions::{PyIndexError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -142,23 +142,43 @@ impl PyDataset {
     }
 
     /// Writes new tensors beside the dataset and opens it anew.
-    #[pyo3(signature = (name, producer, *, description=None))]
+    #[pyo3(signature = (name, producer, *, description=None, restart=false))]
     fn add_column(
         slf: &Bound<'_, Self>,
         name: &str,
         producer: &Bound<'_, PyAny>,
         description: Option<&Bound<'_, PyAny>>,
+        restart: bool,
     ) -> PyResult<Self> {
         let py = slf.py();
         let description = json::optional_object("description", description)?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
-        let writer = py.detach(|| ColumnWriter::create(dataset, name, description)).map_err(raise)?;
-        let mut column = Column { dataset, writer, name };
-        column::fill(slf, &mut column, producer)?;
-        let writer = column.writer;
-        let dataset = py.detach(|| writer.finish()).map_err(raise)?;
+        let progress = py.detach(|| dataset.column_progress(name, &description)).map_err(raise)?;
+        let dataset = if progress == ColumnProgress::Published && !restart {
+            py.detach(|| framefeed::Dataset::open(dataset.root())).map_err(raise)?
+        } else {
+            let earlier = if restart { EarlierRun::Discard } else { EarlierRun::Resume };
+            let create = || ColumnWriter::create_with(dataset, name, description, earlier);
+            let mut column = Column { dataset, writer: py.detach(create).map_err(raise)?, name };
+            column::fill(slf, &mut column, producer)?;
+            let writer = column.writer;
+            py.detach(|| writer.finish()).map_err(raise)?
+        };
         Ok(Self { path: slf.get().path.clone(), handle: Mutex::new(Owned::new(Opened::new(dataset))) })
+    }
+
+    /// Records before this one need no tensors of the column any more.
+    #[pyo3(signature = (name, *, description=None))]
+    fn column_position(&self, py: Python<'_>, name: &str, description: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let description = json::optional_object("description", description)?;
+        let opened = self.here()?;
+        let dataset = &opened.dataset;
+        let progress = py.detach(|| dataset.column_progress(name, &description)).map_err(raise)?;
+        Ok(match progress {
+            ColumnProgress::Stored(position) => position,
+            _ => dataset.len(),
+        })
     }
 
     fn __len__(&self) -> PyResult<usize> {

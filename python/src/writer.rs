@@ -1,6 +1,6 @@
 //! `framefeed.Writer`: a dataset of tensors, record by record.
 
-use framefeed::{DatasetWriter, DatasetWriterOptions, NewTensorRecord};
+use framefeed::{DatasetWriter, DatasetWriterOptions, EarlierRun, NewTensorRecord};
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 use std::path::PathBuf;
@@ -40,10 +40,22 @@ impl PyWriter {
 #[pymethods]
 impl PyWriter {
     #[new]
-    #[pyo3(signature = (path, /, *, shard_bytes=1 << 30, description=None))]
-    fn new(py: Python<'_>, path: PathBuf, shard_bytes: u64, description: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    #[pyo3(signature = (path, /, *, shard_bytes=1 << 30, description=None, resume=None))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        shard_bytes: u64,
+        description: Option<&Bound<'_, PyAny>>,
+        resume: Option<bool>,
+    ) -> PyResult<Self> {
         let description = json::optional_object("description", description)?;
-        let options = DatasetWriterOptions::default().shard_bytes(shard_bytes).description(description);
+        let earlier_run = match resume {
+            None => EarlierRun::Refuse,
+            Some(true) => EarlierRun::Resume,
+            Some(false) => EarlierRun::Discard,
+        };
+        let options =
+            DatasetWriterOptions::default().shard_bytes(shard_bytes).description(description).earlier_run(earlier_run);
         let path = std::path::absolute(&path).unwrap_or(path);
         let writer = py.detach(|| DatasetWriter::create(&path, options)).map_err(raise)?;
         Ok(Self { path, writer: Owned::new(Mutex::new(Some(writer))) })
@@ -57,6 +69,17 @@ impl PyWriter {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         self.with(py, |writer| Ok(writer.len()))
+    }
+
+    /// Whether a record with that key is stored.
+    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+        self.with(py, |writer| Ok(writer.contains(key)))
+    }
+
+    /// Records that earlier writers had stored.
+    #[getter]
+    fn num_found(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, |writer| Ok(writer.num_found()))
     }
 
     /// Adds a record.
@@ -88,8 +111,9 @@ impl PyWriter {
 
     /// Ends without a dataset: what was written is removed.
     fn discard(&self, py: Python<'_>) -> PyResult<()> {
-        let writer = self.take(py)?;
-        py.detach(|| drop(writer));
+        if let Some(writer) = self.take(py)? {
+            py.detach(|| writer.discard());
+        }
         Ok(())
     }
 
@@ -109,7 +133,8 @@ impl PyWriter {
         if kind.is_none() {
             self.close(py)?;
         } else {
-            self.discard(py)?;
+            let writer = self.take(py)?;
+            py.detach(|| drop(writer));
         }
         Ok(false)
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import functools
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -291,9 +293,17 @@ def test_a_column_is_made_by_a_function_of_the_record(copied: Path) -> None:
     both = new.add_column("stats", lambda r: {"mean": r.field("first").numpy().mean(), "odd": np.int8(1)} if r.number % 2 else {})
     assert list(both.fields) == ["first", "mean", "odd"] and both.fields["odd"]["column"] == "stats"
     assert [record.field("odd") is None for record in both] == [record.number % 2 == 0 for record in both]
-    for taken in ("first", "stats", "mean"):
+    # A column of that name and description is there: nobody is asked, and an older handle sees it too.
+    for handle in (old, both):
+        again = handle.add_column("stats", lambda record: pytest.fail("was asked"))
+        assert list(again.fields) == ["first", "mean", "odd"]
+    for taken, description in (("first", None), ("stats", {"a": 1}), ("mean", None)):
         with pytest.raises(framefeed.ConflictError, match=taken):
-            both.add_column(taken, lambda record: np.zeros(1))
+            both.add_column(taken, lambda record: np.zeros(1), description=description)
+        with pytest.raises(framefeed.ConflictError, match=taken):
+            both.column_position(taken, description=description)
+    with pytest.raises(framefeed.ConflictError, match="stats"):
+        both.add_column("stats", lambda record: np.zeros(1), restart=True)
     assert old[0].decode([0]).shape[0] == 1
 
 
@@ -308,7 +318,8 @@ def test_a_column_is_made_from_pairs_in_the_order_of_the_dataset(tmp_path: Path)
         ([("r/9", 1)], "'r/9' is given, the dataset has no such record"),
     ]:
         with pytest.raises(framefeed.InvalidArgumentError, match=message):
-            new.add_column("m", [(key, np.array(value)) for key, value in pairs])
+            new.add_column("m", [(key, np.array(value)) for key, value in pairs], restart=True)
+    assert new.column_position("m") == 0
     with pytest.raises(framefeed.InvalidArgumentError, match="'key': that is the name of another entry"):
         new.add_column("key", lambda record: np.zeros(1))
     with pytest.raises(framefeed.InvalidArgumentError, match="'pts': that is the name of another entry"):
@@ -322,7 +333,7 @@ def test_a_column_is_made_from_pairs_in_the_order_of_the_dataset(tmp_path: Path)
     assert list(new.add_column("m", lambda record: np.zeros(2)).fields) == ["latents", "text", "n", "m"]
 
 
-def test_a_producer_that_fails_is_asked_for_no_finished_shard_again(tmp_path: Path) -> None:
+def test_a_producer_that_fails_is_asked_for_no_stored_record_again(tmp_path: Path) -> None:
     dataset = write(tmp_path / "set", count=9)
     asked: list[int] = []
 
@@ -335,10 +346,10 @@ def test_a_producer_that_fails_is_asked_for_no_finished_shard_again(tmp_path: Pa
     with pytest.raises(KeyError):
         dataset.add_column("n", produce)
     assert list(framefeed.Dataset(dataset.path).fields) == ["latents", "text"]
-    rows = [shard["rows"] for shard in dataset.manifest["shards"]]
-    finished = max(end for end in (sum(rows[:count]) for count in range(len(rows))) if end <= 7)
+    assert dataset.column_position("n") == 7
     new = dataset.add_column("n", produce)
-    assert asked == [*range(8), *range(finished, 9)]
+    assert asked == [*range(8), *range(7, 9)]
+    assert new.column_position("n") == 9
     assert [int(record.field("n").numpy()[0]) for record in new] == list(range(9))
 
 
@@ -415,11 +426,78 @@ def test_a_killed_column_is_gone_on_with(killed: tuple[Path, list[int]], tmp_pat
         return np.full(1000, record.number)
 
     new = dataset.add_column("n", produce)
-    ends = [sum(shard["rows"] for shard in new.manifest["shards"][:count]) for count in range(20)]
-    finished = max(end for end in ends if end <= first[-1])
-    assert 0 < finished and asked == list(range(finished, 20))
+    # The record that it was killed in is asked for again, and none before it.
+    assert asked == list(range(first[-1], 20))
     undisturbed = write(tmp_path / "other", count=20).add_column("n", lambda record: np.full(1000, record.number))
     assert new.manifest == undisturbed.manifest
+
+
+def test_a_generator_is_given_the_records_that_are_still_to_do(killed: tuple[Path, list[int]]) -> None:
+    path, first = killed
+    dataset = framefeed.Dataset(path)
+    assert dataset.column_position("n") == first[-1]
+    asked: list[int] = []
+
+    def produce(records: Iterator[framefeed.Record]) -> Iterator[tuple[str, np.ndarray | None]]:
+        while batch := list(itertools.islice(records, 3)):
+            asked.extend(record.number for record in batch)
+            yield from ((record.key, np.full(1000, record.number) if record.number != 19 else None) for record in batch)
+
+    for producer in (produce, functools.partial(produce)):
+        new = dataset.add_column("n", producer)
+        assert asked == list(range(first[-1], 20))
+    assert [int(record.field("n").numpy()[0]) for record in new if record.number < 19] == list(range(19))
+    assert new[19].field("n") is None
+
+
+def test_a_column_can_begin_anew(killed: tuple[Path, list[int]]) -> None:
+    dataset = framefeed.Dataset(killed[0])
+    new = dataset.add_column("n", lambda record: np.full(2, -record.number), restart=True)
+    assert [int(record.field("n").numpy()[1]) for record in new] == [-number for number in range(20)]
+
+
+WRITING = """
+import sys, time
+import numpy as np
+import framefeed
+
+writer = framefeed.Writer(sys.argv[1], shard_bytes=20_000)
+for number in range(12):
+    writer.add(f"r/{number}", {"x": np.full(1000, number)}, caption=f"ä {number}", columns={"f": number / 3})
+    print(number, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_writer_is_resumed_behind_its_last_record(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WRITING, tmp_path / "set"], stdout=subprocess.PIPE, text=True)
+    for _ in range(12):
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    with pytest.raises(framefeed.ConflictError, match="an earlier writer left records here"):
+        framefeed.Writer(tmp_path / "set")
+
+    def finish(path: Path, resume: bool) -> list[int]:
+        added = []
+        with framefeed.Writer(path, shard_bytes=20_000, resume=resume) as writer:
+            for number in range(15):
+                if f"r/{number}" not in writer:
+                    caption, columns = f"ä {number}", {"f": number / 3}
+                    writer.add(f"r/{number}", {"x": np.full(1000, number)}, caption=caption, columns=columns)
+                    added.append(number)
+            assert (len(writer), writer.num_found) == (15, 15 - len(added))
+        return added
+
+    with pytest.raises(KeyError), framefeed.Writer(tmp_path / "set", shard_bytes=20_000, resume=True) as writer:
+        writer.add("r/12", {"x": np.full(1000, 12)}, caption="ä 12", columns={"f": 4.0})
+        raise KeyError
+    assert finish(tmp_path / "set", True) == [13, 14]
+    assert finish(tmp_path / "set", True) == [], "what is published is all done"
+    assert finish(tmp_path / "other", False) == list(range(15))
+    assert framefeed.Dataset(tmp_path / "set").manifest == framefeed.Dataset(tmp_path / "other").manifest
+    with pytest.raises(framefeed.ConflictError, match="published"), framefeed.Writer(tmp_path / "set", resume=True) as writer:
+        writer.add("new", {"x": np.zeros(1)})
 
 
 def test_a_writer_that_was_forked_is_of_its_parent(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod column_writer;
+mod earlier_run;
 mod fields;
 mod names;
 mod open;
@@ -14,7 +15,8 @@ mod window;
 mod writer;
 
 pub(crate) use buckets::Buckets;
-pub use column_writer::ColumnWriter;
+pub use column_writer::{ColumnProgress, ColumnWriter};
+pub use earlier_run::EarlierRun;
 pub use fields::FieldEntry;
 pub(crate) use open::IndexColumn;
 pub use open::{Dataset, RecordMetadata};

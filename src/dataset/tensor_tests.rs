@@ -6,8 +6,9 @@ use crate::format::{DatasetKind, Manifest, TensorType, crc32c};
 use crate::shard::testing::noise;
 use crate::shard::{NewTensor, NewTensorRecord, TensorShard};
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn map(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
@@ -31,9 +32,12 @@ fn new_record(number: u64) -> NewTensorRecord {
     }
 }
 
+fn options() -> DatasetWriterOptions {
+    DatasetWriterOptions::default().shard_bytes(4000).description(map(&json!({"vae": "x-1", "fps": 8})))
+}
+
 fn written(root: &Path, count: u64) -> Dataset {
-    let options = DatasetWriterOptions::default().shard_bytes(4000).description(map(&json!({"vae": "x-1", "fps": 8})));
-    let mut writer = DatasetWriter::create(root, options).unwrap();
+    let mut writer = DatasetWriter::create(root, options()).unwrap();
     for number in 0..count {
         writer.add(new_record(number)).unwrap();
     }
@@ -150,6 +154,11 @@ fn a_writer_that_is_dropped_publishes_nothing_and_the_next_one_takes_over() {
     assert_eq!(converted.kind(), ErrorKind::Conflict, "a conversion that has not finished");
     assert!(root.join("shards/00007.tar").exists());
     fs::remove_file(root.join(".framefeed/plan.json")).unwrap();
+    let unasked = DatasetWriter::create(&root, DatasetWriterOptions::default()).unwrap_err();
+    assert_eq!(unasked.kind(), ErrorKind::Conflict, "records of an earlier writer");
+    assert!(root.join("shards/00007.tar").exists());
+    let anew = DatasetWriterOptions::default().earlier_run(EarlierRun::Discard);
+    DatasetWriter::create(&root, anew).unwrap();
     written(&root, 3);
     assert!(!root.join("shards/00007.tar").exists());
     let again = DatasetWriter::create(&root, DatasetWriterOptions::default()).unwrap_err();
@@ -297,12 +306,158 @@ fn an_interrupted_column_is_gone_on_with_and_ends_as_an_undisturbed_one() {
         assert_eq!(Dataset::open(dataset.root()).unwrap().field_names(), ["latents", "text"]);
     }
     let writer = ColumnWriter::create(&dataset, "text2", map(&json!({"model": "t5"}))).unwrap();
-    assert!(writer.position() > 0 && writer.position() == writer.num_found());
+    // Record 7 has no tensors, and nothing told the writer so.
+    assert_eq!((writer.position(), writer.num_found()), (7, 7));
+    let progress = |description| dataset.column_progress("text2", &map(&description)).unwrap();
+    assert_eq!(progress(json!({"model": "t5"})), ColumnProgress::Stored(7));
+    assert_eq!(progress(json!({"model": "t6"})), ColumnProgress::Stored(0));
     let other = ColumnWriter::create(&dataset, "text3", Map::new()).unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict, "two writers at once");
     drop(writer);
     let finished = add_column(&dataset, usize::MAX).unwrap();
     assert_eq!(finished.manifest().to_bytes().unwrap(), undisturbed.manifest().to_bytes().unwrap());
+    assert_eq!(files(finished.root()), files(undisturbed.root()), "nothing else is left");
+    assert_eq!(dataset.column_progress("text2", &map(&json!({"model": "t5"}))).unwrap(), ColumnProgress::Published);
+    let other = dataset.column_progress("text2", &Map::new()).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Conflict);
+}
+
+/// The hash of every file of a folder, but of what belongs to writers alone.
+fn files(root: &Path) -> BTreeMap<PathBuf, blake3::Hash> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
+    {
+        let name = entry.path().strip_prefix(root).unwrap().to_owned();
+        if !name.starts_with(".framefeed") {
+            found.insert(name, blake3::hash(&fs::read(entry.path()).unwrap()));
+        }
+    }
+    found
+}
+
+/// Copies a folder as it is at this moment, as a killed process leaves it.
+fn killed(root: &Path, copy: &Path) {
+    let _ = fs::remove_dir_all(copy);
+    for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
+        let to = copy.join(entry.path().strip_prefix(root).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to).unwrap()
+        } else {
+            assert!(fs::copy(entry.path(), to).is_ok())
+        }
+    }
+}
+
+fn resume() -> DatasetWriterOptions {
+    options().earlier_run(EarlierRun::Resume)
+}
+
+#[test]
+fn a_writer_that_died_is_resumed_behind_its_last_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, copy) = (folder.path().join("set"), folder.path().join("copy"));
+    let mut writer = DatasetWriter::create(&root, options()).unwrap();
+    let expected = files(written(&folder.path().join("undisturbed"), 9).root());
+    for count in 0..=9 {
+        killed(&root, &copy);
+        let mut second = DatasetWriter::create(&copy, resume()).unwrap();
+        assert_eq!((second.num_found(), second.len()), (count as usize, count as usize));
+        for number in 0..9 {
+            let record = new_record(number);
+            assert_eq!(second.contains(&record.key), number < count);
+            match second.add(record) {
+                Ok(()) => assert!(number >= count),
+                Err(error) => assert!(number < count && error.kind() == ErrorKind::InvalidArgument),
+            }
+        }
+        second.finish().unwrap();
+        assert_eq!(files(&copy), expected, "{count} records");
+        if count < 9 {
+            writer.add(new_record(count)).unwrap();
+        }
+    }
+    // What was not asked to be resumed is not touched.
+    killed(&root, &copy);
+    let before = files(&copy);
+    assert_eq!(DatasetWriter::create(&copy, options()).unwrap_err().kind(), ErrorKind::Conflict);
+    let other = resume().description(Map::new());
+    let error = DatasetWriter::create(&copy, other).unwrap_err();
+    assert!(error.kind() == ErrorKind::Conflict && error.message().contains(r#"{"vae":"x-1","fps":8}"#), "{error}");
+    assert_eq!(files(&copy), before);
+    // A writer that resumes and is dropped keeps what there is, another one does not.
+    drop(DatasetWriter::create(&copy, resume()).unwrap());
+    assert_eq!(DatasetWriter::create(&copy, resume()).unwrap().num_found(), 9);
+    DatasetWriter::create(&copy, resume()).unwrap().discard();
+    assert_eq!(files(&copy), BTreeMap::new());
+}
+
+#[test]
+fn a_published_dataset_is_resumed_as_one_in_which_all_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = written(&folder.path().join("set"), 4);
+    let before = files(dataset.root());
+    let mut writer = DatasetWriter::create(dataset.root(), resume()).unwrap();
+    assert!(writer.contains("clip/003") && writer.num_found() == 4);
+    assert_eq!(writer.add(new_record(3)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(writer.add(new_record(4)).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(writer.finish().unwrap().len(), 4);
+    drop(DatasetWriter::create(dataset.root(), resume()).unwrap());
+    DatasetWriter::create(dataset.root(), resume()).unwrap().discard();
+    assert_eq!(files(dataset.root()), before);
+    let other = DatasetWriter::create(dataset.root(), resume().description(Map::new())).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_resumed_shard_ends_behind_its_last_whole_record_wherever_shard_and_journal_are_cut_or_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, copy) = (folder.path().join("set"), folder.path().join("copy"));
+    let mut writer = DatasetWriter::create(&root, options().shard_bytes(1 << 20)).unwrap();
+    for number in 0..5 {
+        writer.add(new_record(number)).unwrap();
+    }
+    let whole = files(&root);
+    let undisturbed = DatasetWriter::create(folder.path().join("other"), options().shard_bytes(1 << 20));
+    let mut undisturbed = undisturbed.unwrap();
+    (0..5).for_each(|number| undisturbed.add(new_record(number)).unwrap());
+    let expected = files(undisturbed.finish().unwrap().root());
+    let mut counts = BTreeSet::new();
+    for name in whole.keys() {
+        let bytes = fs::read(root.join(name)).unwrap();
+        for at in (0..bytes.len()).step_by(331) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            for damaged in [&bytes[..at], &flipped] {
+                killed(&root, &copy);
+                fs::write(copy.join(name), damaged).unwrap();
+                let mut second = DatasetWriter::create(&copy, resume().shard_bytes(1 << 20)).unwrap();
+                let found = second.num_found();
+                counts.insert(found);
+                for number in found as u64..5 {
+                    second.add(new_record(number)).unwrap();
+                }
+                second.finish().unwrap();
+                assert_eq!(files(&copy), expected, "{} byte {at}", name.display());
+            }
+        }
+    }
+    assert_eq!(counts, (0..5).collect(), "every record was once the last one");
+}
+
+#[test]
+fn records_without_tensors_are_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = written(&folder.path().join("set"), 9);
+    let mut writer = ColumnWriter::create(&dataset, "n", Map::new()).unwrap();
+    writer.add(1, vec![tensor("n", 1, TensorType::Bool, &[1])]).unwrap();
+    writer.skip(4).unwrap();
+    assert_eq!(writer.skip(4).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    drop(writer);
+    let create = |earlier| ColumnWriter::create_with(&dataset, "n", Map::new(), earlier);
+    assert_eq!(create(EarlierRun::Resume).unwrap().position(), 5);
+    assert_eq!(create(EarlierRun::Refuse).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(create(EarlierRun::Discard).unwrap().position(), 0);
+    assert!(!dataset.root().join("columns").exists(), "a column without a record leaves nothing");
 }
 
 #[test]

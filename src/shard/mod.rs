@@ -6,6 +6,7 @@ mod check;
 #[cfg(test)]
 mod foreign_tests;
 mod index;
+mod journal;
 mod lock;
 mod reader;
 mod row_sink;
@@ -21,6 +22,7 @@ mod walk;
 mod writer;
 
 pub use index::{BuiltIndex, build_index, build_tensor_index};
+pub(crate) use journal::{FinishedShard, num_noted_records};
 pub(crate) use lock::{FolderLock, PLAN_FILE, STATE_FOLDER, WRITER_MARK};
 pub use reader::Shard;
 pub use sink::{NewTensor, ShardSummary};

@@ -24,6 +24,22 @@ impl<R> RowSink<R> {
         Ok(Self { path: path.to_owned(), sink, rows: Vec::new(), keys: HashSet::new(), is_broken: false })
     }
 
+    /// Goes on with a shard whose first rows are in `sink` already.
+    pub(super) fn resumed(path: &Path, sink: Sink, rows: Vec<R>, key: impl Fn(&R) -> &str) -> Self {
+        let keys = rows.iter().map(|row| key(row).to_owned()).collect();
+        Self { path: path.to_owned(), sink, rows, keys, is_broken: false }
+    }
+
+    /// The rows so far.
+    pub(super) fn rows(&self) -> &[R] {
+        &self.rows
+    }
+
+    /// The file.
+    pub(super) fn sink_mut(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
     /// Bytes written so far, without the index.
     pub(super) fn bytes(&self) -> u64 {
         self.sink.position

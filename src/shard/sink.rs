@@ -3,8 +3,8 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, Crc32c, Member, TensorField, TensorType, Trailer, crc32c, tar};
 use bytes::Bytes;
-use std::fs::{self, File};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A tensor to be stored. Cheap to clone.
@@ -37,13 +37,14 @@ pub struct ShardSummary {
     pub blake3: String,
 }
 
-/// The temporary file: position and hash of what has been written. Removed when dropped unpublished.
+/// The temporary file: position and hash of what has been written. Removed when dropped, unless it was published or is to
+/// be kept.
 pub(super) struct Sink {
     path: PathBuf,
     file: File,
     hasher: blake3::Hasher,
     pub(super) position: u64,
-    published: bool,
+    is_kept: bool,
 }
 
 /// A place to go back to.
@@ -55,7 +56,62 @@ pub(super) struct Mark {
 impl Sink {
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
-        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, published: false })
+        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: false })
+    }
+
+    /// Opens the file that an earlier process left, to read it from its start with [`confirm`](Self::confirm). It is kept
+    /// when this is dropped. `None` where there is none.
+    pub(super) fn reopen(path: PathBuf) -> Result<Option<Self>> {
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => Ok(Some(Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: true })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", &path, error)),
+        }
+    }
+
+    /// Reads on to `end` in a reopened file. True where the bytes from the start to there have that hash; else the position
+    /// stays, and nothing can be confirmed any more.
+    pub(super) fn confirm(&mut self, end: u64, hash: &str) -> Result<bool> {
+        let Some(mut left) = end.checked_sub(self.position) else { return Ok(false) };
+        let mut chunk = vec![0; left.min(1 << 20) as usize];
+        let mut hasher = self.hasher.clone();
+        while left > 0 {
+            let want = left.min(chunk.len() as u64) as usize;
+            let part = chunk.get_mut(..want).unwrap_or_default();
+            match self.file.read_exact(part) {
+                Ok(()) => hasher.update(part),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+                Err(error) => return Err(Error::io("read", &self.path, error)),
+            };
+            left -= want as u64;
+        }
+        let is_same = hasher.finalize().to_hex().as_str() == hash;
+        if is_same {
+            self.hasher = hasher;
+            self.position = end;
+        }
+        Ok(is_same)
+    }
+
+    /// Cuts a reopened file behind what was confirmed, to write on there.
+    pub(super) fn cut_behind_position(&mut self) -> Result<()> {
+        let mark = self.mark();
+        self.rewind(mark)
+    }
+
+    /// Hash of the bytes so far.
+    pub(super) fn hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+
+    /// Makes the bytes so far last.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))
+    }
+
+    /// Whether the file stays when this is dropped unpublished.
+    pub(super) fn set_kept(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -150,7 +206,7 @@ impl Sink {
     fn publish(&mut self, path: &Path) -> Result<()> {
         self.file.sync_all().map_err(|error| Error::io("sync", &self.path, error))?;
         fs::rename(&self.path, path).map_err(|error| Error::io("rename to", path, error))?;
-        self.published = true;
+        self.is_kept = true;
         format::sync_folder(path)
     }
 }
@@ -163,7 +219,7 @@ impl std::fmt::Debug for Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.is_kept {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,11 +1,12 @@
 //! Writing one tensor shard: as a shard of videos is written, without the videos.
 
+use super::journal::{FinishedShard, Journal, Recovered};
 use super::row_sink::RowSink;
 use super::sink::{NewTensor, ShardSummary, Sink};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, TensorRecord, validate_tensor_record};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A record to be added to a tensor shard.
 #[derive(Debug, Clone, Default)]
@@ -30,32 +31,48 @@ pub(crate) enum Metadata {
 }
 
 /// Writes a tensor shard under a temporary name (`.<name>.tmp` beside it) and publishes it whole. Dropped without
-/// [`finish`](Self::finish), it removes the temporary file.
+/// [`finish`](Self::finish), it removes the temporary file, unless it is [`resumable`](Self::resumable).
 #[derive(Debug)]
 pub struct TensorShardWriter {
-    rows: RowSink<TensorRecord>,
+    /// `None` only on the way out.
+    rows: Option<RowSink<TensorRecord>>,
+    /// Of a resumable shard.
+    journal: Option<Journal>,
+    path: PathBuf,
     metadata: Metadata,
 }
 
 impl TensorShardWriter {
     /// Starts the shard that will be `path`. Its folder must exist.
     pub fn create(path: &Path) -> Result<Self> {
-        Self::with_metadata(path, Metadata::Written)
+        let rows = Some(RowSink::create(path)?);
+        Ok(Self { rows, journal: None, path: path.to_owned(), metadata: Metadata::Written })
     }
 
-    /// As [`create`](Self::create), choosing whether records have JSON members.
-    pub(crate) fn with_metadata(path: &Path, metadata: Metadata) -> Result<Self> {
-        Ok(Self { rows: RowSink::create(path)?, metadata })
+    /// Goes on with the shard that will be `path` behind the last record that an earlier writer stored, or starts it. Dropped
+    /// without [`finish`](Self::finish), its records stay for the next one.
+    pub(crate) fn resumable(path: &Path, metadata: Metadata) -> Result<Self> {
+        let (rows, journal) = match Journal::recover(path)? {
+            Some(Recovered { sink, rows, journal }) => {
+                (RowSink::resumed(path, sink, rows, |row: &TensorRecord| &row.key), journal)
+            }
+            None => {
+                let mut rows = RowSink::create(path)?;
+                rows.sink_mut().set_kept(true);
+                (rows, Journal::create(path)?)
+            }
+        };
+        Ok(Self { rows: Some(rows), journal: Some(journal), path: path.to_owned(), metadata })
     }
 
     /// Bytes written so far, without the index.
     pub fn bytes(&self) -> u64 {
-        self.rows.bytes()
+        self.rows.as_ref().map_or(0, RowSink::bytes)
     }
 
     /// Number of records so far.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.records().len()
     }
 
     /// True before the first record.
@@ -63,16 +80,54 @@ impl TensorShardWriter {
         self.len() == 0
     }
 
+    /// The records so far.
+    pub(crate) fn records(&self) -> &[TensorRecord] {
+        self.rows.as_ref().map_or(&[], RowSink::rows)
+    }
+
     /// Appends a record. After an error other than of the shard file itself the writer is as before, and takes further
     /// records.
     pub fn add(&mut self, record: NewTensorRecord) -> Result<()> {
-        let metadata = self.metadata;
-        self.rows.add(record.key.clone(), |sink| append(sink, record, metadata))
+        let (metadata, journal) = (self.metadata, &mut self.journal);
+        let Some(rows) = &mut self.rows else { return Err(Error::new(ErrorKind::Closed, "the shard is finished")) };
+        rows.add(record.key.clone(), |sink| {
+            let row = append(sink, record, metadata)?;
+            journal.as_mut().map_or(Ok(()), |journal| journal.append(&row, sink))?;
+            Ok(row)
+        })
     }
 
     /// Writes the index, publishes the file (fsync, rename, fsync of the folder) and says what it is.
-    pub fn finish(self) -> Result<ShardSummary> {
-        self.rows.finish(format::encode_tensor_index)
+    pub fn finish(mut self) -> Result<ShardSummary> {
+        let Some(rows) = self.rows.take() else { return Err(Error::new(ErrorKind::Closed, "the shard is finished")) };
+        let summary = rows.finish(format::encode_tensor_index)?;
+        if let Some(journal) = self.journal.take() {
+            FinishedShard::note(&self.path, summary.rows, &summary.blake3)?;
+            journal.remove();
+        }
+        Ok(summary)
+    }
+
+    /// Removes what was written, also where it is resumable.
+    pub(crate) fn discard(mut self) {
+        if let Some(rows) = &mut self.rows {
+            rows.sink_mut().set_kept(false);
+        }
+        self.rows = None;
+        self.journal.take().map(Journal::remove);
+    }
+}
+
+/// What is resumable is made to last; nothing is left of a shard without a record.
+impl Drop for TensorShardWriter {
+    fn drop(&mut self) {
+        let (Some(mut rows), Some(mut journal)) = (self.rows.take(), self.journal.take()) else { return };
+        if rows.rows().is_empty() {
+            rows.sink_mut().set_kept(false);
+            journal.remove();
+        } else if let Err(error) = journal.sync(rows.sink_mut()) {
+            tracing::warn!("{}", error.report());
+        }
     }
 }
 
