@@ -343,13 +343,24 @@ impl Tensor {
     }
 
     /// The same memory as a NumPy array.
-    fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         if slf.get().element == Element::Bfloat16 {
             return Err(unsupported(
                 "numpy has no bfloat16: use torch.from_dlpack, or ask for dtype=\"float32\" or \"float16\"",
             ));
         }
         slf.py().import("numpy")?.call_method1("from_dlpack", (slf,))
+    }
+
+    /// The same memory as a torch tensor.
+    fn torch<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("torch")?.call_method1("from_dlpack", (slf,))
+    }
+
+    /// Number of axes.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.shape.len()
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]

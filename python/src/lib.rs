@@ -15,6 +15,7 @@ mod loader;
 mod options;
 mod process;
 mod record;
+mod tensor_operators;
 mod wait;
 mod window;
 mod writer;

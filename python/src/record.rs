@@ -2,7 +2,8 @@
 
 use framefeed::{Dataset, DatasetKind, Record, StreamInfo, TensorRecord};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::slice::PySliceIndices;
+use pyo3::types::{PyDict, PySlice, PySliceMethods, PyTuple};
 use std::sync::OnceLock;
 
 use crate::chunks::{PyChunks, Request};
@@ -59,13 +60,18 @@ impl PyRecord {
         Ok(self.pts.get_or_init(read))
     }
 
-    /// Frame numbers, whatever they come in: a list, a range, an array.
+    /// Frame numbers, whatever they come in: a list, a range, an array, a slice. Negative ones count from the end.
     fn numbers(&self, frames: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
         let num_frames = self.num_frames()?;
+        if let Ok(slice) = frames.cast::<PySlice>() {
+            let PySliceIndices { start, step, slicelength, .. } = slice.indices(num_frames as isize)?;
+            return Ok((0..slicelength as isize).map(|n| (start + n * step) as u32).collect());
+        }
         let mut numbers = Vec::new();
         for frame in frames.try_iter()? {
             let frame: i64 = frame?.extract()?;
-            let inside = u32::try_from(frame).ok().filter(|&frame| (frame as usize) < num_frames);
+            let counted = if frame < 0 { frame.checked_add(num_frames as i64) } else { Some(frame) };
+            let inside = counted.and_then(|frame| u32::try_from(frame).ok()).filter(|&n| (n as usize) < num_frames);
             numbers.push(inside.ok_or_else(|| {
                 raise(
                     framefeed::Error::invalid(format!("there is no frame {frame}, the record has {num_frames}"))

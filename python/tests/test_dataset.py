@@ -134,6 +134,20 @@ def test_frames_by_timestamp_are_those_on_screen(dataset: framefeed.Dataset) -> 
         record.frames_at([-0.1])
 
 
+@settings(max_examples=20, deadline=None)
+@given(start=st.none() | st.integers(-40, 40), stop=st.none() | st.integers(-40, 40), step=st.sampled_from([None, 1, 3, -1, -7]))
+def test_slices_and_negative_numbers_count_as_pythons(
+    dataset: framefeed.Dataset, start: int | None, stop: int | None, step: int | None
+) -> None:
+    record = dataset[0]
+    numbers = list(range(len(record)))[start:stop:step]
+    assert len(numbers) == len(range(*slice(start, stop, step).indices(len(record))))
+    expected = record.decode(numbers, size=(8, 8)).numpy()
+    assert np.array_equal(record.decode(slice(start, stop, step), size=(8, 8)).numpy(), expected)
+    negative = [number - len(record) for number in numbers]
+    assert np.array_equal(record.decode(negative, size=(8, 8)).numpy(), expected)
+
+
 def test_numbers_may_come_in_any_iterable_and_none_is_no_frames(dataset: framefeed.Dataset) -> None:
     record = dataset.find("mpeg4")
     expected = record.decode([3, 1]).numpy()
@@ -146,7 +160,7 @@ def test_numbers_may_come_in_any_iterable_and_none_is_no_frames(dataset: framefe
     "arguments,message",
     [
         ({"frames": [18]}, "there is no frame 18, the record has 18"),
-        ({"frames": [-1]}, "there is no frame -1"),
+        ({"frames": [-19]}, "there is no frame -19, the record has 18"),
         ({"frames": [0], "format": "bgr"}, "format is 'bgr', expected one of rgb, yuv"),
         ({"frames": [0], "size": (0, 4)}, "size: height is 0"),
         ({"frames": [0], "size": (4, -4)}, "size: width is -4"),

@@ -139,3 +139,37 @@ def test_numpy_says_what_to_do_about_bfloat16(make_loader: Make) -> None:
         video.numpy()
     with pytest.raises(framefeed.UnsupportedError):
         np.asarray(video)
+
+
+def test_a_tensor_is_indexed_and_reckoned_with_as_an_array(make_loader: Make) -> None:
+    batch = next(iter(make_loader(dtype="float32")))
+    video, array = batch["video"], batch["video"].numpy()
+    assert video.ndim == 5 and len(video) == 3
+    for key in (0, -1, slice(1, None), (0, ..., 2), [0, 2], np.array([1]), array > 0.5):
+        assert np.array_equal(video[key], array[key])
+    assert video[1:].ctypes.data == array[1:].ctypes.data, "a view, no copy"
+    assert all(np.array_equal(row, array[n]) for n, row in enumerate(video))
+    other = array + 1
+    for left, right in ((video, other), (other, video), (video, 2), (2, video), (video, video)):
+        plain = [x.numpy() if x is video else x for x in (left, right)]
+        for operator in (lambda a, b: a + b, lambda a, b: a - b, lambda a, b: a * b, lambda a, b: a == b, lambda a, b: a < b):
+            assert np.array_equal(operator(left, right), operator(*plain))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert np.array_equal(1 / video, 1 / array) and np.array_equal(2**video, 2**array)
+        assert np.array_equal(5 % video, 5 % array, equal_nan=True) and np.array_equal(video // 0.3, array // 0.3)
+    assert np.array_equal(-video, -array) and np.array_equal(abs(-video), abs(array))
+    assert np.array_equal(video @ np.ones((48, 2)), array @ np.ones((48, 2)))
+    video[0] = 7
+    assert (array[0] == 7).all()
+    assert video in {video} and (video != array).sum() == 0
+    with pytest.raises(IndexError):
+        video[3]
+
+
+def test_a_tensor_is_torchs_over_the_same_memory(make_loader: Make) -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in ("uint8", "bfloat16"):
+        video = next(iter(make_loader(dtype=dtype)))["video"]
+        tensor = video.torch()
+        assert tensor.dtype == getattr(torch, dtype) and tensor.shape == video.shape
+        assert tensor.data_ptr() == torch.from_dlpack(video).data_ptr()
