@@ -64,14 +64,12 @@ impl ColumnWriter {
         }
         let folder = folder_name(&manifest, name, &description);
         let path = root.join(&folder);
-        match earlier {
-            EarlierRun::Resume => {}
-            EarlierRun::Discard => remove_folder(&path)?,
-            EarlierRun::Refuse if num_stored(root, &folder, &manifest) > 0 => {
-                let message = format!("an earlier run stored records of column '{name}'");
-                return Err(Error::new(ErrorKind::Conflict, message).with_path(path));
-            }
-            EarlierRun::Refuse => {}
+        if earlier == EarlierRun::Discard {
+            remove_folder(&path)?;
+        }
+        if earlier == EarlierRun::Refuse && num_stored(root, &folder, &manifest) > 0 {
+            let message = format!("an earlier run stored records of column '{name}'");
+            return Err(Error::new(ErrorKind::Conflict, message).with_path(path));
         }
         let mut writer = Self {
             dataset: dataset.clone(),

@@ -341,9 +341,9 @@ fn killed(root: &Path, copy: &Path) {
     for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
         let to = copy.join(entry.path().strip_prefix(root).unwrap());
         if entry.file_type().is_dir() {
-            fs::create_dir_all(to).unwrap()
+            fs::create_dir_all(to).unwrap();
         } else {
-            assert!(fs::copy(entry.path(), to).is_ok())
+            assert!(fs::copy(entry.path(), to).is_ok());
         }
     }
 }

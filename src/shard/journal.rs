@@ -141,15 +141,14 @@ impl FinishedShard {
             Ok(_) => {}
         }
         let shard = TensorShard::open(path)?;
-        let blake3 = match Note::of(path, shard.len()) {
-            Some(note) => note.blake3,
-            None => {
-                let report = shard.verify(None);
-                if let Some(problem) = report.problems.into_iter().next() {
-                    return Err(problem);
-                }
-                report.blake3
+        let blake3 = if let Some(note) = Note::of(path, shard.len()) {
+            note.blake3
+        } else {
+            let report = shard.verify(None);
+            if let Some(problem) = report.problems.into_iter().next() {
+                return Err(problem);
             }
+            report.blake3
         };
         let mut fields: Vec<String> = Vec::new();
         for row in 0..shard.len() {

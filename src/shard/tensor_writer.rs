@@ -52,15 +52,12 @@ impl TensorShardWriter {
     /// Goes on with the shard that will be `path` behind the last record that an earlier writer stored, or starts it. Dropped
     /// without [`finish`](Self::finish), its records stay for the next one.
     pub(crate) fn resumable(path: &Path, metadata: Metadata) -> Result<Self> {
-        let (rows, journal) = match Journal::recover(path)? {
-            Some(Recovered { sink, rows, journal }) => {
-                (RowSink::resumed(path, sink, rows, |row: &TensorRecord| &row.key), journal)
-            }
-            None => {
-                let mut rows = RowSink::create(path)?;
-                rows.sink_mut().set_kept(true);
-                (rows, Journal::create(path)?)
-            }
+        let (rows, journal) = if let Some(Recovered { sink, rows, journal }) = Journal::recover(path)? {
+            (RowSink::resumed(path, sink, rows, |row: &TensorRecord| &row.key), journal)
+        } else {
+            let mut rows = RowSink::create(path)?;
+            rows.sink_mut().set_kept(true);
+            (rows, Journal::create(path)?)
         };
         Ok(Self { rows: Some(rows), journal: Some(journal), path: path.to_owned(), metadata })
     }
@@ -114,7 +111,9 @@ impl TensorShardWriter {
             rows.sink_mut().set_kept(false);
         }
         self.rows = None;
-        self.journal.take().map(Journal::remove);
+        if let Some(journal) = self.journal.take() {
+            journal.remove();
+        }
     }
 }
 
