@@ -100,7 +100,8 @@ class Window:
         frames: how many, 1 to 65536.
         stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
         fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies. 29.97 and its
-            like mean the NTSC rates.
+            like mean the NTSC rates. A rate that is a whole part of the record's own takes every k-th frame. No window stands in a jump
+            of the timestamps (a frame held for more than 10 seconds and far longer than the usual one): it lies before or behind it.
         placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`: likewise, where a GOP
             begins, so that nothing is decoded to get there; `"start"`; `"center"`.
         short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts them),

@@ -282,20 +282,14 @@ impl PyRecord {
     /// The frames on screen at these seconds from the record's first frame.
     #[pyo3(signature = (seconds, /))]
     fn frames_at(&self, seconds: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-        let pts = self.frame_pts()?;
-        let first = pts.first().copied().unwrap_or_default();
         let (stream, duration) = (self.stream()?, self.duration()?);
-        let base = stream.time_base;
         let mut frames = Vec::new();
         for second in seconds.try_iter()? {
             let second: f64 = second?.extract()?;
-            if !second.is_finite() || second < 0.0 || base.ceil_ticks(second) >= stream.duration.max(1) {
+            frames.push(stream.frame_at(second).ok_or_else(|| {
                 let message = format!("{second} s is not in the record, expected 0 to less than {duration} s");
-                return Err(raise(framefeed::Error::invalid(message).with_record(self.key())));
-            }
-            // The last frame whose timestamp is not after the instant: one before the first that is after it.
-            let after = pts.partition_point(|&pts| base.seconds(pts - first) <= second + 1e-9);
-            frames.push(after.saturating_sub(1) as u32);
+                raise(framefeed::Error::invalid(message).with_record(self.key()))
+            })?);
         }
         Ok(frames)
     }

@@ -148,6 +148,18 @@ def test_slices_and_negative_numbers_count_as_pythons(
     assert np.array_equal(record.decode(negative, size=(8, 8)).numpy(), expected)
 
 
+def test_seconds_name_the_frames_that_a_window_takes(dataset: framefeed.Dataset) -> None:
+    # Ticks of a millisecond, of a frame, of 1/90000, of 1/12800.
+    for name, fps in (("vp9", 30), ("mpeg4", 15), ("mpeg2", 25), ("hevc", 25)):
+        record = dataset.find(name)
+        frames = range(record.num_frames)
+        assert record.frames_at([frame / fps for frame in frames]) == list(frames)
+        # The last frame is on screen until the record ends.
+        assert record.frames_at([record.duration - 0.001]) == [frames[-1]]
+        with pytest.raises(framefeed.InvalidArgumentError, match="not in the record"):
+            record.frames_at([record.duration])
+
+
 def test_numbers_may_come_in_any_iterable_and_none_is_no_frames(dataset: framefeed.Dataset) -> None:
     record = dataset.find("mpeg4")
     expected = record.decode([3, 1]).numpy()

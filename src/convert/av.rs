@@ -233,6 +233,17 @@ pub(super) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
         || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
 }
 
+/// True where the container may set its clock on the way, so that times jump without a meaning.
+pub(super) fn may_set_its_clock(input: &av::format::context::Input) -> bool {
+    // SAFETY: the context is alive.
+    let pointer = unsafe { input.as_ptr() };
+    // SAFETY: as above.
+    let format = unsafe { (*pointer).iformat };
+    // SAFETY: an opened context has its input format for ever.
+    let flags = unsafe { (*format).flags };
+    flags & ffi::AVFMT_TS_DISCONT != 0
+}
+
 /// The packets that an MP4 or MOV says stream `index` has, where the file ended under its reader: the index of a file that was cut
 /// off names more than there are. Other containers' headers are not to be believed, and are read to their end in any case.
 pub(super) fn packets_before_cut(input: &av::format::context::Input, index: usize) -> Option<usize> {

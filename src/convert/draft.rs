@@ -138,7 +138,11 @@ impl Draft {
             let hidden = packet.discard && (self.shown.start..self.shown.end).contains(&packet.pts);
             packets.push(MuxPacket {
                 slot: packet.slot,
-                pts: if hidden { self.shown.end.saturating_add(packet.pts - self.shown.start) } else { packet.pts },
+                pts: if hidden {
+                    self.shown.end.saturating_add(packet.pts.saturating_sub(self.shown.start))
+                } else {
+                    packet.pts
+                },
                 dts: packet.dts,
                 keyframe: !hidden && (packet.facts.random_access || index == 0),
             });
@@ -192,7 +196,7 @@ impl Draft {
             orientation: self.orientation,
             color: self.color,
             time_base: self.time_base,
-            duration: self.shown.end - self.shown.start,
+            duration: self.shown.end.saturating_sub(self.shown.start),
             packets: table,
             gops,
             frame_packets: self.frame_packets.iter().copied().collect(),

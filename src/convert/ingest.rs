@@ -6,6 +6,7 @@ use super::av::{self, Decoder, FrameFacts};
 use super::bitstream::{PictureFacts, Scanner};
 use super::source::Source;
 use super::store::{PacketStore, Slot};
+use super::timeline::{Jump, Timeline};
 use super::timestamps::SourceTime;
 use super::unpack::Unpacker;
 use crate::format::Crc32c;
@@ -63,6 +64,11 @@ pub(super) struct Ingest {
     pub(super) is_encrypted: bool,
     /// Packets of the video stream in the container, empty ones included.
     pub(super) num_read: usize,
+    /// Where the container set its clock, the first time, and how often it did; its times go on all the same.
+    pub(super) first_jump: Option<Jump>,
+    pub(super) num_jumps: usize,
+    /// Packets whose times are too far from all others to be any.
+    pub(super) num_far_times: usize,
     /// What ended reading before the end of the file.
     pub(super) read_error: Option<String>,
 }
@@ -117,6 +123,7 @@ struct Reader<'a> {
     out: Ingest,
     silent: usize,
     bytes: u64,
+    timeline: Timeline,
     /// The range's.
     stop: Option<i64>,
     /// Earliest time at or after `stop` at which a packet is shown that was read.
@@ -151,6 +158,7 @@ fn read_range<'a>(
         Some(_) if source.facts.codec == Codec::Mpeg4.as_str() => Some(Unpacker::new(&source.parameters()?)?),
         _ => None,
     };
+    let timeline = Timeline::of(source);
     let mut reader = Reader {
         source,
         decoder,
@@ -162,6 +170,7 @@ fn read_range<'a>(
         out: Ingest::default(),
         silent: 0,
         bytes: 0,
+        timeline,
         stop: range.stop,
         first_behind: None,
     };
@@ -217,12 +226,15 @@ fn read_range<'a>(
     reader.drain()?;
     reader.out.delay = reader.decoder.delay();
     reader.out.decoding = reader.decoder.took();
+    let timeline = &reader.timeline;
+    (reader.out.first_jump, reader.out.num_jumps) = (timeline.first_jump, timeline.num_jumps);
+    reader.out.num_far_times = timeline.num_dropped;
     reader.out.has_complaints = av::first_message().is_some();
     Ok(Some(reader.out))
 }
 
 impl Reader<'_> {
-    /// The next packet of the video stream with anything in it; `None` at the end.
+    /// The next packet of the video stream with anything in it, on the timeline; `None` at the end.
     fn next_packet(&mut self, cancel: &dyn Fn() -> bool) -> Result<Option<ff::Packet>> {
         loop {
             self.source.check_budget(cancel)?;
@@ -244,6 +256,10 @@ impl Reader<'_> {
             if packet.stream() == self.source.index {
                 self.out.num_read += 1;
                 if packet.size() > 0 {
+                    let stated = SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() };
+                    let time = self.timeline.follow(stated);
+                    packet.set_pts(time.pts);
+                    packet.set_dts(time.dts);
                     return Ok(Some(packet));
                 }
             }

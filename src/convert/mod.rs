@@ -35,6 +35,7 @@ mod source;
 mod sources;
 mod store;
 mod tap;
+mod timeline;
 mod timestamps;
 mod train;
 mod unit;
@@ -44,6 +45,8 @@ mod unpack;
 mod clip_tests;
 #[cfg(test)]
 mod source_tests;
+#[cfg(test)]
+mod time_tests;
 
 pub use clip::CheckLevel;
 pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};

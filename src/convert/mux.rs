@@ -48,31 +48,64 @@ pub(super) struct Stored {
     map: memmap2::Mmap,
 }
 
-/// Ticks of the record as ticks of an MP4 track, whose time base has a numerator of 1.
+/// Most ticks that an MP4 track has from one packet to the next, and between a packet's two times: FFmpeg's muxer and
+/// many players hold them as signed 32 bits.
+const MAX_STEP: i128 = i32::MAX as i128 - 2;
+/// Ticks a second of a track whose packets are too far apart for the record's own ticks. The last is the fewest that
+/// the muxer takes.
+const COARSE_TIMESCALES: [u32; 3] = [1_000_000, 90_000, 10_000];
+
+/// Ticks of the record as ticks of an MP4 track, whose time base has a numerator of 1: `num / den` of them are one.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     timescale: u32,
-    factor: i64,
+    num: i128,
+    den: i128,
 }
 
 impl Scale {
-    fn new(base: TimeBase) -> Result<Self> {
-        // The muxer insists on at least 10000 ticks a second; a multiple keeps every tick exact.
-        let mut timescale = base.den();
-        let mut factor = i64::from(base.num());
+    /// The record's ticks or a multiple of them, so that all times are exact; where a step as long as `longest` ticks of
+    /// the record does not fit, a coarser timescale. Times are rounded then, in the MP4 alone: the index has its own.
+    fn new(base: TimeBase, longest: i128) -> Result<Self> {
+        // The muxer insists on at least 10000 ticks a second.
+        let (mut timescale, mut factor) = (u64::from(base.den()), i128::from(base.num()));
         while timescale < 10_000 {
             timescale *= 2;
             factor *= 2;
         }
-        if timescale > i32::MAX as u32 {
-            return Err(Error::unsupported(format!("an MP4 cannot hold a time base of {base}")));
-        }
-        Ok(Self { timescale, factor })
+        let fits = |scale: &Self| longest.saturating_mul(scale.num) / scale.den <= MAX_STEP;
+        let exact = u32::try_from(timescale).ok().filter(|&timescale| timescale <= i32::MAX as u32);
+        let exact = exact.map(|timescale| Self { timescale, num: factor, den: 1 });
+        let coarse = COARSE_TIMESCALES.into_iter().map(|timescale| Self {
+            timescale,
+            num: i128::from(base.num()) * i128::from(timescale),
+            den: i128::from(base.den()),
+        });
+        exact.into_iter().chain(coarse).find(fits).ok_or_else(too_far_apart)
     }
 
-    fn ticks(self, ticks: i64) -> Result<i64> {
-        ticks.checked_mul(self.factor).ok_or_else(|| Error::unsupported("timestamps are too far apart for an MP4"))
+    /// The time `ticks` after `start`, to the nearest tick of the track.
+    fn ticks(self, ticks: i64, start: i64) -> Result<i64> {
+        let scaled = (i128::from(ticks) - i128::from(start)) * self.num;
+        let rounded = if self.den == 1 { scaled } else { (2 * scaled + self.den).div_euclid(2 * self.den) };
+        i64::try_from(rounded).map_err(|_| too_far_apart())
     }
+}
+
+fn too_far_apart() -> Error {
+    Error::unsupported("timestamps are too far apart for an MP4: a frame stands for more than two days")
+}
+
+/// The longest step of the packets, in ticks of the record: from one to the next, and between a packet's two times.
+fn longest_step(packets: &[MuxPacket], end: i64) -> i128 {
+    let distance = |a: i64, b: i64| (i128::from(a) - i128::from(b)).abs();
+    let steps = packets.windows(2).filter_map(|pair| match pair {
+        [a, b] => Some(distance(b.dts, a.dts)),
+        _ => None,
+    });
+    let delays = packets.iter().map(|packet| distance(packet.pts, packet.dts));
+    let last = packets.last().map(|packet| distance(end.max(packet.dts), packet.dts));
+    steps.chain(delays).chain(last).max().unwrap_or(0)
 }
 
 /// Writes the packets to `path` and reads back how they lie.
@@ -87,7 +120,7 @@ pub(super) fn write(
 ) -> Result<Stored> {
     av::init();
     av::begin_messages();
-    let scale = Scale::new(time_base)?;
+    let scale = Scale::new(time_base, longest_step(packets, shown.end))?;
     let failed = |what: &str, error: ff::Error| match error {
         // A full disk is not the packets' fault.
         ff::Error::Other { errno }
@@ -107,23 +140,29 @@ pub(super) fn write(
     options.set("video_track_timescale", &scale.timescale.to_string());
     options.set("movie_timescale", &scale.timescale.to_string());
     output.write_header_with(options).map(drop).map_err(|error| failed("start", error))?;
+    // Rounding must leave decode times rising, and none above its packet's presentation time.
+    let mut times: Vec<(i64, i64)> = Vec::with_capacity(packets.len());
+    for packet in packets {
+        let soonest = times.last().map_or(i64::MIN, |&(_, dts)| dts.saturating_add(1));
+        let dts = scale.ticks(packet.dts, shown.start)?.max(soonest);
+        times.push((scale.ticks(packet.pts, shown.start)?.max(dts), dts));
+    }
+    let duration = scale.ticks(shown.end, shown.start)?;
     let mut bytes = Vec::new();
-    for (index, packet) in packets.iter().enumerate() {
+    for (index, (packet, &(pts, dts))) in packets.iter().zip(&times).enumerate() {
         store.read(packet.slot, &mut bytes)?;
         let mut out = ff::Packet::copy(&bytes);
         out.set_stream(0);
-        out.set_pts(Some(scale.ticks(packet.pts - shown.start)?));
-        out.set_dts(Some(scale.ticks(packet.dts - shown.start)?));
-        let next = packets.get(index + 1).map_or(shown.end.max(packet.dts + 1), |next| next.dts);
-        out.set_duration(scale.ticks(next - packet.dts)?.max(1));
+        out.set_pts(Some(pts));
+        out.set_dts(Some(dts));
+        let next = times.get(index + 1).map_or(duration, |&(_, next)| next);
+        out.set_duration(next.saturating_sub(dts).max(1));
         av::set_packet_flags(&mut out, if packet.keyframe { ff::ffi::AV_PKT_FLAG_KEY } else { 0 });
         out.write(&mut output).map_err(|error| failed("write", error))?;
     }
     output.write_trailer().map_err(|error| failed("finish", error))?;
     drop(output);
-    let first_dts = packets.first().map_or(0, |packet| packet.dts);
-    let media_time = scale.ticks(shown.start - first_dts)?;
-    let duration = scale.ticks(shown.end - shown.start)?;
+    let media_time = times.first().map_or(0, |&(_, dts)| dts.saturating_neg());
     let size = super::mp4::set_edit_list(path, media_time, duration.unsigned_abs())?;
     read_back(path, size, packets.len())
 }
@@ -173,5 +212,42 @@ impl Stored {
         entry
             .and_then(|entry| slice(&self.map, entry.offset, entry.size as usize))
             .ok_or_else(|| Error::invalid(format!("no packet {index}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scale(num: u32, den: u32, longest: i128) -> Scale {
+        Scale::new(TimeBase::new(num, den).unwrap(), longest).unwrap()
+    }
+
+    #[test]
+    fn ticks_are_exact_as_long_as_they_fit() {
+        for (num, den, timescale, factor) in
+            [(1, 90_000, 90_000, 1), (1, 12, 12_288, 1024), (1001, 30_000, 30_000, 1001)]
+        {
+            let scale = scale(num, den, 1000);
+            assert_eq!((scale.timescale, scale.ticks(7, -3).unwrap()), (timescale, 10 * factor));
+        }
+        assert_eq!(scale(1, 1_000_000_000, MAX_STEP).timescale, 1_000_000_000);
+    }
+
+    #[test]
+    fn a_long_step_makes_ticks_coarser() {
+        let scale = scale(1, 1_000_000_000, 3_100_000_000);
+        assert_eq!(scale.timescale, 1_000_000);
+        assert_eq!(scale.ticks(3_100_000_499, 0).unwrap(), 3_100_000);
+        assert_eq!(scale.ticks(3_100_000_500, 0).unwrap(), 3_100_001);
+        assert_eq!(scale.ticks(0, 1_499).unwrap(), -1);
+        let far = Scale::new(TimeBase::new(1, 1000).unwrap(), i128::from(i64::MAX));
+        assert_eq!(far.unwrap_err().kind(), crate::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn extreme_times_are_an_error() {
+        assert!(scale(1, 90_000, 5).ticks(i64::MAX, i64::MIN).is_err());
+        assert!(scale(u32::MAX, 1, 0).ticks(i64::MIN, i64::MAX).is_err());
     }
 }

@@ -11,8 +11,8 @@ use super::source::Source;
 use super::store::PacketStore;
 use super::tap::Tap;
 use super::timestamps::{self, SourceTime, Times};
-use super::{cut, facts, gops};
-use crate::media::{Codec, ColorSpec, Orientation, PixelFormat, TimeBase};
+use super::{cut, facts, gops, timeline};
+use crate::media::{Closed, Codec, ColorSpec, JumpLimit, Orientation, PixelFormat, TimeBase};
 use crate::{Error, Result};
 use std::ops;
 use std::path::Path;
@@ -93,6 +93,9 @@ impl Reading {
 
     /// Reads around a cut; `None` where that cannot be trusted to give what reading everything gives.
     fn near(request: &ClipRequest, mp4: &Path, cancel: &dyn Fn() -> bool, tap: &mut dyn Tap) -> Result<Option<Self>> {
+        if timeline::sets_its_clock(&request.source, cancel)? {
+            return Ok(None);
+        }
         let Some(first) = Self::first_time(&request.source, cancel)? else { return Ok(None) };
         let mut delay = 0;
         for back in BACK_SECONDS {
@@ -177,7 +180,8 @@ impl Reading {
         };
         let source_times: Vec<SourceTime> = ingest.packets.iter().map(|packet| packet.time).collect();
         let frame_packets: Vec<u32> = ingest.frames.iter().map(|frame| frame.packet).collect();
-        let times = timestamps::repair(&source_times, &frame_packets, source.interval);
+        let jump = JumpLimit::new(source.time_base);
+        let times = timestamps::repair(&source_times, &frame_packets, source.interval, jump);
         let frame_pts: Vec<i64> = frame_packets.iter().filter_map(|&n| times.pts.get(n as usize).copied()).collect();
         let first_time = first_time.or(frame_pts.first().copied()).unwrap_or(0);
         let wanted = cut::frames(&frame_pts, first_time, source.time_base, request.start, request.end);
@@ -234,14 +238,62 @@ impl Reading {
         if let Some(error) = &ingest.read_error {
             warnings.push(format!("reading ended before the end of the file: {error}"));
         }
-        if self.times.repaired_frames > 0 {
-            let (count, all) = (self.times.repaired_frames, ingest.frames.len());
-            warnings.push(format!("{count} of {all} frames had no usable timestamp and were given one"));
-        }
+        self.warn_of_times(&mut warnings);
         if self.orientation().is_none() {
             warnings.push("the rotation is no multiple of 90 degrees and is not applied".to_owned());
         }
         warnings
+    }
+
+    /// What had to be done to the times, and jumps that were left in them. What is normal for a container is not said.
+    fn warn_of_times(&self, warnings: &mut Vec<String>) {
+        let (ingest, times) = (&self.ingest, &self.times);
+        let (all, base) = (ingest.frames.len(), self.time_base);
+        let seconds = |ticks: i64| (base.seconds(ticks).abs() * 1000.0).round() / 1000.0;
+        if let Some(jump) = ingest.first_jump {
+            let way = if jump.ticks > 0 { "forward" } else { "back" };
+            let frame = ingest.frames.iter().filter(|frame| (frame.packet as usize) < jump.packet).count();
+            let more = match ingest.num_jumps {
+                1 => String::new(),
+                count => format!(", the first of {count} jumps"),
+            };
+            warnings.push(format!(
+                "timestamps jump {way} by {} s at frame {frame}{more}: the frames follow each other without the jump",
+                seconds(jump.ticks)
+            ));
+        }
+        if ingest.num_far_times > 0 {
+            let count = ingest.num_far_times;
+            warnings
+                .push(format!("{count} of {all} timestamps are more than 30 hours from the others and were replaced"));
+        }
+        if times.ordered_frames > 0 {
+            let count = times.ordered_frames;
+            warnings.push(format!(
+                "timestamps are in decode order, as if there were no B-frames: those of {count} of {all} frames were sorted"
+            ));
+        }
+        if times.spread_frames > 0 {
+            let count = times.spread_frames;
+            warnings.push(format!("timestamps stand still or go back: {count} of {all} frames were spread evenly"));
+        }
+        if times.guessed_frames > 0 && ingest.num_far_times == 0 {
+            let count = times.guessed_frames;
+            warnings.push(format!("{count} of {all} frames have no timestamp and were spread between the others"));
+        }
+        let pts: Vec<i64> = self.wanted.clone().filter_map(|frame| self.frame_pts(frame)).collect();
+        if let Some(closed) = Closed::of(&pts, self.shown().end, JumpLimit::new(base))
+            && let Some(&(frame, ticks)) = closed.jumps.first()
+        {
+            let more = match closed.jumps.len() {
+                1 => String::new(),
+                count => format!(", the first of {count} jumps"),
+            };
+            warnings.push(format!(
+                "timestamps jump forward by {} s after frame {frame}{more}: the gap is kept, windows by fps pass over it",
+                seconds(ticks)
+            ));
+        }
     }
 
     /// Why the packets cannot be copied, if so.

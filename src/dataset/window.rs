@@ -15,17 +15,23 @@
 //!
 //! Timestamps are themselves rounded to ticks; what that means for the frame on screen stands with [`Clock`].
 //!
+//! A window by rate does not span a **jump** of the timestamps (what counts as one stands with [`Clock`] too). A window
+//! that would hold the frame before a jump is placed once more, where all of it lies between two jumps. If no such
+//! place is long enough, it passes over jumps as if they were as long as the usual frame.
+//!
 //! **Short records**, those that the window does not fit, follow [`ShortPolicy`].
 
 use super::order::below;
 use crate::error::{Error, Result};
-use crate::media::{Clock, Ratio, StreamInfo, TimeBase};
+use crate::media::{Clock, Closed, Ratio, StreamInfo, TimeBase};
 use std::fmt;
 
 /// Longest window, in frames.
 const MAX_FRAMES: u32 = 1 << 16;
 /// Largest stride, in frames.
 const MAX_STRIDE: u32 = 1 << 24;
+/// Jumps are looked for in records of up to so many frames, six days at 30 a second: all timestamps are looked at for it.
+const MAX_FRAMES_WITH_JUMPS: u32 = 1 << 24;
 
 /// From one frame of the window to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,20 +228,14 @@ impl Window {
         self.select_from(Extent::from(stream), draw, &pts, &keyframes)
     }
 
-    /// Frames, or ticks behind the first one's timestamp, where the window starts.
-    fn start(&self, extent: Extent, draw: u64, pts: &dyn Fn(u32) -> i64, keyframes: &dyn Fn() -> Vec<u32>) -> u64 {
-        let num_starts = self.num_starts(extent);
+    /// Which of `num_starts` starts is taken; `keyframes` are the starts at keyframes, ascending.
+    fn start(&self, num_starts: u64, draw: u64, keyframes: &dyn Fn() -> Vec<u64>) -> u64 {
         match self.placement {
             Placement::Start => 0,
             Placement::Center => num_starts.saturating_sub(1) / 2,
             Placement::Random => below(draw, num_starts),
             Placement::Keyframe => {
-                let start = |frame: u32| match self.step {
-                    Step::Stride(_) => u64::from(frame),
-                    Step::Fps(_) => u64::try_from(pts(frame).saturating_sub(pts(0))).unwrap_or(u64::MAX),
-                };
-                let known = keyframes().into_iter().filter(|&frame| frame < extent.num_frames).map(start);
-                let starts: Vec<u64> = known.filter(|&start| start < num_starts).collect();
+                let starts: Vec<u64> = keyframes().into_iter().filter(|&start| start < num_starts).collect();
                 starts.get(below(draw, starts.len() as u64) as usize).copied().unwrap_or(0)
             }
         }
@@ -253,44 +253,74 @@ impl Window {
         if num_starts == 0 && self.short == ShortPolicy::Skip {
             return None;
         }
-        let start = self.start(extent, draw, pts, keyframes);
+        let keyframes = || keyframes().into_iter().filter(|&frame| frame <= last_frame);
         let wraps = num_starts == 0 && self.short == ShortPolicy::Loop;
-        let indices = 0..u64::from(self.frames);
         Some(match self.step {
-            Step::Stride(stride) => indices
-                .map(|index| {
-                    let frame = start + index * u64::from(stride);
-                    if wraps { frame % u64::from(extent.num_frames) } else { frame.min(u64::from(last_frame)) }
-                })
-                .map(|frame| frame as u32)
-                .collect(),
+            Step::Stride(stride) => {
+                let start = self.start(num_starts, draw, &|| keyframes().map(u64::from).collect());
+                (0..u64::from(self.frames))
+                    .map(|index| {
+                        let frame = start + index * u64::from(stride);
+                        if wraps { frame % u64::from(extent.num_frames) } else { frame.min(u64::from(last_frame)) }
+                    })
+                    .map(|frame| frame as u32)
+                    .collect()
+            }
             Step::Fps(fps) => {
                 let clock = extent.clock(fps);
-                let first_pts = pts(0);
-                indices
-                    .map(|index| {
-                        let tick = first_pts.saturating_add(clock.tick(start, index, wraps));
-                        let later = partition_point(extent.num_frames, |frame| pts(frame) <= tick);
-                        later.saturating_sub(1)
-                    })
-                    .collect()
+                let ticks = |frame: u32| u64::try_from(pts(frame).saturating_sub(pts(0))).unwrap_or(u64::MAX);
+                let start = self.start(num_starts, draw, &|| keyframes().map(ticks).collect());
+                let frames = clock.frames(start, self.frames, wraps, pts);
+                let end = pts(0).saturating_add(extent.duration);
+                let stands =
+                    |frame: u32| if frame < last_frame { pts(frame + 1) } else { end }.saturating_sub(pts(frame));
+                let may_jump = frames.iter().any(|&frame| clock.jump().may_be(stands(frame)));
+                if may_jump && extent.num_frames <= MAX_FRAMES_WITH_JUMPS {
+                    let all: Vec<i64> = (0..extent.num_frames).map(pts).collect();
+                    if let Some(closed) = Closed::of(&all, end, clock.jump()) {
+                        return Some(self.between_jumps(&closed, clock, draw, &|| keyframes().collect()));
+                    }
+                }
+                frames
             }
         })
     }
-}
 
-/// How many of the numbers from 0 on satisfy `is_before`, which holds for a first part of `0..len` and then no more.
-fn partition_point(len: u32, is_before: impl Fn(u32) -> bool) -> u32 {
-    let (mut low, mut high) = (0, len);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if is_before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    /// The frames of a window in a record whose times jump.
+    fn between_jumps(&self, closed: &Closed, clock: Clock, draw: u64, keyframes: &dyn Fn() -> Vec<u32>) -> Vec<u32> {
+        let pts = |frame: u32| closed.pts.get(frame as usize).copied().unwrap_or(closed.end);
+        let first = pts(0);
+        let clock = clock.with_duration(closed.end.saturating_sub(first));
+        // First tick and number of starts of each part, or of all of it where none is long enough.
+        let starts_in = |&(start, end): &(i64, i64)| (start as u64, clock.num_starts_before(self.frames, end - start));
+        let mut runs: Vec<(u64, u64)> = closed.parts().iter().map(starts_in).filter(|run| run.1 > 0).collect();
+        if runs.is_empty() {
+            runs.push((0, clock.num_starts(self.frames)));
         }
+        let num_starts = runs.iter().fold(0_u64, |sum, run| sum.saturating_add(run.1));
+        // The starts are numbered across the runs.
+        let number_of = |tick: u64| {
+            let mut before = 0;
+            for &(start, count) in &runs {
+                if (start..start.saturating_add(count)).contains(&tick) {
+                    return Some(before + (tick - start));
+                }
+                before += count;
+            }
+            None
+        };
+        let ticks = |frame: u32| number_of(u64::try_from(pts(frame).saturating_sub(first)).ok()?);
+        let mut number = self.start(num_starts, draw, &|| keyframes().into_iter().filter_map(ticks).collect());
+        let mut start = 0;
+        for &(from, count) in &runs {
+            start = from.saturating_add(number);
+            if number < count {
+                break;
+            }
+            number -= count;
+        }
+        clock.frames(start, self.frames, num_starts == 0 && self.short == ShortPolicy::Loop, &pts)
     }
-    low
 }
 
 #[cfg(test)]
@@ -393,6 +423,38 @@ mod tests {
     }
 
     #[test]
+    fn a_window_by_rate_lies_between_jumps() {
+        // Two seconds, an hour of nothing, two seconds; and the same where the last frame stands for ever.
+        let mut pts: Vec<i64> = (0..50).map(|n| n * 40).collect();
+        pts.extend((0..50).map(|n| 3_600_000 + n * 40));
+        for duration in [3_602_000, 4_000_000_000] {
+            let extent = extent(100, duration, 1, 1000);
+            let keyframes = || vec![0, 30, 50, 80];
+            let mut firsts = std::collections::BTreeSet::new();
+            for placement in Placement::ALL {
+                for draw in (0..64).map(|draw| draw << 58) {
+                    let window = Window::at_fps(16, 12.5).unwrap().placement(*placement);
+                    let frames = window.select_from(extent, draw, &|frame| pts[frame as usize], &keyframes).unwrap();
+                    assert!(frames.windows(2).all(|pair| pair[1] - pair[0] == 2), "{placement:?}: {frames:?}");
+                    assert!(frames[15] < 50 || frames[0] >= 50, "{placement:?}: {frames:?}");
+                    firsts.insert((placement.as_str(), frames[0]));
+                }
+            }
+            let firsts_of =
+                |name: &str| firsts.iter().filter(|first| first.0 == name).map(|first| first.1).collect::<Vec<_>>();
+            assert_eq!(firsts_of("keyframe"), [0, 50]);
+            assert!(firsts_of("random").len() > 20, "{firsts:?}");
+            // No part is long enough: jumps are passed over.
+            let long = Window::at_fps(40, 12.5).unwrap();
+            let frames = long.select_from(extent, 7 << 60, &|frame| pts[frame as usize], &keyframes).unwrap();
+            assert!(frames.windows(2).all(|pair| pair[1] - pair[0] == 2), "{frames:?}");
+            let repeated = Window::at_fps(80, 12.5).unwrap().short(ShortPolicy::RepeatLast);
+            let frames = repeated.select_from(extent, 0, &|frame| pts[frame as usize], &keyframes).unwrap();
+            assert_eq!(frames[..50], (0..100).step_by(2).collect::<Vec<u32>>());
+        }
+    }
+
+    #[test]
     fn windows_are_described_in_words() {
         assert_eq!(Window::strided(1, 4).to_string(), "1 frame at stride 4");
         assert_eq!(Window::at_fps(16, 8.0).unwrap().to_string(), "16 frames at 8 per second");
@@ -419,11 +481,11 @@ mod tests {
     /// The definition, word by word, in fractions over a common denominator: `t * num_fps * tb_num` is a whole number.
     fn naive(window: &Window, fps: Ratio, pts: &[i64], duration: i64, tb: TimeBase, start: i64) -> Vec<u32> {
         let (p, q) = (i128::from(fps.den()) * i128::from(tb.den()), i128::from(fps.num()) * i128::from(tb.num()));
-        let fine = duration >= 8 * pts.len() as i64;
+        let is_rounded = duration >= 2 * pts.len() as i64;
         (0..window.frames)
             .map(|index| {
                 let t_times_2q = 2 * (i128::from(pts[0] + start) * q + i128::from(index) * p);
-                let slack = if fine { q } else { 0 };
+                let slack = if is_rounded { q } else { 0 };
                 (0..pts.len()).rev().find(|&n| 2 * i128::from(pts[n]) * q <= t_times_2q + slack).unwrap() as u32
             })
             .collect()
@@ -453,7 +515,19 @@ mod tests {
                 prop_assert!(selected.is_none() && !window.fits(extent));
             } else {
                 let start = starts[below(draw, starts.len() as u64) as usize];
-                prop_assert_eq!(selected.unwrap(), naive(&window, fps, &pts, duration, tb, start));
+                let (selected, plain) = (selected.unwrap(), naive(&window, fps, &pts, duration, tb, start));
+                if selected != plain {
+                    // Even steps, and each frame within the rounding of two timestamps.
+                    let stride = selected[1] - selected[0];
+                    prop_assert!(stride > 0 && selected.windows(2).all(|pair| pair[1] - pair[0] == stride));
+                    for (index, (&frame, &other)) in selected.iter().zip(&plain).enumerate() {
+                        let step = p * index as i128;
+                        let from = i128::from(pts[frame as usize] - pts[selected[0] as usize]);
+                        prop_assert!((from * q - step).abs() < q);
+                        let later = i128::from(pts[frame.max(other) as usize] - pts[0] - start);
+                        prop_assert!(frame == other || 2 * (later * q - step).abs() <= 3 * q);
+                    }
+                }
             }
         }
 

@@ -12,7 +12,7 @@ mod pixel;
 mod stream;
 mod time;
 
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, Closed, JumpLimit, is_even};
 pub use codec::Codec;
 pub use color::{ChromaLocation, ColorRange, ColorSpec};
 pub use frame::{FrameView, PlaneView};

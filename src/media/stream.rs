@@ -1,6 +1,6 @@
 //! Everything about the video stream of one record that decoding and transforming it needs, besides the bytes.
 
-use super::{Codec, ColorSpec, GopEntry, Orientation, PacketTable, PixelFormat, Ratio, TimeBase};
+use super::{Closed, Codec, ColorSpec, GopEntry, JumpLimit, Orientation, PacketTable, PixelFormat, Ratio, TimeBase};
 use arrow::buffer::{Buffer, ScalarBuffer};
 use std::fmt;
 
@@ -52,6 +52,21 @@ impl StreamInfo {
     /// Presentation time of a frame in ticks of `time_base`.
     pub fn frame_pts(&self, frame: usize) -> Option<i64> {
         self.packets.pts.get(*self.frame_packets.get(frame)? as usize).copied()
+    }
+
+    /// Number of the frame on screen `seconds` after the first frame's timestamp, as windows by rate take it; `None` before
+    /// the first frame and from the end of the last one on.
+    pub fn frame_at(&self, seconds: f64) -> Option<u32> {
+        let num_frames = u32::try_from(self.num_frames()).ok()?;
+        let pts = |frame: u32| self.frame_pts(frame as usize).unwrap_or(i64::MAX);
+        super::clock::frame_at(seconds, num_frames, self.duration, self.time_base, &pts)
+    }
+
+    /// Ticks of the duration in which the timestamps jump: nothing is shown there but one frame, see [`JumpLimit`].
+    pub(crate) fn jumped_ticks(&self) -> i64 {
+        let pts: Vec<i64> = (0..self.num_frames()).filter_map(|frame| self.frame_pts(frame)).collect();
+        let end = pts.first().map_or(0, |first| first.saturating_add(self.duration));
+        Closed::of(&pts, end, JumpLimit::new(self.time_base)).map_or(0, |closed| closed.jumped())
     }
 
     /// Size of the displayed picture in square pixels: rotated, and widened (or narrowed) by the sample aspect ratio.

@@ -250,8 +250,8 @@ struct Run<'a> {
     /// Time of the source's first frame.
     first: Option<i64>,
     instants: Option<Instants>,
-    /// The last wanted frame, with a rate: how often it is stored depends on when the next one comes.
-    held: Option<(u32, ff::frame::Video)>,
+    /// The last wanted frame and its time, with a rate: how often it is stored depends on when the next one comes.
+    held: Option<(u32, i64, ff::frame::Video)>,
 }
 
 impl<'a> Live<'a> {
@@ -265,7 +265,7 @@ impl<'a> Live<'a> {
         let Some(missing) = chosen.strip_prefix(maker.stored.as_slice()) else { return Ok(None) };
         for &number in missing {
             match &held {
-                Some((last, frame)) if *last == number => maker.store(number, frame)?,
+                Some((last, _, frame)) if *last == number => maker.store(number, frame)?,
                 _ => return Ok(None),
             }
         }
@@ -321,7 +321,10 @@ impl Run<'_> {
             }
             return Ok(true);
         };
-        if let Some(((number, frame), instants)) = self.held.take().zip(self.instants.as_mut()) {
+        if let Some(((number, since, frame), instants)) = self.held.take().zip(self.instants.as_mut()) {
+            if instants.may_jump(pts.saturating_sub(since)) {
+                return Ok(false);
+            }
             let Ok(count) = instants.before(pts.min(end)) else { return Ok(false) };
             for _ in 0..count {
                 self.maker.store(number, &frame)?;
@@ -331,7 +334,7 @@ impl Run<'_> {
             // Whether ticks are fine is decided by the whole record; the usual interval foretells it.
             let clock = Clock::new(rate, 1, self.interval as i64, self.time_base);
             self.instants.get_or_insert_with(|| Instants::new(clock, pts));
-            self.held = Some((number, given.frame.clone()));
+            self.held = Some((number, pts, given.frame.clone()));
         }
         Ok(true)
     }

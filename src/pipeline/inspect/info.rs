@@ -104,7 +104,7 @@ pub struct DatasetInfo {
     pub shards: u64,
     /// Frames of all clips; 0 for tensors.
     pub frames: u64,
-    /// Hours of all clips; 0 for tensors.
+    /// Hours of all clips; 0 for tensors. Jumps of timestamps are not counted, where the records that were looked at have any.
     pub hours: f64,
     /// Bytes of all shards.
     pub bytes: u64,
@@ -146,11 +146,18 @@ impl DatasetInfo {
         let mut sample = Sample::default();
         let step = dataset.len().div_ceil(SAMPLE_RECORDS).max(1);
         if dataset.kind() == DatasetKind::Video {
+            // Records of less than a frame a second are looked at too: their timestamps may jump.
+            let mut slow_left = SAMPLE_RECORDS;
             for row in 0..dataset.len() {
-                counts.add(dataset, row, &window)?;
-            }
-            for row in (0..dataset.len()).step_by(step) {
-                sample.add(&dataset.stream(row)?.1, &window, row as u64)?;
+                let is_slow = dataset.row(row)?.fps < 1.0 && slow_left > 0;
+                slow_left -= usize::from(is_slow);
+                let is_sampled = row % step == 0;
+                let stream = (is_sampled || is_slow).then(|| dataset.stream(row)).transpose()?;
+                let jumped = stream.as_ref().map_or(0, |(_, stream)| stream.jumped_ticks());
+                counts.add(dataset, row, &window, jumped)?;
+                if let Some((_, stream)) = stream.filter(|_| is_sampled) {
+                    sample.add(&stream, &window, row as u64)?;
+                }
             }
         }
         let speed = (sample.windows > 0).then(|| super::speed::frames_per_core_second(dataset, &window)).flatten();
@@ -164,7 +171,7 @@ impl DatasetInfo {
             clips: dataset.len() as u64,
             shards: manifest.shards.len() as u64,
             frames: manifest.frames,
-            hours: manifest.seconds / 3600.0,
+            hours: manifest.seconds / 3600.0 - counts.jumped_hours,
             bytes: manifest.bytes,
             column_bytes: added.map(|shard| shard.bytes).fold(0, u64::saturating_add),
             video_bytes: counts.video_bytes,
@@ -194,18 +201,23 @@ struct Counts {
     sizes: Tally<(u32, u32)>,
     fps: Tally<u64>,
     video_bytes: u64,
+    jumped_hours: f64,
     long_enough: u64,
 }
 
 impl Counts {
-    fn add(&mut self, dataset: &Dataset, row: usize, window: &Window) -> Result<()> {
+    fn add(&mut self, dataset: &Dataset, row: usize, window: &Window, jumped: i64) -> Result<()> {
         let row = dataset.row(row)?;
-        let hours = row.time_base.seconds(row.duration) / 3600.0;
+        let jumped_seconds = row.time_base.seconds(jumped);
+        let seconds = row.time_base.seconds(row.duration) - jumped_seconds;
+        self.jumped_hours += jumped_seconds / 3600.0;
+        let hours = seconds / 3600.0;
+        let fps = if jumped > 0 { f64::from(row.frames) / seconds } else { row.fps };
         let kind = (row.codec.as_str().to_owned(), row.pixel_format.name());
         let codec = self.codecs.entry(kind).or_default();
         *codec = (codec.0 + 1, codec.1 + hours);
         self.sizes.entry((row.height, row.width)).or_default().0 += 1;
-        self.fps.entry((row.fps * 100.0).round() as u64).or_default().0 += 1;
+        self.fps.entry((fps * 100.0).round() as u64).or_default().0 += 1;
         self.video_bytes += row.bytes;
         let extent =
             crate::dataset::Extent { num_frames: row.frames, duration: row.duration, time_base: row.time_base };
