@@ -668,7 +668,8 @@ def convert(
         size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not given, raw frames
             have each clip's display size, and train takes `short_side`.
         short_side: train: the shorter side in pixels, even; 256 by default. Smaller clips keep their size.
-        fps: train: frames a second, the frame on screen at each instant; all frames at their own times where it is not given.
+        fps: train: frames a second, the frame on screen at each instant, a jump of the timestamps left out; all frames at their own
+            times where it is not given.
         gop: train: frames of a GOP; 16 by default. Short ones are cheap to enter, long ones small.
         crf: train: constant rate factor of libx264, 1 (best) to 51; 18 by default.
         split_seconds: cuts long videos into pieces of this length.

@@ -55,7 +55,8 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "PIXELS", conflicts_with = "size")]
     short_side: Option<u32>,
 
-    /// train: frames a second, the frame on screen at each instant. Default: all frames, at their own times.
+    /// train: frames a second, the frame on screen at each instant; a jump of the timestamps is not filled. Default: all
+    /// frames, at their own times.
     #[arg(long, value_name = "FPS")]
     fps: Option<f64>,
 

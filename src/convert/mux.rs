@@ -74,7 +74,7 @@ impl Scale {
             factor *= 2;
         }
         let fits = |scale: &Self| longest.saturating_mul(scale.num) / scale.den <= MAX_STEP;
-        let exact = u32::try_from(timescale).ok().filter(|&timescale| timescale <= i32::MAX as u32);
+        let exact = i32::try_from(timescale).ok().and_then(|timescale| u32::try_from(timescale).ok());
         let exact = exact.map(|timescale| Self { timescale, num: factor, den: 1 });
         let coarse = COARSE_TIMESCALES.into_iter().map(|timescale| Self {
             timescale,
