@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
 use super::i420::{Chroma, Picture, Samples};
-use crate::decode::thread_time;
+use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -293,8 +293,13 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back.
-    pub(super) fn new(parameters: &av::codec::Parameters, time_base: av::Rational, delay: u8) -> Result<Self> {
+    /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back. Pictures begin with `fill`.
+    pub(super) fn new(
+        parameters: &av::codec::Parameters,
+        time_base: av::Rational,
+        delay: u8,
+        fill: Fill,
+    ) -> Result<Self> {
         let mut context = av::codec::Context::from_parameters(parameters.clone())
             .map_err(|error| Error::decode(message_of(error)))?;
         // SAFETY: the context is alive and borrowed mutably.
@@ -304,6 +309,7 @@ impl Decoder {
         raw.thread_count = 1;
         raw.has_b_frames = raw.has_b_frames.max(i32::from(delay));
         raw.max_pixels = MAX_PIXELS;
+        fill.serve(raw);
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(time_base);
         let inner = decoder.video().map_err(|error| match error {

@@ -3,7 +3,7 @@
 use super::CheckLevel;
 use super::av::TrackFacts;
 use super::bitstream::{PictureFacts, Scanner};
-use super::check::{Problem, Proof};
+use super::check::{self, Problem, Proof};
 use super::gops;
 use super::mux::{self, MuxPacket, Presentation, Stored};
 use super::store::{PacketStore, Slot};
@@ -69,14 +69,15 @@ impl Draft {
         mut self,
         store: &PacketStore,
         path: &Path,
-        check: CheckLevel,
+        level: CheckLevel,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Finished> {
         let packets = self.mux_packets();
         let stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
+        self.is_damaged |= check::has_odd_units(&stored, self.codec)?;
         let mut flags = self.stored_flags(&stored)?;
         self.delay = self.delay.max(stored.facts.video_delay);
-        let mut proof = Proof { stored: &stored, crcs: &[], cancel };
+        let mut proof = Proof { stored: &stored, crcs: &[], is_damaged: self.is_damaged, cancel };
         let crcs = if let Some(crcs) = self.crcs.take() {
             crcs
         } else {
@@ -92,10 +93,11 @@ impl Draft {
         };
         proof.crcs = &crcs;
         let mut stream = self.stream_info(&stored, &flags)?;
-        let (mut merged_gops, mut from) = (0, 0);
+        // GOPs that are to be proved: the first ones.
+        let (mut merged_gops, mut count) = (0, usize::MAX);
         // What a damaged source gives is told by decoding alone.
-        let is_proved = check == CheckLevel::Full || self.is_damaged;
-        while is_proved && let Some(problem) = proof.first_problem(&stream, from)? {
+        let is_proved = level == CheckLevel::Full || self.is_damaged;
+        while is_proved && let Some(problem) = proof.first_problem(&stream, count)? {
             match problem {
                 Problem::Gop(0, what) => return Err(Error::decode(what)),
                 Problem::Gop(number, _) => {
@@ -106,11 +108,12 @@ impl Draft {
                         for &start in bounds.iter().skip(1) {
                             gops::unconfirm(&mut flags, start);
                         }
-                        from = 0;
+                        count = usize::MAX;
                     } else {
                         let start = stream.gops.get(number).map_or(0, |gop| gop.first_packet);
                         gops::unconfirm(&mut flags, start as usize);
-                        from = number - 1;
+                        // The next one may have leading pictures, which are decoded from another start now.
+                        count = number + 1;
                     }
                 }
                 Problem::References => {
@@ -118,7 +121,7 @@ impl Draft {
                         flags.0 &= !PacketFlags::DISPOSABLE.0;
                         *flags = flags.with_reach(0);
                     }
-                    from = 0;
+                    count = usize::MAX;
                 }
             }
             stream = self.stream_info(&stored, &flags)?;

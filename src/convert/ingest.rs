@@ -9,6 +9,7 @@ use super::store::{PacketStore, Slot};
 use super::timeline::{Jump, Timeline};
 use super::timestamps::SourceTime;
 use super::unpack::Unpacker;
+use crate::decode::{Fill, has_unwritten};
 use crate::format::Crc32c;
 use crate::media::{Codec, FrameView};
 use crate::{Error, ErrorKind, Result};
@@ -54,6 +55,8 @@ pub(super) struct Ingest {
     pub(super) first_error: Option<String>,
     /// A frame with concealed errors.
     pub(super) damaged_frames: usize,
+    /// Frames of which the decoder left out parts, without a word. Counted where packets are stored.
+    pub(super) unwritten_frames: usize,
     /// FFmpeg complained of anything while this was read and decoded.
     pub(super) has_complaints: bool,
     /// Why the packets cannot be stored as they are.
@@ -71,6 +74,13 @@ pub(super) struct Ingest {
     pub(super) num_far_times: usize,
     /// What ended reading before the end of the file.
     pub(super) read_error: Option<String>,
+}
+
+impl Ingest {
+    /// There is a sign of damage.
+    pub(super) fn is_suspicious(&self) -> bool {
+        self.has_complaints || self.damaged_frames > 0 || self.decode_errors > 0 || self.unwritten_frames > 0
+    }
 }
 
 /// What to read.
@@ -152,7 +162,9 @@ fn read_range<'a>(
     av::begin_messages();
     let base = source.time_base;
     let time_base = ff::Rational::new(base.num() as i32, base.den() as i32);
-    let decoder = Decoder::new(&source.parameters()?, time_base, range.delay)?;
+    // What is not written is looked for where packets may be copied. Frames that are encoded anew show it as gray.
+    let fill = if store.is_some() { Fill::Pattern } else { Fill::Gray };
+    let decoder = Decoder::new(&source.parameters()?, time_base, range.delay, fill)?;
     let scanner = Codec::parse(&source.facts.codec).map(|codec| Scanner::new(codec, &source.facts.extradata));
     let unpacker = match &store {
         Some(_) if source.facts.codec == Codec::Mpeg4.as_str() => Some(Unpacker::new(&source.parameters()?)?),
@@ -393,7 +405,11 @@ impl Reader<'_> {
             .filter(|&packet| (packet as usize) < self.out.packets.len());
         let packet =
             packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
-        let crc32c = av::view(&self.frame).map_or(0, |view| frame_crc(&view));
+        let view = av::view(&self.frame);
+        if self.store.is_some() && view.as_ref().is_some_and(has_unwritten) {
+            self.out.unwritten_frames += 1;
+        }
+        let crc32c = view.map_or(0, |view| frame_crc(&view));
         self.out.frames.push(TruthFrame { packet, crc32c });
         let pts = self.out.packets.get(packet as usize).and_then(|packet| packet.time.pts);
         (self.sink)(&Given { number, pts, sample_aspect: self.out.sample_aspect, frame: &self.frame })

@@ -121,7 +121,8 @@ impl Reading {
                 };
                 ingest = second;
             }
-            if ingest.frames.is_empty() || ingest.decode_errors > 0 || ingest.damaged_frames > 0 {
+            let is_damaged = ingest.decode_errors > 0 || ingest.damaged_frames > 0 || ingest.unwritten_frames > 0;
+            if ingest.frames.is_empty() || is_damaged {
                 return Ok(None);
             }
             let reading = Self::select(&source, range, ingest, store, Some(first), request)?;
@@ -414,7 +415,7 @@ impl Reading {
             packets,
             frame_packets: wanted_packets.iter().filter_map(|&packet| place.get(packet as usize).copied()).collect(),
             crcs: Some(wanted.iter().map(|frame| frame.crc32c).collect()),
-            is_damaged: self.ingest.has_complaints || self.ingest.damaged_frames > 0 || self.ingest.decode_errors > 0,
+            is_damaged: self.ingest.is_suspicious(),
             shown: self.shown(),
             time_base: self.time_base,
             delay: self.ingest.delay.max(self.stream.video_delay),

@@ -1,9 +1,9 @@
 //! Decodes clips, one after another, on the calling thread, with decoders that stay open in between.
 //!
 //! After an error of any kind, a reached limit or a cancellation the decoder in use is closed; the next clip gets a new
-//! one, so that a bad clip leaves nothing behind. At most one decoded frame is held outside the decoder.
+//! one, so that a bad clip leaves nothing behind: so it does after a picture that the decoder says is damaged. At most one decoded frame is held outside the decoder.
 
-use super::ffmpeg::{AvError, CodecContext, DecodedFrame, OpenOptions, Received};
+use super::ffmpeg::{AvError, CodecContext, DecodedFrame, Fill, OpenOptions, Received};
 use super::plan::{DecodePlan, Segment, Wanted};
 use super::{DecodeLimits, DecodeStats};
 use crate::media::nal::{begins_by_idr, nal_length};
@@ -76,6 +76,7 @@ type Sink<'a> = dyn FnMut(&[u32], &FrameView<'_>) -> Result<()> + 'a;
 /// Decodes clips on one thread.
 pub struct ClipDecoder {
     options: DecoderOptions,
+    fill: Fill,
     /// Open decoders to be restarted, the most recently used one last.
     cache: Vec<(Configuration, CodecContext)>,
 }
@@ -83,7 +84,12 @@ pub struct ClipDecoder {
 impl ClipDecoder {
     /// A decoder of clips without open decoders.
     pub fn new(options: DecoderOptions) -> Self {
-        Self { options, cache: Vec::new() }
+        Self::filled(options, Fill::None)
+    }
+
+    /// A decoder whose pictures begin with that content, for proofs that no clip depends on what it is.
+    pub(crate) fn filled(options: DecoderOptions, fill: Fill) -> Self {
+        Self { options, fill, cache: Vec::new() }
     }
 
     /// Decodes the frames of `plan`, which was made for `stream`, and hands each different one to `sink` once: with its
@@ -108,8 +114,20 @@ impl ClipDecoder {
         check_limits(stream, plan, limits)?;
         let configuration = Configuration::new(stream, limits);
         let (started, stats) = (Instant::now(), DecodeStats::default());
-        let mut run =
-            Run { stream, plan, source, limits, cancel, sink, started, stats, refusal: None, is_closed: false };
+        let mut run = Run {
+            stream,
+            plan,
+            source,
+            limits,
+            cancel,
+            sink,
+            fill: self.fill,
+            started,
+            stats,
+            refusal: None,
+            is_damaged: false,
+            is_closed: false,
+        };
         run.is_closed = run.looks_closed()?;
         let mut open = self.take(&configuration);
         let (is_closed, whole) = (run.is_closed, [plan.whole()]);
@@ -118,8 +136,9 @@ impl ClipDecoder {
             let reused = open.take().and_then(|mut used| used.restart(stream, is_closed).then_some(used));
             let mut decoder = reused.map_or_else(|| run.open(), Ok)?;
             run.segment(&mut decoder, segment)?;
-            // A packet that was refused may have left anything behind.
-            if run.refusal.take().is_none() {
+            // A packet that was refused may have left anything behind, and so may a damaged picture.
+            let is_damaged = std::mem::take(&mut run.is_damaged);
+            if run.refusal.take().is_none() && !is_damaged {
                 decoder.rest(is_closed);
                 open = Some(decoder);
             }
@@ -214,10 +233,13 @@ struct Run<'a, 'b> {
     limits: &'a DecodeLimits,
     cancel: &'a dyn Fn() -> bool,
     sink: &'a mut Sink<'b>,
+    fill: Fill,
     started: Instant,
     stats: DecodeStats,
     /// The first packet of this segment that the decoder refused, and why.
     refusal: Option<(u32, AvError)>,
+    /// The decoder flagged a picture of this segment.
+    is_damaged: bool,
     /// Nothing of it depends on what a decoder had before.
     is_closed: bool,
 }
@@ -248,7 +270,7 @@ impl Run<'_, '_> {
 
     fn open(&mut self) -> Result<CodecContext> {
         self.stats.decoders_opened += 1;
-        CodecContext::open(self.stream, OpenOptions { max_pixels: self.limits.max_pixels })
+        CodecContext::open(self.stream, OpenOptions { max_pixels: self.limits.max_pixels, fill: self.fill })
     }
 
     fn segment(&mut self, decoder: &mut CodecContext, segment: &Segment) -> Result<()> {
@@ -306,6 +328,7 @@ impl Run<'_, '_> {
             // What is concealed may be taken from another record.
             return Err(Error::corrupt("a picture is damaged, which none of the profile train was"));
         }
+        self.is_damaged |= frame.is_concealed();
         let found = frame.packet().and_then(|packet| awaited.find(packet));
         let Some(wanted) = found else { return Ok(()) };
         let format = frame.format().map_err(|error| at_frame(&error, wanted))?;

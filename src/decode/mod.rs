@@ -23,6 +23,7 @@ mod tests;
 
 pub(crate) use clip::check_limits;
 pub use clip::{ClipDecoder, DecoderOptions, PacketSource};
+pub(crate) use ffmpeg::{Fill, has_unwritten};
 pub(crate) use limits::thread_time;
 pub use limits::{DecodeLimits, DecodeStats};
 pub use plan::DecodePlan;

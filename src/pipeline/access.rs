@@ -5,7 +5,7 @@ use super::shared::open_storage;
 use super::worker::Tools;
 use crate::batch::{BatchBuffer, BatchPool};
 use crate::dataset::Dataset;
-use crate::decode::DecodeLimits;
+use crate::decode::{ClipDecoder, DecodeLimits};
 use crate::error::{Error, Result};
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::storage::{Storage, StorageOptions};
@@ -90,8 +90,20 @@ impl ClipReader {
     /// # Errors
     /// Those of the storage options.
     pub fn new(dataset: &Dataset, storage: &StorageOptions) -> Result<Self> {
+        Self::with_tools(dataset, storage, Tools::default())
+    }
+
+    /// A reader that decodes by `decoder`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn with_decoder(dataset: &Dataset, storage: &StorageOptions, decoder: ClipDecoder) -> Result<Self> {
+        Self::with_tools(dataset, storage, Tools::new(decoder))
+    }
+
+    fn with_tools(dataset: &Dataset, storage: &StorageOptions, tools: Tools) -> Result<Self> {
         let storage = open_storage(dataset, &[], storage)?;
-        let (tools, memory) = (Tools::default(), BatchPool::limited(1, MAX_SPARE_BYTES));
+        let memory = BatchPool::limited(1, MAX_SPARE_BYTES);
         Ok(Self { dataset: dataset.clone(), storage, tools, transform: None, memory })
     }
 

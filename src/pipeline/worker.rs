@@ -51,7 +51,7 @@ pub(super) struct Tools {
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { decoder: ClipDecoder::new(DecoderOptions::default()), transforms: Vec::new() }
+        Self::new(ClipDecoder::new(DecoderOptions::default()))
     }
 }
 
@@ -65,6 +65,10 @@ pub(super) struct ClipCost {
 }
 
 impl Tools {
+    pub(super) fn new(decoder: ClipDecoder) -> Self {
+        Self { decoder, transforms: Vec::new() }
+    }
+
     /// Decodes a clip into `output`, the memory of all its frames. `options` are the same at every call.
     pub(super) fn clip_to_tensor(
         &mut self,

@@ -19,6 +19,7 @@ use crate::convert::av::{self, Decoder};
 use crate::convert::ingest::frame_crc;
 use crate::convert::reencode::{self, EncodedPacket};
 use crate::convert::store::PacketStore;
+use crate::decode::Fill;
 use crate::media::{ColorSpec, PixelFormat};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
@@ -101,7 +102,7 @@ impl Encoder {
         }
         let inner = encoder.open_as_with(codec, options).map_err(closed)?;
         let parameters = ff::codec::Parameters::from(&inner);
-        let decoder = Decoder::new(&parameters, ff::Rational::new(1, 25), 0)?;
+        let decoder = Decoder::new(&parameters, ff::Rational::new(1, 25), 0, Fill::Gray)?;
         Ok(Self {
             inner,
             decoder,

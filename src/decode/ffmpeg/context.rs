@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "owns an AVCodecContext")]
 
 use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, init_logging, padded_copy};
+use super::fill::Fill;
 use super::frame::{DecodedFrame, Frame};
 use super::packet::{Packet, Tag};
 use super::pictures::Pictures;
@@ -20,11 +21,13 @@ const OUTPUT_CORRUPT: c_int = ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as c_int;
 pub(crate) struct OpenOptions {
     /// Pictures of more pixels than this are refused by the decoder before it allocates them.
     pub max_pixels: u64,
+    /// What the memory of each picture holds before the decoder writes to it.
+    pub fill: Fill,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { max_pixels: crate::decode::DecodeLimits::default().max_pixels }
+        Self { max_pixels: crate::decode::DecodeLimits::default().max_pixels, fill: Fill::None }
     }
 }
 
@@ -178,7 +181,7 @@ impl CodecContext {
         };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
-        this.pictures = Some(Pictures::serve(this.fields_mut()));
+        this.pictures = Some(Pictures::serve(this.fields_mut(), options.fill));
         let fields = this.fields_mut();
         fields.thread_count = 1;
         fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);

@@ -81,6 +81,11 @@ impl<'a> DecodedFrame<'a> {
         fields.flags & ffi::AV_FRAME_FLAG_CORRUPT != 0 || fields.decode_error_flags != 0
     }
 
+    /// True where the decoder put something in the place of what it could not decode.
+    pub(crate) fn is_concealed(self) -> bool {
+        self.frame.fields().decode_error_flags != 0
+    }
+
     /// Width and height of the picture, cropped.
     pub(crate) fn size(self) -> (u32, u32) {
         let fields = self.frame.fields();

@@ -6,10 +6,12 @@
 
 mod calls;
 mod context;
+mod fill;
 mod frame;
 mod packet;
 mod pictures;
 
 pub(crate) use calls::AvError;
 pub(crate) use context::{CodecContext, OpenOptions, Received};
+pub(crate) use fill::{Fill, has_unwritten};
 pub(crate) use frame::DecodedFrame;

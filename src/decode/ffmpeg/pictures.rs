@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "is called by libavcodec for the memory of a picture")]
 
 use super::calls::{AvError, AvResult, check, pixel_format, pixel_format_name};
+use super::fill::Fill;
 use crate::buf::{BufferPool, PooledBuffer};
 use crate::media::PixelFormat;
 use ffmpeg_next::ffi;
@@ -26,6 +27,8 @@ pub(super) struct Pictures {
     pool: BufferPool,
     /// Bytes of the last picture.
     len: AtomicUsize,
+    /// What each picture begins with.
+    fill: Fill,
 }
 
 /// Where the planes of a picture lie, with room for all that its decoder writes.
@@ -38,9 +41,9 @@ struct Shape {
 
 impl Pictures {
     /// Has a context that is not open yet take its pictures from a new pool, which must live as long as the context.
-    pub(super) fn serve(context: &mut ffi::AVCodecContext) -> Arc<Self> {
+    pub(super) fn serve(context: &mut ffi::AVCodecContext, fill: Fill) -> Arc<Self> {
         // What one picture leaves, the next one takes; how many there are is up to the codec.
-        let this = Arc::new(Self { pool: BufferPool::new(usize::MAX), len: AtomicUsize::new(0) });
+        let this = Arc::new(Self { pool: BufferPool::new(usize::MAX), len: AtomicUsize::new(0), fill });
         context.opaque = Arc::as_ptr(&this).cast_mut().cast();
         context.get_buffer2 = Some(get_buffer);
         this
@@ -144,12 +147,17 @@ unsafe extern "C" fn get_buffer(context: *mut ffi::AVCodecContext, frame: *mut f
         Some(pictures) if takes_memory => unsafe { pictures.give(context, frame) },
         _ => Ok(false),
     };
-    match given {
+    let code = match given {
         Ok(true) => 0,
         // SAFETY: the arguments are passed on as they came.
         Ok(false) => unsafe { ffi::avcodec_default_get_buffer2(context, frame, flags) },
         Err(AvError(code)) => code,
+    };
+    if let Some(pictures) = pictures.filter(|_| code >= 0) {
+        // SAFETY: the frame was just given its memory.
+        unsafe { pictures.fill.fill(frame) };
     }
+    code
 }
 
 /// Called with the last reference to a picture.
