@@ -248,6 +248,38 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// Cuts a stream at its start codes; each unit with its own.
+fn units(stream: &[u8]) -> Vec<&[u8]> {
+    let starts: Vec<usize> = (0..stream.len()).filter(|&at| stream[at..].starts_with(&[0, 0, 1])).collect();
+    starts.iter().zip(starts.iter().skip(1).chain([&stream.len()])).map(|(&start, &end)| &stream[start..end]).collect()
+}
+
+#[test]
+fn a_picture_that_lacks_a_slice_is_found_by_either_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["-f", "lavfi", "-i", "testsrc2=size=192x160:rate=25", "-frames:v", "30", "-pix_fmt", "yuv420p"];
+    let encode = ["-c:v", "libx265", "-x265-params", "log-level=none:slices=2:ctu=16:pools=1:frame-threads=1"];
+    let stream = std::fs::read(testing::make("slices.hevc", &[&args[..], &encode].concat())).unwrap();
+    let units = units(&stream);
+    // Slices that are not their picture's first.
+    let is_second = |unit: &[u8]| unit[3] >> 1 & 0x3f < 32 && unit[5] & 0x80 == 0;
+    let seconds: Vec<usize> = (0..units.len()).filter(|&index| is_second(units[index])).collect();
+    assert_eq!(seconds.len(), 30, "each picture has two slices");
+    for (number, lost) in [0, 9, 29].into_iter().enumerate() {
+        let videos = folder.path().join(format!("videos{number}"));
+        std::fs::create_dir(&videos).unwrap();
+        let kept = units.iter().enumerate().filter(|&(index, _)| index != seconds[lost]).flat_map(|(_, unit)| *unit);
+        std::fs::write(videos.join("lost.hevc"), kept.copied().collect::<Vec<u8>>()).unwrap();
+        std::fs::write(videos.join("whole.hevc"), &stream).unwrap();
+        for check in [CheckLevel::Full, CheckLevel::Fast] {
+            let out = folder.path().join(format!("{number}{check:?}"));
+            let report = converted(&videos, &out, check);
+            let reencoded: Vec<&str> = report.reencoded.iter().map(|clip| clip.key.as_str()).collect();
+            assert_eq!((report.clips, reencoded), (2, vec!["lost"]), "slice {lost}, {check:?}");
+        }
+    }
+}
+
 #[test]
 fn a_damaged_clip_has_one_content_whatever_is_decoded_around_it() {
     let (count, seed) = (number("FRAMEFEED_FUZZ_CLIPS", 40) as usize, number("FRAMEFEED_FUZZ_SEED", 1));

@@ -180,7 +180,12 @@ impl ClipDecoder {
 
 impl std::fmt::Debug for ClipDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClipDecoder").field("options", &self.options).field("open", &self.cache.len()).finish()
+        let open = self.cache.len();
+        f.debug_struct("ClipDecoder")
+            .field("options", &self.options)
+            .field("fill", &self.fill)
+            .field("open", &open)
+            .finish()
     }
 }
 

@@ -135,3 +135,53 @@ unsafe extern "C" fn get_pattern(context: *mut ffi::AVCodecContext, frame: *mut 
     // SAFETY: as above.
     unsafe { get_filled(context, frame, flags, Fill::Pattern) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{PixelFormat, PlaneView};
+
+    /// Aligned as libavcodec's memory is.
+    #[repr(align(64))]
+    struct Memory([u8; 4096]);
+
+    impl Memory {
+        /// A picture of 16x32 that begins so many bytes into the memory.
+        fn view(&self, format: PixelFormat, crop: usize) -> FrameView<'_> {
+            let plane = PlaneView { data: &self.0[crop..crop + 64 * 31 + 32], stride: 64 };
+            FrameView { format, width: 16, height: 32, planes: [plane; 3] }
+        }
+    }
+
+    #[test]
+    fn the_pattern_is_found_wherever_a_picture_begins_and_nothing_else_is() {
+        for format in [PixelFormat::YUV420P, PixelFormat::parse("yuv420p10le").unwrap()] {
+            let pattern = pattern(format.bytes_per_sample() > 1);
+            for crop in (0..32).step_by(format.bytes_per_sample()) {
+                let filled = Memory(std::array::from_fn(|index| pattern[index % 8]));
+                assert!(has_unwritten(&filled.view(format, crop)), "crop {crop}");
+                let mut written = Memory(std::array::from_fn(|index| (index % 7) as u8));
+                assert!(!has_unwritten(&written.view(format, crop)), "crop {crop}");
+                // One run of eight bytes is enough.
+                let place = (64 * 20 + crop).next_multiple_of(8);
+                written.0[place..place + 8].copy_from_slice(&pattern);
+                assert!(has_unwritten(&written.view(format, crop)), "crop {crop}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_fill_is_within_the_range_of_the_samples() {
+        for depth in 9..=16 {
+            for fill in [Fill::Gray, Fill::Zeros, Fill::Pattern] {
+                let bytes = fill.bytes(depth).unwrap();
+                for pair in bytes.chunks(2).map(|pair| [pair[0], pair[1]]) {
+                    let sample = u32::from(u16::from_le_bytes(pair).max(u16::from_be_bytes(pair)));
+                    assert!(sample < 1 << depth, "{fill:?} of {depth} bits: {sample}");
+                }
+            }
+        }
+        assert_eq!(Fill::Gray.bytes(10), Some([2; 8]));
+        assert_eq!(Fill::None.bytes(8), None);
+    }
+}
