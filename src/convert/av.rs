@@ -8,7 +8,7 @@ use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Once;
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 thread_local! {
     /// The first complaint of FFmpeg on this thread since [`begin_messages`].
     static FIRST_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// A decoder of this thread warned of something since then.
+    static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// C's `va_list` as the bindings pass it.
@@ -35,6 +37,12 @@ unsafe extern "C" fn remember(
     format: *const libc::c_char,
     arguments: Arguments,
 ) {
+    if level == ffi::AV_LOG_WARNING {
+        // SAFETY: FFmpeg speaks for a context of its own, or for none.
+        if unsafe { is_codec(context) } {
+            let _ = HAS_WARNED.try_with(|warned| warned.set(true));
+        }
+    }
     if level > ffi::AV_LOG_ERROR {
         return;
     }
@@ -57,6 +65,18 @@ unsafe extern "C" fn remember(
     });
 }
 
+/// True for the context of a decoder or encoder.
+///
+/// # Safety
+/// `context` is null or begins with a pointer to its class, as every context that FFmpeg speaks for does.
+unsafe fn is_codec(context: *const libc::c_void) -> bool {
+    // SAFETY: by the caller's promise.
+    let Some(&class) = (unsafe { context.cast::<*const ffi::AVClass>().as_ref() }) else { return false };
+    // SAFETY: null, or a class, which lives for ever.
+    let codecs = unsafe { ffi::avcodec_get_class() };
+    std::ptr::eq(class, codecs)
+}
+
 /// Prepares FFmpeg for this process, once.
 pub(super) fn init() {
     static ONCE: Once = Once::new();
@@ -70,6 +90,12 @@ pub(super) fn init() {
 /// Forgets what FFmpeg said on this thread.
 pub(super) fn begin_messages() {
     FIRST_MESSAGE.with(|slot| *slot.borrow_mut() = None);
+    HAS_WARNED.set(false);
+}
+
+/// Whether a decoder of this thread has warned of something since [`begin_messages`]: less than a complaint, and often nothing at all.
+pub(super) fn has_warned() -> bool {
+    HAS_WARNED.get()
 }
 
 /// What FFmpeg complained of first on this thread since [`begin_messages`].

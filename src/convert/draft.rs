@@ -43,6 +43,9 @@ pub(super) struct Draft {
     /// The source decodes with complaints. Then what a decoder puts in the place of the damage may come from any picture,
     /// and none is disposable.
     pub(super) is_damaged: bool,
+    /// The decoder warned of something: tables that are missing, say, in the place of which it takes those of another picture. The GOPs
+    /// are believed only when they are proved.
+    pub(super) is_doubted: bool,
     pub(super) shown: Presentation,
     pub(super) time_base: TimeBase,
     pub(super) delay: u8,
@@ -96,7 +99,7 @@ impl Draft {
         // GOPs that are to be proved: the first ones.
         let (mut merged_gops, mut count) = (0, usize::MAX);
         // What a damaged source gives is told by decoding alone.
-        let is_proved = level == CheckLevel::Full || self.is_damaged;
+        let is_proved = level == CheckLevel::Full || self.is_damaged || self.is_doubted;
         while is_proved && let Some(problem) = proof.first_problem(&stream, count)? {
             match problem {
                 Problem::Gop(0, what) => return Err(Error::decode(what)),

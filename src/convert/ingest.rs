@@ -59,6 +59,8 @@ pub(super) struct Ingest {
     pub(super) unwritten_frames: usize,
     /// FFmpeg complained of anything while this was read and decoded.
     pub(super) has_complaints: bool,
+    /// The decoder warned of something.
+    pub(super) has_warnings: bool,
     /// Why the packets cannot be stored as they are.
     pub(super) not_copyable: Option<String>,
     /// Decoder configuration of the stored packets, where it is not the source's.
@@ -242,6 +244,7 @@ fn read_range<'a>(
     (reader.out.first_jump, reader.out.num_jumps) = (timeline.first_jump, timeline.num_jumps);
     reader.out.num_far_times = timeline.num_dropped;
     reader.out.has_complaints = av::first_message().is_some();
+    reader.out.has_warnings = av::has_warned();
     Ok(Some(reader.out))
 }
 

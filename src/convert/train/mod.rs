@@ -132,6 +132,7 @@ fn store(
         frame_packets,
         crcs: Some(crcs),
         is_damaged: false,
+        is_doubted: false,
         shown: times.shown,
         time_base: times.time_base,
         delay: 0,
