@@ -51,6 +51,9 @@ impl Fill {
     /// # Safety
     /// `frame` is a frame that `get_buffer2` gave memory to, which nobody else uses yet.
     pub(super) unsafe fn fill(self, frame: *mut ffi::AVFrame) {
+        if self == Self::None {
+            return;
+        }
         // SAFETY: by the caller's promise. Fields of enum types are not read.
         let frame = unsafe { &*frame };
         let Some(bytes) = self.bytes(depth(frame.format)) else { return };
