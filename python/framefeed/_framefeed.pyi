@@ -651,6 +651,8 @@ def convert(
     jobs: int = 0,
     seed: int = 0,
     check: Literal["full", "fast"] = "full",
+    stream: str | int = "best",
+    on_change: Literal["reencode", "refuse"] = "reencode",
     on_error: Literal["skip", "fail"] = "skip",
 ) -> dict[str, Any]:
     """Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes on later.
@@ -677,6 +679,12 @@ def convert(
         jobs: clips converted at a time; 0 is one for each core.
         seed: of the order of the clips.
         check: how thoroughly each clip is proved.
+        stream: which video stream is taken. `"best"` is the one that ffmpeg takes; a number is a stream's, as ffprobe counts them;
+            `"v:1"` is the second video stream, `"i:0x101"` the one of that id or PID, `"p:3"` the best of that program.
+        on_change: what to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation).
+            `"reencode"`: the later frames are made like the first ones, as ffmpeg does, and a warning names the frame and both
+            values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as they are.
+            `"refuse"`: the video fails.
         on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
 
     Returns:

@@ -1,6 +1,9 @@
 //! `framefeed.convert`.
 
-use framefeed::{CheckLevel, ConvertEvent, ConvertOptions, OnError, Profile, RawFormat, TrainOptions, TrainSize};
+use framefeed::{
+    CheckLevel, ConvertEvent, ConvertOptions, OnChange, OnError, Profile, RawFormat, StreamChoice, TrainOptions,
+    TrainSize,
+};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -15,9 +18,25 @@ pub(crate) enum Sources {
     Many(Vec<PathBuf>),
 }
 
+/// A stream's number, or a stream in ffmpeg's words.
+#[derive(FromPyObject)]
+pub(crate) enum StreamArgument {
+    Index(usize),
+    Text(String),
+}
+
+impl StreamArgument {
+    fn choice(self) -> PyResult<StreamChoice> {
+        match self {
+            Self::Index(index) => Ok(StreamChoice::Index(index)),
+            Self::Text(text) => text.parse().map_err(raise),
+        }
+    }
+}
+
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", on_error="skip"))]
+#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", stream=StreamArgument::Text("best".to_owned()), on_change="reencode", on_error="skip"))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
@@ -35,6 +54,8 @@ pub(crate) fn convert<'py>(
     jobs: usize,
     seed: u64,
     check: &str,
+    stream: StreamArgument,
+    on_change: &str,
     on_error: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
     let sources = match sources {
@@ -57,6 +78,8 @@ pub(crate) fn convert<'py>(
         .jobs(jobs)
         .seed(seed)
         .check(choose("check", check, &[("full", CheckLevel::Full), ("fast", CheckLevel::Fast)])?)
+        .stream(stream.choice()?)
+        .on_change(choose("on_change", on_change, &[("reencode", OnChange::Reencode), ("refuse", OnChange::Refuse)])?)
         .on_error(choose("on_error", on_error, &[("skip", OnError::Skip), ("fail", OnError::Fail)])?);
     let report = cancellable(py, |cancel| framefeed::convert(&options, &|_: ConvertEvent<'_>| {}, cancel))?;
     let text = serde_json::to_string(&report)

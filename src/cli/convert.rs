@@ -4,8 +4,8 @@ use super::units::{bytes, count, grouped, hours, parse_bytes, parse_size};
 use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
-    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnError, Profile, RawFormat, Result,
-    TrainOptions, TrainReport, TrainSize, WindowUse, convert,
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnChange, OnError, Profile, RawFormat,
+    Result, StreamChoice, TrainOptions, TrainReport, TrainSize, WindowUse, convert,
 };
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -89,6 +89,22 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_enum, default_value_t = CheckArg::Full)]
     check: CheckArg,
 
+    /// Which video stream is taken: `best`, or a stream's number (2), a video stream's (v:1), an id or PID (i:0x101), a
+    /// program's best (p:3), as ffmpeg and ffprobe count them.
+    ///
+    /// `best` is the one that ffmpeg takes: the largest, where being the default counts for five million pixels. Attached
+    /// pictures are never taken. A video that lacks the stream is left out.
+    #[arg(long, value_name = "STREAM", default_value_t = StreamChoice::Best)]
+    stream: StreamChoice,
+
+    /// What to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation): `reencode` makes the
+    /// later frames like the first ones, as ffmpeg does, with a warning; `refuse` leaves the video out.
+    ///
+    /// A change of pixel shape, primaries, transfer or chroma location alone leaves the samples as they are: packets are
+    /// copied, and the warning says what changed.
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = OnChangeArg::Reencode)]
+    on_change: OnChangeArg,
+
     /// What to do with a video or list row that cannot be converted: leave it out and list it, or stop without a dataset.
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = OnErrorArg::Skip)]
     on_error: OnErrorArg,
@@ -115,6 +131,12 @@ enum FormatArg {
 enum CheckArg {
     Full,
     Fast,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnChangeArg {
+    Reencode,
+    Refuse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -152,6 +174,11 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
         .check(match args.check {
             CheckArg::Full => CheckLevel::Full,
             CheckArg::Fast => CheckLevel::Fast,
+        })
+        .stream(args.stream)
+        .on_change(match args.on_change {
+            OnChangeArg::Reencode => OnChange::Reencode,
+            OnChangeArg::Refuse => OnChange::Refuse,
         })
         .on_error(match args.on_error {
             OnErrorArg::Skip => OnError::Skip,

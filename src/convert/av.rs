@@ -9,9 +9,10 @@ use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::Once;
+use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 
 thread_local! {
@@ -122,8 +123,10 @@ pub(super) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool)
     let mut options = av::Dictionary::new();
     // As the ffmpeg command does for transport streams; other demuxers ignore it.
     options.set("scan_all_pmts", "1");
-    // A playlist may name other files, nothing on a network.
-    options.set("protocol_whitelist", "file,crypto,data");
+    // A source is one file: no playlist, no pattern, nothing on a network.
+    options.set("protocol_whitelist", "file");
+    options.set("format_whitelist", single_file_formats());
+    options.set("pattern_type", "none");
     if ignore_edit_list {
         options.set("ignore_editlist", "1");
     }
@@ -132,6 +135,81 @@ pub(super) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool)
     let interrupt = move || Instant::now() > deadline;
     av::format::input_with_interrupt_and_dictionary(&url, interrupt, options)
         .map_err(|error| Error::decode(message_of(error)).with_path(path))
+}
+
+/// Demuxers that open other files than the one they are given, or reach out to a network.
+const SEVERAL_FILES: [&str; 12] =
+    ["hls", "dash", "concat", "imf", "sdp", "rtp", "rtsp", "sap", "vobsub", "avisynth", "vapoursynth", "lavfi"];
+
+/// The names of all other demuxers.
+fn single_file_formats() -> &'static str {
+    static NAMES: LazyLock<String> = LazyLock::new(|| {
+        let mut names = Vec::new();
+        let mut state = std::ptr::null_mut();
+        loop {
+            // SAFETY: the state is FFmpeg's own from the call before, null in the first.
+            let format = unsafe { ffi::av_demuxer_iterate(&raw mut state) };
+            // SAFETY: null at the end, else a demuxer, which lives for ever.
+            let Some(format) = (unsafe { format.as_ref() }) else { break };
+            // SAFETY: every demuxer has a name, which lives for ever.
+            let name = unsafe { CStr::from_ptr(format.name) }.to_string_lossy();
+            if !name.split(',').any(|name| SEVERAL_FILES.contains(&name)) {
+                names.push(name);
+            }
+        }
+        names.join(",")
+    });
+    &NAMES
+}
+
+/// What the ffmpeg command adds to a stream's pixels where packets of it were seen on opening.
+pub(super) const SCORE_OF_PACKETS: i64 = 100_000_000;
+
+/// The score by which the ffmpeg command (`map_auto_video`) chooses among the video streams of a file that was just opened.
+pub(super) fn command_score(stream: &av::format::stream::Stream<'_>) -> i64 {
+    let facts = stream_facts(stream);
+    // SAFETY: the stream is alive.
+    let pointer = unsafe { stream.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    let has_packets = raw.event_flags & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS as libc::c_int != 0;
+    let is_default = raw.disposition & ffi::AV_DISPOSITION_DEFAULT as libc::c_int != 0;
+    i64::from(facts.width) * i64::from(facts.height)
+        + if has_packets { SCORE_OF_PACKETS } else { 0 }
+        + if is_default { 5_000_000 } else { 0 }
+}
+
+/// True for a track of small pictures for a player's timeline.
+pub(super) fn is_thumbnails(stream: &av::format::stream::Stream<'_>) -> bool {
+    // SAFETY: the stream is alive.
+    let pointer = unsafe { stream.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    raw.disposition & ffi::AV_DISPOSITION_TIMED_THUMBNAILS as libc::c_int != 0
+}
+
+/// The streams of program `number`; none where there is no such program.
+pub(super) fn program_streams(input: &av::format::context::Input, number: i32) -> Vec<usize> {
+    // SAFETY: the context is alive.
+    let pointer = unsafe { input.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    if raw.programs.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: there are `nb_programs` of them.
+    let programs = unsafe { std::slice::from_raw_parts(raw.programs, raw.nb_programs as usize) };
+    for &program in programs {
+        // SAFETY: FFmpeg's own, alive with the context.
+        let program = unsafe { &*program };
+        if program.id == number && !program.stream_index.is_null() {
+            // SAFETY: there are so many numbers.
+            let streams =
+                unsafe { std::slice::from_raw_parts(program.stream_index, program.nb_stream_indexes as usize) };
+            return streams.iter().map(|&index| index as usize).collect();
+        }
+    }
+    Vec::new()
 }
 
 /// What a stream says of itself.
@@ -150,6 +228,10 @@ pub(super) struct StreamFacts {
     pub(super) video_delay: u8,
     pub(super) color: ColorTags,
     pub(super) display_matrix: Option<[i32; 9]>,
+    /// FFmpeg's record of Dolby Vision, empty where there is none.
+    pub(super) dolby_vision: Vec<u8>,
+    /// The container says that the packets are encrypted.
+    pub(super) is_encrypted: bool,
     /// A decoder exists.
     pub(super) decodable: bool,
 }
@@ -227,6 +309,12 @@ pub(super) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
             .side_data()
             .find(|data| data.kind() == av::codec::packet::side_data::Type::DisplayMatrix)
             .and_then(|data| matrix_from(data.data())),
+        dolby_vision: stream
+            .side_data()
+            .find(|data| data.kind() == av::codec::packet::side_data::Type::DOVI_CONF)
+            .map_or_else(Vec::new, |data| data.data().to_vec()),
+        // Matroska's ContentEncryption, and the FourCC of FairPlay; of Common Encryption each packet says it.
+        is_encrypted: stream.metadata().get("enc_key_id").is_some() || par.codec_tag == u32::from_le_bytes(*b"drmi"),
         decodable: av::decoder::find(id).is_some(),
     }
 }
@@ -406,10 +494,13 @@ pub(super) fn frame_facts(frame: &av::frame::Video) -> FrameFacts {
     let pointer = unsafe { frame.as_ptr() };
     // SAFETY: as above.
     let raw = unsafe { &*pointer };
+    let is_limited = code!(raw.color_range) == ffi::AVColorRange::AVCOL_RANGE_MPEG as u32;
+    let format = pixel_name(frame);
     FrameFacts {
         width: frame.width(),
         height: frame.height(),
-        format: pixel_name(frame).to_owned(),
+        // A decoder keeps `yuvj` where the range becomes limited on the way: the samples are those of `yuv`.
+        format: if is_limited { format.replacen("yuvj", "yuv", 1) } else { format.to_owned() },
         color: ColorTags {
             matrix: code!(raw.colorspace),
             primaries: code!(raw.color_primaries),
@@ -491,6 +582,148 @@ fn plane(frame: &av::frame::Video, index: usize, row_bytes: usize, rows: usize) 
     // bytes, `linesize` apart, which is not negative here; they stay, and are only read, while the frame is borrowed.
     let data = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) };
     Some(PlaneView { data, stride })
+}
+
+/// One end of a [`Scaler`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ScalerEnd {
+    pub(super) pixel: av::format::Pixel,
+    /// Width and height.
+    pub(super) size: (u32, u32),
+    /// Of this, matrix and range count.
+    pub(super) color: ColorSpec,
+}
+
+impl ScalerEnd {
+    fn is_full(&self) -> i64 {
+        i64::from(self.color.range == ColorRange::Full)
+    }
+
+    /// The pixel format without the range that `yuvj` brings; it is given apart.
+    fn samples(&self) -> av::format::Pixel {
+        use av::format::Pixel;
+        match self.pixel {
+            Pixel::YUVJ411P => Pixel::YUV411P,
+            Pixel::YUVJ420P => Pixel::YUV420P,
+            Pixel::YUVJ422P => Pixel::YUV422P,
+            Pixel::YUVJ440P => Pixel::YUV440P,
+            Pixel::YUVJ444P => Pixel::YUV444P,
+            pixel => pixel,
+        }
+    }
+
+    /// The matrix as libswscale counts them, which is as H.273 does; BT.601 where it knows none.
+    fn matrix(&self) -> libc::c_int {
+        match self.color.matrix {
+            code @ (1 | 4..=7 | 9 | 10) => code.into(),
+            _ => 5,
+        }
+    }
+}
+
+/// libswscale from one size, pixel format, matrix and range to others, as the ffmpeg command's `scale` filter uses it, with
+/// the flags that make it exact on every machine.
+pub(super) struct Scaler {
+    context: NonNull<ffi::SwsContext>,
+    from: ScalerEnd,
+    out: av::frame::Video,
+}
+
+impl Scaler {
+    pub(super) fn new(from: ScalerEnd, to: ScalerEnd) -> Result<Self> {
+        use av::software::scaling::Flags;
+        let no_memory = || Error::new(crate::ErrorKind::OutOfMemory, "no memory to scale pictures");
+        // SAFETY: takes nothing; null where there is no memory.
+        let context = NonNull::new(unsafe { ffi::sws_alloc_context() }).ok_or_else(no_memory)?;
+        let out = av::frame::Video::new(to.pixel, to.size.0, to.size.1);
+        // From here on dropping frees the context.
+        let scaler = Self { context, from, out };
+        if scaler.out.planes() == 0 {
+            return Err(no_memory());
+        }
+        let flags =
+            Flags::BICUBIC | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT | Flags::FULL_CHR_H_INP | Flags::BITEXACT;
+        let format = |pixel: av::format::Pixel| ffi::AVPixelFormat::from(pixel) as i64;
+        let mut options = vec![
+            (c"sws_flags", i64::from(flags.bits())),
+            (c"srcw", from.size.0.into()),
+            (c"srch", from.size.1.into()),
+            (c"src_format", format(from.samples())),
+            (c"src_range", from.is_full()),
+            (c"dstw", to.size.0.into()),
+            (c"dsth", to.size.1.into()),
+            (c"dst_format", format(to.samples())),
+            (c"dst_range", to.is_full()),
+        ];
+        // Chroma between two lines, as MPEG-2 has it: the filter's default, for this format alone.
+        let between = |end: ScalerEnd, name| (end.pixel == av::format::Pixel::YUV420P).then_some((name, 128));
+        options.extend([between(from, c"src_v_chr_pos"), between(to, c"dst_v_chr_pos")].into_iter().flatten());
+        for (name, value) in options {
+            // SAFETY: a live context, whose first field is its class; the name ends with a zero.
+            let code = unsafe { ffi::av_opt_set_int(context.as_ptr().cast(), name.as_ptr(), value, 0) };
+            if code < 0 {
+                return Err(Error::unsupported(format!("libswscale does not know {}", name.to_string_lossy())));
+            }
+        }
+        // SAFETY: a live context that was not initialised yet; filters may be null.
+        let code = unsafe { ffi::sws_init_context(context.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
+        if code < 0 {
+            let (from, to) = (from.pixel, to.pixel);
+            return Err(Error::unsupported(format!("cannot convert pictures from {from:?} to {to:?}")));
+        }
+        // SAFETY: any number may be asked for; the table lives for ever.
+        let source = unsafe { ffi::sws_getCoefficients(from.matrix()) };
+        // SAFETY: as above.
+        let target = unsafe { ffi::sws_getCoefficients(to.matrix()) };
+        let (source_full, target_full) = (from.is_full() as libc::c_int, to.is_full() as libc::c_int);
+        // Brightness, contrast and saturation stay. Formats without a matrix refuse, and need none.
+        // SAFETY: a live, initialised context and two tables of FFmpeg's own.
+        unsafe {
+            ffi::sws_setColorspaceDetails(
+                context.as_ptr(),
+                source,
+                source_full,
+                target,
+                target_full,
+                0,
+                1 << 16,
+                1 << 16,
+            )
+        };
+        Ok(scaler)
+    }
+
+    /// The picture made of `frame`, which must be as the scaler was made for. It stays until the next one.
+    pub(super) fn run(&mut self, frame: &av::frame::Video) -> Result<&av::frame::Video> {
+        let size = (frame.width(), frame.height());
+        if frame.format() != self.from.pixel || size != self.from.size {
+            return Err(Error::decode("a frame is not of the size and format that its look says"));
+        }
+        // SAFETY: the frame is alive.
+        let from = unsafe { frame.as_ptr() };
+        // SAFETY: as above; nobody writes to it meanwhile.
+        let from = unsafe { &*from };
+        // SAFETY: the frame is ours, with planes that nobody else has.
+        let to = unsafe { self.out.as_mut_ptr() };
+        // SAFETY: as above.
+        let to = unsafe { &mut *to };
+        let (rows, data, strides) = (size.1 as libc::c_int, from.data.as_ptr(), from.linesize.as_ptr());
+        // SAFETY: both frames have the planes of the sizes and formats that the context was made for, at least so many rows.
+        let scaled = unsafe {
+            ffi::sws_scale(self.context.as_ptr(), data.cast(), strides, 0, rows, to.data.as_ptr(), to.linesize.as_ptr())
+        };
+        if scaled < 0 {
+            return Err(Error::decode("a frame cannot be converted"));
+        }
+        Ok(&self.out)
+    }
+}
+
+impl Drop for Scaler {
+    fn drop(&mut self) {
+        // SAFETY: the context is ours, and nobody uses it any more.
+        unsafe { ffi::sws_freeContext(self.context.as_ptr()) };
+    }
 }
 
 /// What an MP4 track says of its pictures besides the decoder configuration.

@@ -1,9 +1,11 @@
 //! One clip of one source, stored as a playable MP4 with its tables: the media side of conversion.
 
 use super::av::FrameFacts;
+use super::changes::OnChange;
 use super::ingest::{self, FrameSink, Range};
 use super::reading::{Reading, named};
 use super::source::Source;
+use super::streams::StreamChoice;
 use super::train::{self, TrainFacts, TrainOptions};
 use crate::media::StreamInfo;
 use crate::{Error, ErrorKind, Result};
@@ -29,7 +31,7 @@ pub(crate) struct SourceInfo {
     pub duration_seconds: Option<f64>,
     /// Index of the chosen video stream among the file's streams.
     pub stream_index: usize,
-    /// How many video streams there are, attached pictures excluded.
+    /// How many video streams there are that somebody might have meant, attached pictures excluded.
     pub num_video_streams: usize,
     /// FFmpeg's name of the codec.
     pub codec: String,
@@ -44,16 +46,20 @@ pub(crate) struct SourceInfo {
 }
 
 /// Which part of which file to store.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ClipRequest {
     /// The file.
     pub source: PathBuf,
+    /// Which of its streams.
+    pub stream: StreamChoice,
     /// Start in seconds after the first frame; `None` is the first frame.
     pub start: Option<f64>,
     /// End in seconds after the first frame, exclusive; `None` is after the last frame.
     pub end: Option<f64>,
     /// How thoroughly to prove the result.
     pub check: CheckLevel,
+    /// What to do where the picture changes on the way.
+    pub on_change: OnChange,
     /// Encode the frames anew in this way; `None` keeps their packets.
     pub train: Option<TrainOptions>,
 }
@@ -75,9 +81,9 @@ pub(crate) struct ClipOutput {
     pub(super) train: Option<TrainFacts>,
 }
 
-/// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
-pub(crate) fn probe(path: &Path) -> Result<SourceInfo> {
-    let source = Source::open(path)?;
+/// Appearances at the headers of `path`: no frame is decoded beyond what finding the streams takes.
+pub(crate) fn probe(path: &Path, stream: StreamChoice) -> Result<SourceInfo> {
+    let source = Source::open(path, stream)?;
     Ok(SourceInfo {
         duration_seconds: source.duration_seconds,
         stream_index: source.index,
@@ -95,7 +101,7 @@ pub(crate) fn probe(path: &Path) -> Result<SourceInfo> {
 pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<ClipOutput> {
     check_times(request)?;
     let path = &request.source;
-    let mut source = Source::open(path)?;
+    let mut source = Source::open(path, request.stream)?;
     if !source.facts.decodable {
         return Err(Error::unsupported(format!("this FFmpeg has no decoder for {}", named(&source))).with_path(path));
     }
@@ -117,7 +123,7 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
     }
     let finished = match finished {
         Some(finished) => finished,
-        None => reading.reencode(path, mp4_path, request, cancel).map_err(|error| error.with_path(path))?,
+        None => reading.reencode(mp4_path, request, cancel).map_err(|error| error.with_path(path))?,
     };
     if finished.merged_gops > 0 {
         warnings.push(match finished.merged_gops {
@@ -144,16 +150,21 @@ pub(super) fn source_frames(
     sink: &mut FrameSink<'_>,
 ) -> Result<()> {
     let path = &request.source;
-    let mut source = Source::open(path)?;
+    let mut source = Source::open(path, request.stream)?;
     let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
-    reading.frames(path, cancel, sink).map_err(|error| error.with_path(path))
+    reading.frames(request, cancel, sink).map_err(|error| error.with_path(path))
 }
 
 /// What the first picture of `path` says of itself; `None` where there is none.
-pub(super) fn first_picture(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<FrameFacts>> {
-    let mut source = Source::open(path)?;
+pub(super) fn first_picture(
+    path: &Path,
+    stream: StreamChoice,
+    cancel: &dyn Fn() -> bool,
+) -> Result<Option<FrameFacts>> {
+    let mut source = Source::open(path, stream)?;
     let range = Range { first_frame_only: true, ..Range::default() };
-    Ok(ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.and_then(|ingest| ingest.first))
+    let ingest = ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.unwrap_or_default();
+    Ok(ingest.appearances.first().map(|look| look.facts.clone()))
 }
 
 fn check_times(request: &ClipRequest) -> Result<()> {

@@ -93,7 +93,7 @@ fn clips() -> Option<PathBuf> {
 
 /// Converts a part of `source` with the full check.
 pub(super) fn convert_to(source: &Path, mp4: &Path, start: Option<f64>, end: Option<f64>) -> Result<ClipOutput> {
-    let request = ClipRequest { source: source.to_owned(), start, end, check: CheckLevel::Full, train: None };
+    let request = ClipRequest { source: source.to_owned(), start, end, ..ClipRequest::default() };
     convert_clip(&request, mp4, &|| false)
 }
 

@@ -27,7 +27,9 @@ pub(super) fn color(
         _ => guess.primaries,
     };
     let tagged = |frame: u32, stream: u32| stated(frame, stream).filter(|&code| code != 0).map(|code| code as u8);
-    let range = if format.starts_with("yuvj") || is_rgb {
+    // What a frame says comes first: H.264 keeps a `yuvj` format where the range becomes limited on the way.
+    let is_full = is_rgb || (format.starts_with("yuvj") && frame.range != 1);
+    let range = if is_full {
         Some(ColorRange::Full)
     } else {
         match (frame.range, stream.range) {

@@ -2,8 +2,9 @@
 //! them, and every frame that comes out is noted with its packet and the checksum of its planes. That is the truth that the
 //! stored clip is measured by.
 
-use super::av::{self, Decoder, FrameFacts};
-use super::bitstream::{PictureFacts, Scanner};
+use super::av::{self, Decoder};
+use super::bitstream::{ParameterSets, PictureFacts, Scanner};
+use super::changes::{Appearance, Appearances};
 use super::source::Source;
 use super::store::{PacketStore, Slot};
 use super::timeline::{Jump, Timeline};
@@ -44,9 +45,8 @@ pub(super) struct Ingest {
     pub(super) packets: Vec<SourcePacket>,
     /// In the decoder's order, which is presentation order.
     pub(super) frames: Vec<TruthFrame>,
-    /// What the first frame says of itself.
-    pub(super) first: Option<FrameFacts>,
-    pub(super) sample_aspect: (i32, i32),
+    /// What the frames say of themselves.
+    pub(super) appearances: Appearances,
     /// Frames that the decoder held back at the end.
     pub(super) delay: u8,
     /// Processor time of the decoding.
@@ -65,8 +65,10 @@ pub(super) struct Ingest {
     pub(super) not_copyable: Option<String>,
     /// Decoder configuration of the stored packets, where it is not the source's.
     pub(super) parameters: Option<ff::codec::Parameters>,
-    /// Packets are encrypted; what a decoder makes of them is noise.
-    pub(super) is_encrypted: bool,
+    /// A packet brings parameter sets that the decoder's configuration lacks: what begins behind it may need them.
+    pub(super) brings_parameters: bool,
+    /// The first packet that is encrypted; what a decoder makes of it is noise.
+    pub(super) first_encrypted: Option<u32>,
     /// Packets of the video stream in the container, empty ones included.
     pub(super) num_read: usize,
     /// Where the container set its clock, the first time, and how often it did; its times go on all the same.
@@ -113,13 +115,16 @@ pub(super) struct Given<'a> {
     pub(super) number: usize,
     /// Presentation time that the source gives its packet.
     pub(super) pts: Option<i64>,
-    /// Sample aspect ratio of the reading's first frame, 0/1 where nobody says.
+    /// Its sample aspect ratio, 0/1 where nobody says.
     pub(super) sample_aspect: (i32, i32),
     pub(super) frame: &'a ff::frame::Video,
 }
 
 /// Called for every frame.
 pub(super) type FrameSink<'a> = dyn FnMut(&Given<'_>) -> Result<()> + 'a;
+
+/// Why a source with encrypted packets is no use.
+pub(super) const ENCRYPTED: &str = "the video is encrypted";
 
 /// Packets of one reading that gave no frame, one after another, before it is called hopeless.
 const MAX_SILENT_PACKETS: usize = 200_000;
@@ -128,6 +133,7 @@ struct Reader<'a> {
     source: &'a mut Source,
     decoder: Decoder,
     scanner: Option<Scanner>,
+    parameter_sets: Option<ParameterSets>,
     store: Option<&'a mut PacketStore>,
     unpacker: Option<Unpacker>,
     sink: &'a mut FrameSink<'a>,
@@ -167,7 +173,9 @@ fn read_range<'a>(
     // What is not written is looked for where packets may be copied. Frames that are encoded anew show it as gray.
     let fill = if store.is_some() { Fill::Pattern } else { Fill::Gray };
     let decoder = Decoder::new(&source.parameters()?, time_base, range.delay, fill)?;
-    let scanner = Codec::parse(&source.facts.codec).map(|codec| Scanner::new(codec, &source.facts.extradata));
+    let codec = Codec::parse(&source.facts.codec);
+    let scanner = codec.map(|codec| Scanner::new(codec, &source.facts.extradata));
+    let parameter_sets = codec.map(|codec| ParameterSets::new(codec, &source.facts.extradata));
     let unpacker = match &store {
         Some(_) if source.facts.codec == Codec::Mpeg4.as_str() => Some(Unpacker::new(&source.parameters()?)?),
         _ => None,
@@ -177,6 +185,7 @@ fn read_range<'a>(
         source,
         decoder,
         scanner,
+        parameter_sets,
         store,
         unpacker,
         sink,
@@ -298,14 +307,21 @@ impl Reader<'_> {
             .ok()
             .filter(|&number| number < u32::MAX)
             .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "has more than 2^32 packets"))?;
-        self.out.is_encrypted |=
-            packet.side_data().any(|data| data.kind() == ff::codec::packet::side_data::Type::EncryptionInfo);
+        if packet.side_data().any(|data| data.kind() == ff::codec::packet::side_data::Type::EncryptionInfo) {
+            if self.out.frames.is_empty() && number == 0 {
+                return Err(Error::unsupported(ENCRYPTED));
+            }
+            self.out.first_encrypted.get_or_insert(number);
+        }
         let new_configuration = packet.side_data().any(|data| {
             data.kind() == ff::codec::packet::side_data::Type::NewExtraData
                 && data.data() != self.source.facts.extradata
         });
         if new_configuration {
             self.out.not_copyable.get_or_insert_with(|| "its decoder configuration changes on the way".to_owned());
+        }
+        if let (Some(sets), Some(data)) = (&self.parameter_sets, packet.data()) {
+            self.out.brings_parameters = self.out.brings_parameters || sets.differ(data);
         }
         let slot = match (&mut self.store, packet.data()) {
             (Some(store), Some(data)) if self.unpacker.is_none() => store.push(data)?,
@@ -384,20 +400,8 @@ impl Reader<'_> {
     fn note_frame(&mut self) -> Result<()> {
         self.silent = 0;
         let number = self.out.frames.len();
-        let facts = av::frame_facts(&self.frame);
-        match &self.out.first {
-            None => {
-                self.out.sample_aspect = av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
-                self.out.first = Some(facts);
-            }
-            Some(first) if (first.width, first.height, &first.format) != (facts.width, facts.height, &facts.format) => {
-                return Err(Error::unsupported(format!(
-                    "picture changes at frame {number} from {}x{} {} to {}x{} {}",
-                    first.width, first.height, first.format, facts.width, facts.height, facts.format
-                )));
-            }
-            Some(_) => {}
-        }
+        let sample_aspect = av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
+        self.out.appearances.push(number, Appearance { facts: av::frame_facts(&self.frame), sample_aspect });
         if self.frame.is_corrupt() || self.frame.has_decode_errors() {
             self.out.damaged_frames += 1;
         }
@@ -415,7 +419,7 @@ impl Reader<'_> {
         let crc32c = view.map_or(0, |view| frame_crc(&view));
         self.out.frames.push(TruthFrame { packet, crc32c });
         let pts = self.out.packets.get(packet as usize).and_then(|packet| packet.time.pts);
-        (self.sink)(&Given { number, pts, sample_aspect: self.out.sample_aspect, frame: &self.frame })
+        (self.sink)(&Given { number, pts, sample_aspect, frame: &self.frame })
     }
 }
 

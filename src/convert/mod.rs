@@ -7,9 +7,11 @@
 
 mod av;
 mod bitstream;
+mod changes;
 mod check;
 mod clip;
 mod commit;
+mod conform;
 mod cut;
 mod draft;
 mod facts;
@@ -25,6 +27,7 @@ mod out;
 mod plan;
 mod raw;
 mod reading;
+mod reasons;
 mod reencode;
 mod report;
 mod run;
@@ -34,6 +37,7 @@ mod sidecar;
 mod source;
 mod sources;
 mod store;
+mod streams;
 mod tap;
 mod timeline;
 mod timestamps;
@@ -42,16 +46,24 @@ mod unit;
 mod unpack;
 
 #[cfg(test)]
+mod change_tests;
+#[cfg(test)]
 mod clip_tests;
+#[cfg(test)]
+mod reason_tests;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod time_tests;
 
+pub use changes::OnChange;
 pub use clip::CheckLevel;
 pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
 pub use options::{ConvertOptions, OnError, Profile, RawFormat};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
+pub use streams::StreamChoice;
 pub use train::{TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse};
 
 use crate::format::{MANIFEST_FILE, publish};

@@ -1,8 +1,8 @@
 //! What to convert, and how. The options that change what is written are part of the plan's fingerprint; `jobs` and
 //! `on_error` are not.
 
-use super::CheckLevel;
 use super::train::TrainOptions;
+use super::{CheckLevel, OnChange, StreamChoice};
 use crate::transform::TransformOptions;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -76,6 +76,10 @@ pub struct ConvertOptions {
     pub seed: u64,
     /// How thoroughly each clip is proved. Default: [`CheckLevel::Full`].
     pub check: CheckLevel,
+    /// Which video stream of each source. Default: [`StreamChoice::Best`].
+    pub stream: StreamChoice,
+    /// What to do where the picture changes on the way. Default: [`OnChange::Reencode`].
+    pub on_change: OnChange,
     /// What to do with what cannot be converted. Default: [`OnError::Skip`].
     pub on_error: OnError,
 }
@@ -95,6 +99,8 @@ impl ConvertOptions {
             jobs: 0,
             seed: 0,
             check: CheckLevel::Full,
+            stream: StreamChoice::Best,
+            on_change: OnChange::Reencode,
             on_error: OnError::Skip,
         }
     }
@@ -159,6 +165,20 @@ impl ConvertOptions {
     #[must_use]
     pub fn check(mut self, check: CheckLevel) -> Self {
         self.check = check;
+        self
+    }
+
+    /// Sets [`Self::stream`].
+    #[must_use]
+    pub fn stream(mut self, stream: StreamChoice) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// Sets [`Self::on_change`].
+    #[must_use]
+    pub fn on_change(mut self, on_change: OnChange) -> Self {
+        self.on_change = on_change;
         self
     }
 

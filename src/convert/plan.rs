@@ -9,7 +9,7 @@ use super::keys::{KeySource, make_keys};
 use super::report::Failure;
 use super::sources::{Candidate, Listing};
 use super::train::TrainOptions;
-use super::{CheckLevel, ConvertOptions, Profile, RawFormat, SourceInfo, i420, probe};
+use super::{CheckLevel, ConvertOptions, OnChange, Profile, RawFormat, SourceInfo, StreamChoice, i420, probe};
 use crate::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -71,6 +71,10 @@ pub(super) struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) train: Option<TrainOptions>,
     pub(super) check: CheckLevel,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) stream: StreamChoice,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) on_change: OnChange,
     /// Different files.
     pub(super) sources: u64,
     /// Bytes of these files.
@@ -112,10 +116,16 @@ pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result
     if let Some(train) = options.train_options() {
         serde_json::to_writer(&mut bytes, &train).map_err(write)?;
     }
+    if options.stream != StreamChoice::default() {
+        serde_json::to_writer(&mut bytes, &options.stream).map_err(write)?;
+    }
+    if options.on_change != OnChange::default() {
+        serde_json::to_writer(&mut bytes, &options.on_change).map_err(write)?;
+    }
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-/// Makes the plan. Looks into the headers of sources that are cut, on `jobs` threads.
+/// Makes the plan. Appearances into the headers of sources that are cut, on `jobs` threads.
 pub(super) fn make_plan(
     options: &ConvertOptions,
     listing: Listing,
@@ -194,6 +204,8 @@ pub(super) fn make_plan(
         raw_size: options.raw_size,
         train: options.train_options(),
         check: options.check,
+        stream: options.stream,
+        on_change: options.on_change,
         sources: paths.len() as u64,
         source_bytes,
         units: cut_into_units(clips, options.shard_bytes, &fingerprint),
@@ -287,7 +299,7 @@ fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut>
         .collect()
 }
 
-/// Looks at each file that is cut, and at all where packets are not copied. A file that cannot be opened is left out: its
+/// Appearances at each file that is cut, and at all where packets are not copied. A file that cannot be opened is left out: its
 /// conversion will say why.
 fn probes<'a>(
     options: &ConvertOptions,
@@ -313,7 +325,10 @@ fn probes<'a>(
                     if cancel() {
                         break;
                     }
-                    let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path.as_ref()) else { continue };
+                    let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path.as_ref(), options.stream)
+                    else {
+                        continue;
+                    };
                     let seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
                     let found_here = Probe { seconds, pixels: u64::from(width) * u64::from(height) };
                     found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path, found_here);

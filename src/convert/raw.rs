@@ -23,10 +23,10 @@ pub(super) const FIELD: &str = "frames";
 
 /// Refuses a source whose first picture cannot be stored in `format`, before anything is made of it. A source that gives no
 /// picture at all is none of this: converting it says what is wrong with it.
-pub(super) fn check_source(format: RawFormat, source: &Path, cancel: &dyn Fn() -> bool) -> Result<()> {
+pub(super) fn check_source(format: RawFormat, request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<()> {
     match format {
         RawFormat::Rgb => Ok(()),
-        RawFormat::Yuv420 => match first_picture(source, cancel) {
+        RawFormat::Yuv420 => match first_picture(&request.source, request.stream, cancel) {
             Ok(Some(first)) => i420::check_picture(&first.format, first.width, first.height),
             Ok(None) | Err(_) => Ok(()),
         },
@@ -68,7 +68,7 @@ impl RawFrames {
         }
         let mut transform = Transform::new(&options, stream)?;
         let mut frames = FrameFile::create(path, transform.clip_shape(1).num_bytes(transform.dtype())?)?;
-        let are_sources = clip.reencoded.is_some() && has_pictures_of(&request.source, stream, cancel)?;
+        let are_sources = clip.reencoded.is_some() && has_pictures_of(request, stream, cancel)?;
         if are_sources {
             source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
                 let view = av::view(frame).filter(|view| is_of(view, stream));
@@ -141,8 +141,8 @@ impl RawFrames {
 }
 
 /// Whether the first picture of a source is of the size and format of `stream`, which was made from it.
-fn has_pictures_of(source: &Path, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> Result<bool> {
-    Ok(first_picture(source, cancel)?.is_some_and(|first| {
+fn has_pictures_of(request: &ClipRequest, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> Result<bool> {
+    Ok(first_picture(&request.source, request.stream, cancel)?.is_some_and(|first| {
         (first.width, first.height) == (stream.width, stream.height)
             && PixelFormat::parse(&first.format) == Some(stream.pixel_format)
     }))

@@ -1,11 +1,14 @@
 //! One reading of a source for one request: where it started, what came out, which frames are wanted. From it a clip is
 //! copied, or encoded anew.
 
-use super::av::{FrameFacts, StreamFacts, TrackFacts};
+use super::av::{StreamFacts, TrackFacts};
+use super::changes::{Appearance, Changes, OnChange};
 use super::clip::ClipRequest;
+use super::conform::Conformer;
 use super::draft::{Draft, DraftPacket, Finished};
-use super::ingest::{self, FrameSink, Given, Ingest, Range, Seek};
+use super::ingest::{self, ENCRYPTED, FrameSink, Given, Ingest, Range, Seek};
 use super::mux::Presentation;
+use super::reasons;
 use super::reencode;
 use super::source::Source;
 use super::store::PacketStore;
@@ -33,7 +36,10 @@ pub(super) struct Reading {
     store: PacketStore,
     /// Frames of the reading that the request asks for.
     pub(super) wanted: ops::Range<usize>,
-    first: FrameFacts,
+    /// What the first of them says of itself.
+    look: Appearance,
+    /// Where later ones say something else.
+    changes: Changes,
     stream: StreamFacts,
     pub(super) time_base: TimeBase,
     /// Time of the source's first frame.
@@ -67,11 +73,11 @@ impl Reading {
             && !super::av::lacks_timestamps(&source.input)
             && let Some(reading) = Self::near(request, mp4, cancel, tap)?
         {
-            return Ok(reading);
+            return reading.checked(request);
         }
         let mut range = Range::default();
         if request.end.is_some() {
-            range.stop = Self::first_time(&request.source, cancel)?.map(|first| {
+            range.stop = Self::first_time(request, cancel)?.map(|first| {
                 // Sources whose times are in order end early; half a second more sees to frames that are out of order.
                 first.saturating_add(ticks(source.time_base, request.end.unwrap_or(0.0) + 0.5))
             });
@@ -82,24 +88,24 @@ impl Reading {
         let reading = Self::select(source, range, ingest, store, None, request)?;
         if range.stop.is_some() && !reading.is_trustworthy() {
             // Times that need repair may not decide where reading ends.
-            let mut again = Source::open(&request.source)?;
+            let mut again = Source::open(&request.source, request.stream)?;
             let mut store = PacketStore::new(mp4);
             let ingest = Self::read(&mut again, Range::default(), &mut store, None, tap, cancel)?;
             let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
-            return Self::select(source, Range::default(), ingest, store, None, request)?.or_empty(request);
+            return Self::select(source, Range::default(), ingest, store, None, request)?.checked(request);
         }
-        reading.or_empty(request)
+        reading.checked(request)
     }
 
     /// Reads around a cut; `None` where that cannot be trusted to give what reading everything gives.
     fn near(request: &ClipRequest, mp4: &Path, cancel: &dyn Fn() -> bool, tap: &mut dyn Tap) -> Result<Option<Self>> {
-        if timeline::sets_its_clock(&request.source, cancel)? {
+        if timeline::sets_its_clock(&request.source, request.stream, cancel)? {
             return Ok(None);
         }
-        let Some(first) = Self::first_time(&request.source, cancel)? else { return Ok(None) };
+        let Some(first) = Self::first_time(request, cancel)? else { return Ok(None) };
         let mut delay = 0;
         for back in BACK_SECONDS {
-            let mut source = Source::open(&request.source)?;
+            let mut source = Source::open(&request.source, request.stream)?;
             let base = source.time_base;
             let start = first.saturating_add(ticks(base, request.start.unwrap_or(0.0)));
             let stop = request.end.map(|end| first.saturating_add(ticks(base, end)));
@@ -114,7 +120,7 @@ impl Reading {
                 // known by now.
                 delay = ingest.delay;
                 range.delay = delay;
-                let mut again = Source::open(&request.source)?;
+                let mut again = Source::open(&request.source, request.stream)?;
                 store = PacketStore::new(mp4);
                 let Some(second) = Self::read(&mut again, range, &mut store, Some(first), tap, cancel)? else {
                     return Ok(None);
@@ -140,8 +146,8 @@ impl Reading {
     }
 
     /// Time of the source's first frame, where its packet has one.
-    fn first_time(path: &Path, cancel: &dyn Fn() -> bool) -> Result<Option<i64>> {
-        let mut source = Source::open(path)?;
+    fn first_time(request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Option<i64>> {
+        let mut source = Source::open(&request.source, request.stream)?;
         let range = Range { first_frame_only: true, ..Range::default() };
         let ingest = ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.unwrap_or_default();
         let packet = ingest.frames.first().and_then(|frame| ingest.packets.get(frame.packet as usize));
@@ -171,14 +177,15 @@ impl Reading {
         first_time: Option<i64>,
         request: &ClipRequest,
     ) -> Result<Self> {
-        let Some(first) = ingest.first.clone() else {
-            let error = ingest.first_error.clone().or(ingest.read_error.clone());
-            let why = error.unwrap_or_else(|| match ingest.packets.len() {
-                0 => "its video stream has no packets".to_owned(),
-                count => format!("{count} packets gave none"),
-            });
-            return Err(Error::decode(format!("no frame could be decoded: {why}")).with_path(&source.path));
+        let Some(first) = ingest.appearances.first().cloned() else {
+            return Err(no_frame(source, &ingest).with_path(&source.path));
         };
+        if ingest.decode_errors > 0
+            && ingest.first_encrypted.is_none()
+            && let Some(error) = reasons::of_noise(source, &ingest)
+        {
+            return Err(error.with_path(&source.path));
+        }
         let source_times: Vec<SourceTime> = ingest.packets.iter().map(|packet| packet.time).collect();
         let frame_packets: Vec<u32> = ingest.frames.iter().map(|frame| frame.packet).collect();
         let jump = JumpLimit::new(source.time_base);
@@ -186,27 +193,38 @@ impl Reading {
         let frame_pts: Vec<i64> = frame_packets.iter().filter_map(|&n| times.pts.get(n as usize).copied()).collect();
         let first_time = first_time.or(frame_pts.first().copied()).unwrap_or(0);
         let wanted = cut::frames(&frame_pts, first_time, source.time_base, request.start, request.end);
+        let encrypted = ingest.first_encrypted.unwrap_or(u32::MAX);
+        if ingest.frames.get(wanted.clone()).is_some_and(|frames| frames.iter().any(|frame| frame.packet >= encrypted))
+        {
+            let message = format!("{ENCRYPTED} from packet {encrypted} on");
+            return Err(Error::unsupported(message).with_path(&source.path));
+        }
         let is_whole = range.seek.is_none() && range.stop.is_none();
         let said = super::av::packets_before_cut(&source.input, source.index);
         Ok(Self {
             range,
             packets_before_cut: said.filter(|&said| is_whole && ingest.num_read < said),
+            look: ingest.appearances.at(wanted.start).cloned().unwrap_or(first),
+            changes: ingest.appearances.changes(wanted.clone(), &source.facts),
             ingest,
             times,
             store,
             wanted,
-            first,
             stream: source.facts.clone(),
             time_base: source.time_base,
             first_time,
         })
     }
 
-    fn or_empty(self, request: &ClipRequest) -> Result<Self> {
+    /// The reading, where it has frames that the request lets pass.
+    fn checked(self, request: &ClipRequest) -> Result<Self> {
         if self.wanted.is_empty() {
             let start = request.start.unwrap_or(0.0);
             let end = request.end.map_or("the end".to_owned(), |end| format!("{end} s"));
             return Err(Error::invalid(format!("{NO_FRAME} between {start} s and {end}")).with_path(&request.source));
+        }
+        if request.on_change == OnChange::Refuse {
+            self.changes.refuse().map_err(|error| error.with_path(&request.source))?;
         }
         Ok(self)
     }
@@ -218,9 +236,6 @@ impl Reading {
         if source.num_video_streams > 1 {
             let (count, index) = (source.num_video_streams, source.index);
             warnings.push(format!("has {count} video streams, stream {index} was taken"));
-        }
-        if ingest.is_encrypted {
-            warnings.push("the video is encrypted: its frames are noise".to_owned());
         }
         if let Some(said) = self.packets_before_cut {
             warnings.push(format!("the file ends early: it names {said} packets, {} could be read", ingest.num_read));
@@ -240,6 +255,7 @@ impl Reading {
             warnings.push(format!("reading ended before the end of the file: {error}"));
         }
         self.warn_of_times(&mut warnings);
+        warnings.extend(self.changes.warning());
         if self.orientation().is_none() {
             warnings.push("the rotation is no multiple of 90 degrees and is not applied".to_owned());
         }
@@ -302,19 +318,19 @@ impl Reading {
         if Codec::parse(codec).is_none() {
             return Some(format!("an MP4 cannot hold {codec}"));
         }
-        if PixelFormat::parse(&self.first.format).is_none() {
-            return Some(format!("{} is not stored plane by plane", self.first.format));
+        if PixelFormat::parse(&self.look.facts.format).is_none() {
+            return Some(format!("{} is not stored plane by plane", self.look.facts.format));
         }
         let mut packets: Vec<u32> = self.ingest.frames.iter().map(|frame| frame.packet).collect();
         packets.sort_unstable();
         if packets.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
             return Some("one packet gives several frames".to_owned());
         }
-        self.ingest.not_copyable.clone()
+        self.changes.not_copyable().or_else(|| self.ingest.not_copyable.clone())
     }
 
     fn matrix(&self) -> Option<[i32; 9]> {
-        self.first.display_matrix.or(self.stream.display_matrix)
+        self.look.facts.display_matrix.or(self.stream.display_matrix)
     }
 
     fn orientation(&self) -> Option<Orientation> {
@@ -322,11 +338,12 @@ impl Reading {
     }
 
     fn track(&self) -> TrackFacts {
-        TrackFacts { sample_aspect: self.ingest.sample_aspect, display_matrix: self.matrix() }
+        TrackFacts { sample_aspect: self.look.sample_aspect, display_matrix: self.matrix() }
     }
 
     fn color(&self, codec: Codec, pixel: PixelFormat) -> ColorSpec {
-        facts::color(self.first.color, self.stream.color, &self.first.format, pixel, codec, self.first.height)
+        let first = &self.look.facts;
+        facts::color(first.color, self.stream.color, &first.format, pixel, codec, first.height)
     }
 
     /// Time of a frame of the reading.
@@ -363,8 +380,8 @@ impl Reading {
 
     fn draft(&self, source: &Source, from_start: bool) -> Result<Draft> {
         let codec = Codec::parse(&self.stream.codec).ok_or_else(|| Error::unsupported("codec is not ours"))?;
-        let pixel_format =
-            PixelFormat::parse(&self.first.format).ok_or_else(|| Error::unsupported("pixel format is not planar"))?;
+        let pixel_format = PixelFormat::parse(&self.look.facts.format)
+            .ok_or_else(|| Error::unsupported("pixel format is not planar"))?;
         let all = &self.ingest.packets;
         let mut has_frame = vec![false; all.len()];
         for frame in &self.ingest.frames {
@@ -416,7 +433,7 @@ impl Reading {
             frame_packets: wanted_packets.iter().filter_map(|&packet| place.get(packet as usize).copied()).collect(),
             crcs: Some(wanted.iter().map(|frame| frame.crc32c).collect()),
             is_damaged: self.ingest.is_suspicious(),
-            is_doubted: self.ingest.has_warnings,
+            is_doubted: self.ingest.has_warnings || self.ingest.brings_parameters,
             shown: self.shown(),
             time_base: self.time_base,
             delay: self.ingest.delay.max(self.stream.video_delay),
@@ -426,18 +443,31 @@ impl Reading {
             },
             track: self.track(),
             pixel_format,
-            size: (self.first.width, self.first.height),
-            sample_aspect: facts::sample_aspect(self.ingest.sample_aspect),
+            size: (self.look.facts.width, self.look.facts.height),
+            sample_aspect: facts::sample_aspect(self.look.sample_aspect),
             orientation: self.orientation().unwrap_or_default(),
             color: self.color(codec, pixel_format),
         })
     }
 
-    /// Decodes the wanted frames once more: each one goes to `sink` with its number among them.
-    pub(super) fn frames(&self, path: &Path, cancel: &dyn Fn() -> bool, sink: &mut FrameSink<'_>) -> Result<()> {
-        let mut source = Source::open(path)?;
+    /// What makes the wanted frames alike.
+    pub(super) fn conformer(&self) -> Result<Conformer> {
+        Conformer::new(&self.look, &self.stream)
+    }
+
+    /// Decodes the wanted frames once more: each one, made like the first of them, goes to `sink` with its number among them.
+    pub(super) fn frames(
+        &self,
+        request: &ClipRequest,
+        cancel: &dyn Fn() -> bool,
+        sink: &mut FrameSink<'_>,
+    ) -> Result<()> {
+        let mut source = Source::open(&request.source, request.stream)?;
+        let mut conformer = self.conformer()?;
         let mut sink = |given: &Given<'_>| match given.number.checked_sub(self.wanted.start) {
-            Some(number) if number < self.wanted.len() => sink(&Given { number, ..*given }),
+            Some(number) if number < self.wanted.len() => {
+                sink(&Given { number, frame: conformer.conform(given.frame)?, ..*given })
+            }
             _ => Ok(()),
         };
         ingest::read(&mut source, self.range, None, cancel, &mut sink)?
@@ -446,21 +476,16 @@ impl Reading {
     }
 
     /// Stores the frames encoded anew.
-    pub(super) fn reencode(
-        &self,
-        path: &Path,
-        mp4: &Path,
-        request: &ClipRequest,
-        cancel: &dyn Fn() -> bool,
-    ) -> Result<Finished> {
-        let mut source = Source::open(path)?;
+    pub(super) fn reencode(&self, mp4: &Path, request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Finished> {
+        let mut source = Source::open(&request.source, request.stream)?;
         let mut store = PacketStore::new(mp4);
-        let planar = PixelFormat::parse(&self.first.format).unwrap_or(PixelFormat::YUV420P);
+        let planar = PixelFormat::parse(&self.look.facts.format).unwrap_or(PixelFormat::YUV420P);
         let color = self.color(Codec::parse(&self.stream.codec).unwrap_or(Codec::H264), planar);
         let track = self.track();
         let wanted = self.wanted.clone();
-        let picture = reencode::Picture { facts: &self.first, color, track: &track };
-        let encoded = reencode::encode(&mut source, self.range, wanted, &picture, &mut store, cancel)?;
+        let picture = reencode::Picture { facts: &self.look.facts, color, track: &track };
+        let mut conformer = self.conformer()?;
+        let encoded = reencode::encode(&mut source, self.range, wanted, &picture, &mut conformer, &mut store, cancel)?;
         let frame_pts = |frame: u32| self.frame_pts(self.wanted.start + frame as usize).unwrap_or(0);
         let (packets, frame_packets) = reencode::draft_packets(&encoded.packets, &store, frame_pts)?;
         Draft {
@@ -476,13 +501,26 @@ impl Reading {
             parameters: encoded.parameters,
             track,
             pixel_format: encoded.pixel_format,
-            size: (self.first.width, self.first.height),
-            sample_aspect: facts::sample_aspect(self.ingest.sample_aspect),
+            size: (self.look.facts.width, self.look.facts.height),
+            sample_aspect: facts::sample_aspect(self.look.sample_aspect),
             orientation: self.orientation().unwrap_or_default(),
             color: encoded.color,
         }
         .finish(&store, mp4, request.check, cancel)
     }
+}
+
+/// Why a reading gave no frame at all.
+fn no_frame(source: &Source, ingest: &Ingest) -> Error {
+    if let Some(error) = reasons::of_no_frame(source, ingest) {
+        return error;
+    }
+    let error = ingest.first_error.clone().or(ingest.read_error.clone());
+    let why = error.unwrap_or_else(|| match ingest.packets.len() {
+        0 => "its video stream has no packets".to_owned(),
+        count => format!("{count} packets gave none"),
+    });
+    Error::decode(format!("no frame could be decoded: {why}"))
 }
 
 /// Seconds as ticks, rounded up as cuts are.

@@ -3,6 +3,7 @@
 
 use super::av::{self, FrameFacts, TrackFacts};
 use super::bitstream::Scanner;
+use super::conform::Conformer;
 use super::draft::DraftPacket;
 use super::ingest::{self, Range};
 use super::source::Source;
@@ -92,12 +93,13 @@ pub(super) fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, b
     Ok((target, format, !is_yuv && !is_gray))
 }
 
-/// Decodes `range` of the source again and encodes its frames `wanted`.
+/// Decodes `range` of the source again and encodes its frames `wanted`, made alike by `conformer`.
 pub(super) fn encode(
     source: &mut Source,
     range: Range,
     wanted: std::ops::Range<usize>,
     picture: &Picture<'_>,
+    conformer: &mut Conformer,
     store: &mut PacketStore,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Encoded> {
@@ -118,6 +120,7 @@ pub(super) fn encode(
         if !wanted.contains(&number) {
             return Ok(());
         }
+        let frame = conformer.conform(frame)?;
         let mut picture = if frame.format() == pixel {
             frame.clone()
         } else {

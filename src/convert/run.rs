@@ -200,7 +200,9 @@ impl Run<'_> {
             source: PathBuf::from(&task.clip.source),
             start: task.clip.start,
             end: task.clip.end,
+            stream: self.plan.stream,
             check: self.plan.check,
+            on_change: self.plan.on_change,
             train: self.plan.train,
         };
         let (mut clip, was_kept) = match load_clip(&task.mp4, &task.tables) {
@@ -226,7 +228,7 @@ impl Run<'_> {
 
     fn convert(&self, task: &Task<'_>, request: &ClipRequest) -> Result<ClipOutput> {
         let cancel = || self.should_stop();
-        guarded(|| raw::check_source(self.plan.raw_format, &request.source, &cancel))?;
+        guarded(|| raw::check_source(self.plan.raw_format, request, &cancel))?;
         let clip = guarded(|| convert_clip(request, &task.mp4, &cancel));
         if clip.as_ref().is_err_and(|error| error.kind() != ErrorKind::Closed) {
             try_writing(&task.mp4)?;

@@ -1,6 +1,9 @@
 //! A source file, opened: which of its streams is the video, what it says of itself, and whether it is a video at all.
 
 use super::av::{self, StreamFacts};
+use super::ingest::ENCRYPTED;
+use super::reasons;
+use super::streams::{self, Chosen, StreamChoice};
 use crate::media::TimeBase;
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
@@ -17,7 +20,7 @@ pub(super) struct Source {
     /// Usual ticks between two frames.
     pub(super) interval: f64,
     pub(super) file_bytes: u64,
-    /// Video streams, attached pictures excluded.
+    /// Video streams that somebody might have meant; 1 where one was asked for.
     pub(super) num_video_streams: usize,
     pub(super) duration_seconds: Option<f64>,
     /// When to give up.
@@ -32,7 +35,7 @@ pub(super) fn deadline(file_bytes: u64) -> Instant {
 
 impl Source {
     /// Opens `path` and chooses its video stream.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, choice: StreamChoice) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
         if metadata.is_dir() {
             return Err(Error::invalid("is a folder, not a video").with_path(path));
@@ -45,14 +48,25 @@ impl Source {
         }
         std::fs::File::open(path).map_err(|error| Error::io("open", path, error))?;
         let deadline = deadline(metadata.len());
-        let mut input = av::open_input(path, deadline, false).map_err(|error| explain(path, &error))?;
+        let mut input =
+            av::open_input(path, deadline, false).map_err(|error| reasons::of_opening(path, &error).with_path(path))?;
         if matches!(input.format().name(), "tty" | "lrc" | "srt" | "webvtt" | "ass") {
-            return Err(Error::unsupported("is a text file, not a video").with_path(path));
+            let text = Error::unsupported("is a text file, not a video");
+            return Err(reasons::of_no_stream(path, text).with_path(path));
         }
-        let index = choose(&input).ok_or_else(|| Error::unsupported("has no video stream").with_path(path))?;
-        let num_video_streams = video_streams(&input).count();
+        let Chosen { index, num_streams } = streams::choose(&input, choice).map_err(|error| {
+            let has_video = input.streams().any(|stream| stream.parameters().medium() == ff::media::Type::Video);
+            let error = if has_video { error } else { reasons::of_no_stream(path, error) };
+            error.with_path(path)
+        })?;
         let stream = input.stream(index).ok_or_else(|| Error::unsupported("has no video stream").with_path(path))?;
         let facts = av::stream_facts(&stream);
+        if facts.is_encrypted {
+            return Err(Error::unsupported(ENCRYPTED).with_path(path));
+        }
+        if let Some(error) = reasons::of_dolby_vision(&facts.dolby_vision) {
+            return Err(error.with_path(path));
+        }
         let base = stream.time_base();
         let time_base = u32::try_from(base.numerator())
             .ok()
@@ -78,7 +92,7 @@ impl Source {
             time_base,
             interval,
             file_bytes: metadata.len(),
-            num_video_streams,
+            num_video_streams: if choice == StreamChoice::Best { num_streams } else { 1 },
             duration_seconds,
             deadline,
         })
@@ -104,53 +118,4 @@ impl Source {
         }
         Ok(())
     }
-}
-
-fn video_streams(input: &ff::format::context::Input) -> impl Iterator<Item = ff::format::stream::Stream<'_>> {
-    input.streams().filter(|stream| {
-        stream.parameters().medium() == ff::media::Type::Video
-            && !stream.disposition().contains(ff::format::stream::Disposition::ATTACHED_PIC)
-    })
-}
-
-/// FFmpeg's best video stream; where that is an attached picture, the largest other one.
-fn choose(input: &ff::format::context::Input) -> Option<usize> {
-    let best = input.streams().best(ff::media::Type::Video).map(|stream| stream.index());
-    let others = || video_streams(input).map(|stream| stream.index());
-    best.filter(|&best| others().any(|index| index == best)).or_else(|| {
-        let pixels = |stream: &ff::format::stream::Stream<'_>| {
-            let facts = av::stream_facts(stream);
-            u64::from(facts.width) * u64::from(facts.height)
-        };
-        // Of equals the first, as FFmpeg does.
-        video_streams(input)
-            .map(|stream| (pixels(&stream), stream.index()))
-            .max_by_key(|&(pixels, index)| (pixels, std::cmp::Reverse(index)))
-            .map(|(_, index)| index)
-    })
-}
-
-/// Why a file could not be opened, in words that name the cause where it can be told.
-fn explain(path: &Path, error: &Error) -> Error {
-    use std::io::Read as _;
-    let message = error.message();
-    let mut head = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
-        let _ = file.take(4096).read_to_end(&mut head);
-    }
-    if error.kind() == ErrorKind::Unsupported {
-        return Error::unsupported(message).with_path(path);
-    }
-    let is_text = !head.is_empty() && std::str::from_utf8(&head).is_ok_and(|text| !text.contains('\0'));
-    if is_text {
-        return Error::unsupported("is a text file, not a video").with_path(path);
-    }
-    if message.contains("moov atom not found") {
-        return Error::corrupt("truncated: the index of the MP4 (moov) is missing").with_path(path);
-    }
-    let known = [(4, b"ftyp".as_slice()), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV")];
-    if known.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {
-        return Error::corrupt(format!("truncated or damaged: {message}")).with_path(path);
-    }
-    Error::unsupported(format!("is not a video that FFmpeg knows: {message}")).with_path(path)
 }

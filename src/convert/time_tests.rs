@@ -36,7 +36,7 @@ impl Stored {
     fn of(source: &Path, cut: (Option<f64>, Option<f64>), train: Option<TrainOptions>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let request =
-            ClipRequest { source: source.to_owned(), start: cut.0, end: cut.1, check: CheckLevel::Full, train };
+            ClipRequest { source: source.to_owned(), start: cut.0, end: cut.1, train, ..ClipRequest::default() };
         let output = convert_clip(&request, &folder.path().join("clip.mp4"), &|| false)
             .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
         Self { output, folder }

@@ -8,6 +8,7 @@
 
 use super::av;
 use super::source::Source;
+use super::streams::StreamChoice;
 use super::timestamps::SourceTime;
 use crate::Result;
 use crate::media::TimeBase;
@@ -107,8 +108,8 @@ impl Timeline {
     }
 }
 
-/// A file as it was when it was looked through.
-type Identity = (PathBuf, u64, Option<SystemTime>);
+/// A file as it was when it was looked through, and which stream of it was.
+type Identity = (PathBuf, usize, u64, Option<SystemTime>);
 
 /// Answers of [`sets_its_clock`], the latest last: the pieces of one film ask one after another.
 static KNOWN: Mutex<Vec<(Identity, bool)>> = Mutex::new(Vec::new());
@@ -117,13 +118,13 @@ const MAX_KNOWN: usize = 256;
 
 /// True where the container may set its clock, and does: then a place in it cannot be found by its time. Reads all
 /// packets, once for all cuts of a file.
-pub(super) fn sets_its_clock(path: &Path, cancel: &dyn Fn() -> bool) -> Result<bool> {
-    let mut source = Source::open(path)?;
+pub(super) fn sets_its_clock(path: &Path, stream: StreamChoice, cancel: &dyn Fn() -> bool) -> Result<bool> {
+    let mut source = Source::open(path, stream)?;
     if !av::may_set_its_clock(&source.input) {
         return Ok(false);
     }
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let identity = (path.to_owned(), source.file_bytes, modified);
+    let identity = (path.to_owned(), source.index, source.file_bytes, modified);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(&(_, answer)) = known().iter().find(|(other, _)| *other == identity) {
         return Ok(answer);

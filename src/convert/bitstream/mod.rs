@@ -5,11 +5,13 @@ mod av1;
 mod hevc;
 mod mpeg;
 mod nal;
+mod parameters;
 mod vp9;
 
 use crate::media::Codec;
 use crate::media::nal::{nal_length, units};
 use av1::Av1Scanner;
+pub(super) use parameters::ParameterSets;
 
 /// What the bits of one packet say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -19,7 +19,8 @@ pub use options::{TrainOptions, TrainSize};
 pub(super) use totals::TrainTotals;
 pub use totals::{TrainClipQuality, TrainReport, TrainWindowCost, WindowUse};
 
-use super::av::{StreamFacts, TrackFacts};
+use super::av::{self, StreamFacts, TrackFacts};
+use super::changes::Appearance;
 use super::cut;
 use super::draft::Draft;
 use super::ingest::{self, Given};
@@ -36,7 +37,7 @@ use choice::Instants;
 use cost::{Measured, WindowLoad};
 use encoder::{Encoded, Encoder};
 use ffmpeg_next as ff;
-use resize::{Opening, Resizer};
+use resize::Resizer;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -162,14 +163,13 @@ fn encode_again(
     mp4: &Path,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Encoded> {
-    let mut source = Source::open(&request.source)?;
+    let mut source = Source::open(&request.source, request.stream)?;
     let stream = source.facts.clone();
     let mut maker = Maker::new(*options, stream, mp4, cancel);
     let mut left = chosen.iter().peekable();
     let mut sink = |given: &Given<'_>| {
-        maker.see(given);
         while left.next_if(|&&frame| frame as usize == given.number).is_some() {
-            maker.store(given.number as u32, given.frame)?;
+            maker.store(given.number as u32, given.frame, given.sample_aspect)?;
         }
         Ok(())
     };
@@ -186,7 +186,6 @@ struct Maker<'a> {
     stream: StreamFacts,
     mp4: &'a Path,
     cancel: &'a dyn Fn() -> bool,
-    opening: Option<Opening>,
     tools: Option<(Resizer, Encoder)>,
     picture: Vec<u8>,
     /// Numbers of the frames that were encoded, in order.
@@ -195,25 +194,20 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn new(options: TrainOptions, stream: StreamFacts, mp4: &'a Path, cancel: &'a dyn Fn() -> bool) -> Self {
-        Self { options, stream, mp4, cancel, opening: None, tools: None, picture: Vec::new(), stored: Vec::new() }
+        Self { options, stream, mp4, cancel, tools: None, picture: Vec::new(), stored: Vec::new() }
     }
 
-    /// The first frame of a reading says what all of them are.
-    fn see(&mut self, given: &Given<'_>) {
-        self.opening.get_or_insert_with(|| Opening::of(given));
-    }
-
-    /// Encodes frame `number`, which may be the one before again.
-    fn store(&mut self, number: u32, frame: &ff::frame::Video) -> Result<()> {
+    /// Encodes frame `number`, which may be the one before again. The first one says what all of them are made like.
+    fn store(&mut self, number: u32, frame: &ff::frame::Video, sample_aspect: (i32, i32)) -> Result<()> {
         // One frame of the source may be many here.
         if (self.cancel)() {
             return Err(Error::new(ErrorKind::Closed, "cancelled"));
         }
-        let opening = self.opening.as_ref().ok_or_else(|| Error::decode("no frame was seen"))?;
         let (resizer, encoder) = match &mut self.tools {
             Some(tools) => tools,
             none => {
-                let resizer = Resizer::new(opening, &self.stream, &self.options)?;
+                let first = Appearance { facts: av::frame_facts(frame), sample_aspect };
+                let resizer = Resizer::new(&first, &self.stream, &self.options)?;
                 let TrainOptions { gop_frames, crf, .. } = self.options;
                 let encoder = Encoder::open(resizer.kind(), gop_frames, crf, self.mp4)?;
                 none.insert((resizer, encoder))
@@ -251,8 +245,16 @@ struct Run<'a> {
     /// Time of the source's first frame.
     first: Option<i64>,
     instants: Option<Instants>,
-    /// The last wanted frame and its time, with a rate: how often it is stored depends on when the next one comes.
-    held: Option<(u32, i64, ff::frame::Video)>,
+    /// The last wanted frame, with a rate: how often it is stored depends on when the next one comes.
+    held: Option<Held>,
+}
+
+/// A frame that is kept.
+struct Held {
+    number: u32,
+    pts: i64,
+    sample_aspect: (i32, i32),
+    frame: ff::frame::Video,
 }
 
 impl<'a> Live<'a> {
@@ -266,7 +268,7 @@ impl<'a> Live<'a> {
         let Some(missing) = chosen.strip_prefix(maker.stored.as_slice()) else { return Ok(None) };
         for &number in missing {
             match &held {
-                Some((last, _, frame)) if *last == number => maker.store(number, frame)?,
+                Some(held) if held.number == number => maker.store(number, &held.frame, held.sample_aspect)?,
                 _ => return Ok(None),
             }
         }
@@ -302,10 +304,9 @@ impl Tap for Live<'_> {
 impl Run<'_> {
     /// False where the times do not say whether the frame is wanted.
     fn frame(&mut self, given: &Given<'_>, request: &ClipRequest, rate: Option<Ratio>) -> Result<bool> {
-        self.maker.see(given);
         let number = given.number as u32;
         if rate.is_none() && request.start.is_none() && request.end.is_none() {
-            self.maker.store(number, given.frame)?;
+            self.maker.store(number, given.frame, given.sample_aspect)?;
             return Ok(true);
         }
         let Some(pts) = given.pts else { return Ok(false) };
@@ -318,24 +319,25 @@ impl Run<'_> {
         let is_wanted = request.start.is_none_or(is_behind) && !request.end.is_some_and(is_behind);
         let Some(rate) = rate else {
             if is_wanted {
-                self.maker.store(number, given.frame)?;
+                self.maker.store(number, given.frame, given.sample_aspect)?;
             }
             return Ok(true);
         };
-        if let Some(((number, since, frame), instants)) = self.held.take().zip(self.instants.as_mut()) {
-            if instants.may_jump(pts.saturating_sub(since)) {
+        if let Some((held, instants)) = self.held.take().zip(self.instants.as_mut()) {
+            if instants.may_jump(pts.saturating_sub(held.pts)) {
                 return Ok(false);
             }
             let Ok(count) = instants.before(pts.min(end)) else { return Ok(false) };
             for _ in 0..count {
-                self.maker.store(number, &frame)?;
+                self.maker.store(held.number, &held.frame, held.sample_aspect)?;
             }
         }
         if is_wanted {
             // Whether ticks are fine is decided by the whole record; the usual interval foretells it.
             let clock = Clock::new(rate, 1, self.interval as i64, self.time_base);
             self.instants.get_or_insert_with(|| Instants::new(clock, pts));
-            self.held = Some((number, pts, given.frame.clone()));
+            let Given { sample_aspect, frame, .. } = *given;
+            self.held = Some(Held { number, pts, sample_aspect, frame: frame.clone() });
         }
         Ok(true)
     }

@@ -4,40 +4,32 @@
 
 use super::encoder::PictureKind;
 use super::options::TrainOptions;
-use crate::convert::av::{self, FrameFacts, StreamFacts};
-use crate::convert::ingest::Given;
+use crate::convert::av::{self, StreamFacts};
+use crate::convert::changes::Appearance;
+use crate::convert::conform::Conformer;
 use crate::convert::{facts, reencode};
 use crate::media::{Codec, ColorModel, ColorRange, ColorSpec, PixelFormat};
 use crate::transform::{Filter, Fit, OUTPUT_LOCATION, PlanarSource, PlanarTransform};
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 
-/// What the first frame of a reading says of all of them.
-pub(super) struct Opening {
-    facts: FrameFacts,
-    sample_aspect: (i32, i32),
-}
-
-impl Opening {
-    pub(super) fn of(given: &Given<'_>) -> Self {
-        Self { facts: av::frame_facts(given.frame), sample_aspect: given.sample_aspect }
-    }
-}
-
-/// Resizes the frames of one reading.
+/// Resizes the frames of one clip.
 pub(super) struct Resizer {
     /// The format that the transform takes.
     pixel: ff::format::Pixel,
     format: PixelFormat,
     converter: Option<ff::software::scaling::Context>,
     converted: ff::frame::Video,
+    /// Makes all frames like the first one.
+    conformer: Conformer,
     transform: PlanarTransform,
     kind: PictureKind,
 }
 
 impl Resizer {
-    pub(super) fn new(opening: &Opening, stream: &StreamFacts, options: &TrainOptions) -> Result<Self> {
-        let first = &opening.facts;
+    /// For frames of `stream`, of which `look` is the first one's.
+    pub(super) fn new(look: &Appearance, stream: &StreamFacts, options: &TrainOptions) -> Result<Self> {
+        let first = &look.facts;
         let planar = PixelFormat::parse(&first.format);
         let codec = Codec::parse(&stream.codec).unwrap_or(Codec::H264);
         let shown_as = planar.unwrap_or(PixelFormat::YUV420P);
@@ -58,7 +50,7 @@ impl Resizer {
             format,
             width: first.width,
             height: first.height,
-            sample_aspect: facts::sample_aspect(opening.sample_aspect),
+            sample_aspect: facts::sample_aspect(look.sample_aspect),
             orientation: facts::orientation(first.display_matrix.or(stream.display_matrix)).unwrap_or_default(),
             color,
         };
@@ -66,7 +58,8 @@ impl Resizer {
         let transform = PlanarTransform::new(source, size, Fit::Crop, Filter::Bicubic)?;
         let kind = PictureKind { size, color: ColorSpec { chroma_location: OUTPUT_LOCATION, ..color } };
         let converted = ff::frame::Video::empty();
-        Ok(Self { pixel, format, converter: None, converted, transform, kind })
+        let conformer = Conformer::new(look, stream)?;
+        Ok(Self { pixel, format, converter: None, converted, conformer, transform, kind })
     }
 
     /// What comes out.
@@ -77,6 +70,7 @@ impl Resizer {
     /// Writes the picture of `frame` into `picture`, I420.
     pub(super) fn resize(&mut self, frame: &ff::frame::Video, picture: &mut Vec<u8>) -> Result<()> {
         picture.resize(self.transform.num_bytes(), 0);
+        let frame = self.conformer.conform(frame)?;
         let view = av::view(frame).filter(|view| view.format == self.format && frame.format() == self.pixel);
         if let Some(view) = view {
             return self.transform.apply(&view, picture);

@@ -1,19 +1,19 @@
 //! One reading of the source is enough where its times are good, and two give the same.
 
 use super::*;
-use crate::convert::CheckLevel;
+use crate::convert::{OnChange, StreamChoice};
 use crate::testing::{self, make};
 use std::path::PathBuf;
 
 fn request(source: &Path, start: Option<f64>, end: Option<f64>, options: TrainOptions) -> ClipRequest {
-    ClipRequest { source: source.to_owned(), start, end, check: CheckLevel::Full, train: Some(options) }
+    ClipRequest { source: source.to_owned(), start, end, train: Some(options), ..ClipRequest::default() }
 }
 
 /// Encodes while reading, and again by the record's times. True where both were done and gave the same pictures.
 fn once_is_enough(request: &ClipRequest) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let (mp4, options) = (folder.path().join("clip.mp4"), request.train.unwrap());
-    let mut source = Source::open(&request.source).unwrap();
+    let mut source = Source::open(&request.source, request.stream).unwrap();
     let mut live = Live::new(&options, request, &mp4, &|| false);
     let reading = Reading::of(&mut source, request, &mp4, &|| false, &mut live).unwrap();
     let end = shown(&reading, request).end;
@@ -60,7 +60,7 @@ fn a_source_without_good_times_is_decoded_twice_where_they_matter() {
 }
 
 #[test]
-fn pictures_that_change_their_size_on_the_way_are_refused() {
+fn pictures_that_change_their_size_on_the_way_are_made_like_the_first_or_refused() {
     let [small_one, large] = [(64, 48), (96, 64)].map(|(w, h)| {
         let source = format!("testsrc2=size={w}x{h}:rate=25:duration=0.4");
         make(&format!("train_{w}.h264"), &["-f", "lavfi", "-i", &source, "-c:v", "libx264", "-pix_fmt", "yuv420p"])
@@ -68,10 +68,18 @@ fn pictures_that_change_their_size_on_the_way_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changes.h264");
     std::fs::write(&path, [std::fs::read(small_one).unwrap(), std::fs::read(large).unwrap()].concat()).unwrap();
+    let convert = |request: &ClipRequest| {
+        let mut source = Source::open(&path, StreamChoice::default()).unwrap();
+        convert(&mut source, request, &small(), &folder.path().join("out.mp4"), &|| false)
+    };
     let request = request(&path, None, None, small());
-    let mut source = Source::open(&path).unwrap();
-    let error = convert(&mut source, &request, &small(), &folder.path().join("out.mp4"), &|| false).unwrap_err();
-    assert!(error.message().contains("picture changes"), "{error}");
+    assert!(once_is_enough(&request));
+    let output = convert(&request).unwrap();
+    assert_eq!((output.stream.width, output.stream.height, output.stream.num_frames()), (42, 32, 20));
+    let words = "the picture changes at frame 10: size 64x48 to 96x64";
+    assert!(output.warnings.iter().any(|warning| warning.contains(words)), "{:?}", output.warnings);
+    let error = convert(&ClipRequest { on_change: OnChange::Refuse, ..request }).unwrap_err();
+    assert!(error.message().contains(words), "{error}");
 }
 
 #[test]
@@ -86,7 +94,7 @@ fn encoding_is_cancelled_also_while_one_frame_is_repeated() {
         asked.get() > 100
     };
     let folder = tempfile::tempdir().unwrap();
-    let mut source = Source::open(&still).unwrap();
+    let mut source = Source::open(&still, StreamChoice::default()).unwrap();
     let error = convert(&mut source, &request, &request.train.unwrap(), &folder.path().join("out.mp4"), &cancel);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Closed);
 }
