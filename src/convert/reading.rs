@@ -307,7 +307,7 @@ impl Reading {
                 count => format!(", the first of {count} jumps"),
             };
             warnings.push(format!(
-                "timestamps jump forward by {} s after frame {frame}{more}: the gap is kept, windows by fps pass over it",
+                "timestamps jump forward by {} s after frame {frame}{more}: only that frame is shown there, and windows and --fps pass over it",
                 seconds(ticks)
             ));
         }
