@@ -197,7 +197,7 @@ impl Error {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             text.push_str(": ");
-            text.push_str(&error.to_string());
+            text.push_str(&Shown(&error.to_string()).to_string());
             cause = error.source();
         }
         text
@@ -206,17 +206,44 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        write!(f, "{}", Shown(&self.0.message))?;
         if let Some(record) = &self.0.record {
-            write!(f, ", record '{record}'")?;
+            write!(f, ", record '{}'", Shown(record))?;
         }
         if let Some(offset) = self.0.offset {
             write!(f, ", byte {offset}")?;
         }
         if let Some(path) = &self.0.path {
-            write!(f, ", in '{}'", path.display())?;
+            write!(f, ", in '{}'", Shown(&path.to_string_lossy()))?;
         }
         Ok(())
+    }
+}
+
+/// Text of strangers on one line: names of files, keys, columns, what a decoder says. What would move the cursor, set a colour, end
+/// the line or turn the direction of the text is written as an escape of Rust, so that a message says what it seems to say.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a>(pub &'a str);
+
+impl Shown<'_> {
+    /// True of characters that are not written as they are.
+    pub fn is_escaped(c: char) -> bool {
+        let turns =
+            matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| Self::is_escaped(c)) {
+            let (before, behind) = rest.split_at(at);
+            write!(f, "{before}{}", c.escape_default())?;
+            rest = behind.strip_prefix(c).unwrap_or_default();
+        }
+        f.write_str(rest)
     }
 }
 
@@ -235,6 +262,21 @@ mod tests {
         let error = Error::io("read", "a.tar", std::io::Error::other("boom")).with_record("k").with_offset(7);
         assert_eq!(error.to_string(), "cannot read, record 'k', byte 7, in 'a.tar'");
         assert_eq!(error.report(), "cannot read, record 'k', byte 7, in 'a.tar': boom");
+    }
+
+    #[test]
+    fn names_cannot_speak_to_a_terminal() {
+        let cause = std::io::Error::other("\u{9b}31m\u{7f}");
+        let error = Error::corrupt("column '\u{1b}[2J' is bad")
+            .with_record("k\n")
+            .with_path("d\r/日本\u{202e}4pm")
+            .with_source(cause);
+        assert_eq!(
+            error.report(),
+            r"column '\u{1b}[2J' is bad, record 'k\n', in 'd\r/日本\u{202e}4pm': \u{9b}31m\u{7f}"
+        );
+        assert_eq!(Shown("plain é 🎥\u{200d}").to_string(), "plain é 🎥\u{200d}");
+        assert_eq!(Shown("\u{1b}\u{1b}a\u{1b}").to_string(), r"\u{1b}\u{1b}a\u{1b}");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub use dataset::{
     Placement, RecordMetadata, ShortPolicy, Step, Window,
 };
 pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
+#[doc(hidden)]
+pub use error::Shown;
 pub use error::{Error, ErrorKind, Result};
 pub use format::{
     ColumnSet, DatasetIndex, DatasetKind, FORMAT_VERSION, IndexEntry, IndexPlace, IndexRow, MANIFEST_FILE, Manifest,

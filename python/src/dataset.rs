@@ -234,7 +234,8 @@ impl PyDataset {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("framefeed.Dataset('{}', {} records)", self.path.display(), self.here()?.dataset.len()))
+        let path = self.path.to_string_lossy();
+        Ok(format!("framefeed.Dataset('{}', {} records)", framefeed::Shown(&path), self.here()?.dataset.len()))
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

@@ -140,6 +140,6 @@ impl PyWriter {
     }
 
     fn __repr__(&self) -> String {
-        format!("framefeed.Writer('{}')", self.path.display())
+        format!("framefeed.Writer('{}')", framefeed::Shown(&self.path.to_string_lossy()))
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct ConvertArgs {
     ///
     /// A folder is searched to the bottom for videos. A list has a column `path` (or `video`, or `file`), relative to the
     /// list's folder, and may have `start` and `end` (seconds, or hours:minutes:seconds, after the first frame), `key`,
-    /// `caption`, and further columns, which are kept with the clip. A cut has exactly the frames with start <= time < end.
+    /// `caption`, and further columns, which are kept with the clip. A cut has exactly the frames with start <= time < end; a
+    /// bound that lies up to a millisecond behind a frame, and nearer to it than to the next, is that frame, so that times
+    /// printed with three or six decimals or kept in 32 bits give the frames that they name. `start_frame` and `end_frame` cut by
+    /// frame numbers instead, from 0 on, the end exclusive; the source is decoded once more to count them. What is wrong
+    /// with one source, row or column is left out alone, and listed. A folder's unfinished downloads (.part), parts of
+    /// finished ones (.f137.mp4), cameras' small copies (.lrv) and hidden files are passed over; name one itself to take it.
     #[arg(required = true, value_name = "SRC")]
     sources: Vec<PathBuf>,
 
@@ -68,7 +73,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "Q")]
     crf: Option<f64>,
 
-    /// Cut every video (or cut) into pieces of this many seconds. Default: not at all.
+    /// Cut every video (or cut) into pieces of this many seconds, wherever it has frames. Default: not at all.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     split_seconds: Option<f64>,
 
@@ -230,7 +235,7 @@ impl ConvertProgress for Bar {
             ConvertEvent::ClipDone { bytes, failure, .. } => {
                 bar.inc(bytes);
                 if let Some(failure) = failure {
-                    bar.set_prefix(format!("(left out: {})", failure.source));
+                    bar.set_prefix(format!("(left out: {})", output::shown(&failure.source)));
                 }
             }
             ConvertEvent::Committing => bar.set_message("publishing"),
@@ -247,7 +252,7 @@ fn summary(report: &ConvertReport) -> String {
         "{state}{} from {} in {}: {}, {}, {} in {}",
         count(report.clips, "clip"),
         count(report.sources, "source"),
-        report.dataset,
+        output::shown(&report.dataset),
         count(report.frames, "frame"),
         hours(report.hours),
         bytes(report.bytes_out),
@@ -307,7 +312,7 @@ fn section(text: &mut String, title: &str, lines: impl ExactSizeIterator<Item = 
         let _ = writeln!(text, "{title} ({}):", grouped(total as u64));
     }
     for line in lines.take(SHOWN) {
-        let _ = writeln!(text, "  {line}");
+        let _ = writeln!(text, "  {}", output::shown(&line));
     }
     if total > SHOWN {
         let _ = writeln!(text, "  ... and {} more; --json lists all", grouped((total - SHOWN) as u64));

@@ -1,7 +1,7 @@
 //! `framefeed extract`.
 
-use super::Ending;
 use super::units::bytes;
+use super::{Ending, output};
 use clap::Args;
 use framefeed::{Dataset, Error, ErrorKind, Result, extract_clip, extract_field};
 use std::fs::OpenOptions;
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ExtractArgs) -> Result<Ending> {
     let part = part_name(&args.output)?;
     let written = write(&dataset, args, &part);
     let _ = std::fs::remove_file(&part); // gone already where all went well
-    eprintln!("wrote {} to {}", bytes(written?), args.output.display());
+    output::say(&format!("wrote {} to {}", bytes(written?), args.output.display()));
     Ok(Ending::Good)
 }
 
@@ -77,12 +77,10 @@ fn write(dataset: &Dataset, args: &ExtractArgs, part: &Path) -> Result<u64> {
     }
 }
 
+/// Beside the file, and no longer than any name may be.
 fn part_name(output: &Path) -> Result<PathBuf> {
-    let name = output.file_name().ok_or_else(|| Error::invalid("not the name of a file").with_path(output))?;
-    let mut part = std::ffi::OsString::from(".");
-    part.push(name);
-    part.push(format!(".{}.part", std::process::id()));
-    Ok(output.with_file_name(part))
+    output.file_name().ok_or_else(|| Error::invalid("not the name of a file").with_path(output))?;
+    Ok(output.with_file_name(format!(".framefeed-{}.part", std::process::id())))
 }
 
 fn exists(path: &Path) -> Error {

@@ -70,7 +70,7 @@ fn table(info: &DatasetInfo, args: &InfoArgs) -> String {
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "{name:<8} {value}");
+    let _ = writeln!(text, "{name:<8} {}", output::shown(value));
 }
 
 fn videos(text: &mut String, info: &DatasetInfo) {

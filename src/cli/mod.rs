@@ -11,8 +11,11 @@ mod units;
 mod verify;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use framefeed::Shown;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// Turns a collection of videos into shards that training jobs stream from.
 #[derive(Parser)]
@@ -75,7 +78,7 @@ enum Ending {
 
 /// Parses the arguments, runs the command, says what went wrong.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse(); // exits with 2 itself
+    let cli = Cli::try_parse().unwrap_or_else(|error| output::usage(&error));
     start_log(cli.global.verbose);
     let result = match cli.command {
         Command::Convert(args) => convert::run(&args),
@@ -99,7 +102,14 @@ fn start_log(verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("FRAMEFEED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Names of files and the like are strangers' text.
+    let fields = debug_fn(|writer, field, value| {
+        let value = format!("{value:?}");
+        let value = Shown(&value);
+        if field.name() == "message" { write!(writer, "{value}") } else { write!(writer, "{field}={value}") }
+    });
     tracing_subscriber::fmt()
+        .fmt_fields(fields.delimited(" "))
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)

@@ -45,7 +45,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Ending> {
         output::print_json(&check)?;
     } else {
         for problem in &check.problems {
-            output::print(&format!("{}: {}\n", problem.kind, problem.reason))?;
+            output::print(&format!("{}: {}\n", problem.kind, output::shown(&problem.reason)))?;
         }
         let frames = if check.frames > 0 { format!(", {}", count(check.frames, "frame")) } else { String::new() };
         output::print(&format!(

@@ -374,6 +374,32 @@ pub(super) fn packets_before_cut(input: &av::format::context::Input, index: usiz
     (is_past_end && said > 0).then_some(said)
 }
 
+/// Decode times of all packets of stream `index` that are to be shown, where the index of an MP4 or MOV names as many packets as
+/// the stream has. Fragments are named only as they are read: there, what is read says more.
+pub(super) fn indexed_times(input: &av::format::context::Input, index: usize) -> Option<Vec<i64>> {
+    if !input.format().name().split(',').any(|name| name == "mp4") {
+        return None;
+    }
+    let stream = input.stream(index)?;
+    // SAFETY: the stream lives as long as `input`, which is borrowed here.
+    let pointer = unsafe { stream.as_ptr() }.cast_mut();
+    // SAFETY: as above; the call reads a number.
+    let count = unsafe { ffi::avformat_index_get_entries_count(pointer) };
+    if count <= 0 || i64::from(count) != stream.frames() {
+        return None;
+    }
+    let time = |number: libc::c_int| {
+        // SAFETY: as above; FFmpeg checks the number and gives null or an entry of the stream, which nothing changes meanwhile.
+        let entry = unsafe { ffi::avformat_index_get_entry(pointer, number) };
+        // SAFETY: as above.
+        let entry = unsafe { entry.as_ref() }?;
+        let is_shown = entry.flags() & ffi::AVINDEX_DISCARD_FRAME == 0;
+        Some(is_shown.then_some(entry.timestamp))
+    };
+    let times: Option<Vec<Option<i64>>> = (0..count).map(time).collect();
+    times.map(|times| times.into_iter().flatten().collect())
+}
+
 /// Moves to a place from which everything at and after `ticks` of stream `index` can be read.
 pub(super) fn seek_before(input: &mut av::format::context::Input, index: usize, ticks: i64) -> bool {
     // SAFETY: the context is alive and borrowed mutably.

@@ -2,10 +2,11 @@
 
 use super::av::FrameFacts;
 use super::changes::OnChange;
-use super::ingest::{self, FrameSink, Range};
+use super::ingest::{self, FrameSink, Given, Range};
 use super::reading::{Reading, named};
 use super::source::Source;
 use super::streams::StreamChoice;
+use super::tap::Tap;
 use super::train::{self, TrainFacts, TrainOptions};
 use crate::media::StreamInfo;
 use crate::{Error, ErrorKind, Result};
@@ -81,7 +82,7 @@ pub(crate) struct ClipOutput {
     pub(super) train: Option<TrainFacts>,
 }
 
-/// Appearances at the headers of `path`: no frame is decoded beyond what finding the streams takes.
+/// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
 pub(crate) fn probe(path: &Path, stream: StreamChoice) -> Result<SourceInfo> {
     let source = Source::open(path, stream)?;
     Ok(SourceInfo {
@@ -153,6 +154,31 @@ pub(super) fn source_frames(
     let mut source = Source::open(path, request.stream)?;
     let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
     reading.frames(request, cancel, sink).map_err(|error| error.with_path(path))
+}
+
+/// When the frames of `request` are shown, in seconds after the source's first one, as [`convert_clip`] stores them.
+pub(super) fn frame_seconds(request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Vec<f64>> {
+    let path = &request.source;
+    let mut source = Source::open(path, request.stream)?;
+    // Nothing is kept, so nothing is written beside the file that is named here.
+    let reading = Reading::of(&mut source, request, path, cancel, &mut TimesOnly)?;
+    let pts = (0..reading.ingest.frames.len()).filter_map(|frame| reading.frame_pts(frame));
+    Ok(pts.map(|pts| reading.time_base.seconds(pts.saturating_sub(reading.first_time))).collect())
+}
+
+/// A reading whose packets and frames are not kept.
+struct TimesOnly;
+
+impl Tap for TimesOnly {
+    fn keeps_packets(&self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, _: &Source, _: Option<i64>) {}
+
+    fn frame(&mut self, _: &Given<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What the first picture of `path` says of itself; `None` where there is none.

@@ -6,23 +6,22 @@
 //! opened, so a second run can tell at once that nothing has changed.
 
 use super::keys::{KeySource, make_keys};
+use super::looks::{Look, looks};
+use super::pieces::{Cut, split};
 use super::report::Failure;
 use super::sources::{Candidate, Listing};
 use super::train::TrainOptions;
-use super::{CheckLevel, ConvertOptions, OnChange, Profile, RawFormat, SourceInfo, StreamChoice, i420, probe};
-use crate::{Error, ErrorKind, Result};
+use super::{CheckLevel, ConvertOptions, OnChange, Profile, RawFormat, StreamChoice, i420};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashSet};
 
 /// Raised when the same inputs would give other shards, so that no run goes on with half of the old kind.
-const PLAN_VERSION: u32 = 2;
+const PLAN_VERSION: u32 = 3;
 
-/// A piece at the end that is shorter than this share of `split_seconds` joins the piece before it: containers state
-/// durations that are a little too long, and a piece without a frame is no clip.
-const MIN_PIECE_SHARE: f64 = 0.1;
+/// Bytes of text that the clips of one shard bring, at most: an Arrow column of text has 32-bit offsets.
+const MAX_TEXT_BYTES: u64 = 1 << 30;
 
 /// One clip to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +44,26 @@ pub(super) struct PlanClip {
     pub(super) caption: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(super) columns: Map<String, Value>,
+    /// List and line that named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
+}
+
+impl PlanClip {
+    /// That it could not be converted.
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        Failure::of(&self.source, self.place.as_deref(), Some(&self.key), error)
+    }
+
+    /// Bytes of its text in the shard's index, at most.
+    fn text_bytes(&self) -> u64 {
+        let column = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => name.len() + text.len(),
+            other => name.len() + other.to_string().len(),
+        };
+        let columns: usize = self.columns.iter().map(column).sum();
+        (columns + self.key.len() + self.source.len() + self.caption.as_ref().map_or(0, String::len)) as u64
+    }
 }
 
 /// One shard to be written.
@@ -125,33 +144,32 @@ pub(super) fn fingerprint(options: &ConvertOptions, listing: &Listing) -> Result
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-/// Makes the plan. Appearances into the headers of sources that are cut, on `jobs` threads.
+/// Makes the plan. Looks into sources that are cut, on `jobs` threads.
 pub(super) fn make_plan(
     options: &ConvertOptions,
     listing: Listing,
     fingerprint: String,
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<Plan> {
-    let Listing { candidates, mut failed, mut warnings, .. } = listing;
-    let probes = probes(options, &candidates, cancel)?;
-    let probe = |candidate: &Candidate| probes.get(candidate.path.as_str()).copied().unwrap_or_default();
-    let duration = |candidate: &Candidate| probe(candidate).seconds;
-    let pieces: Vec<Option<Vec<Cut>>> = candidates
-        .iter()
-        .map(|candidate| options.split_seconds.map(|seconds| split(candidate, seconds, duration(candidate))))
-        .collect();
-    if options.split_seconds.is_some() {
-        let unknown = candidates.iter().filter(|c| c.end.is_none() && duration(c).is_none());
-        warnings.extend(unknown.map(|c| format!("'{}' does not say how long it is, so it is not split", c.path)));
+    let Listing { candidates, mut failed, mut warnings, notes, .. } = listing;
+    warnings.extend(notes);
+    let looks = looks(options, &candidates, cancel)?;
+    let unknown = Look::default();
+    let look = |candidate: &Candidate| looks.get(candidate.path.as_str()).unwrap_or(&unknown);
+    let mut planned = Vec::with_capacity(candidates.len());
+    for candidate in &candidates {
+        match look(candidate).cut(candidate) {
+            Ok(cut) => planned.push((candidate, pieces_of(options, cut, look(candidate)))),
+            Err(error) => failed.push(failure(candidate, &error)),
+        }
     }
-    let entries: Vec<KeySource<'_>> = candidates
+    let entries: Vec<KeySource<'_>> = planned
         .iter()
-        .zip(&pieces)
         .map(|(candidate, pieces)| KeySource {
             given: candidate.key.as_deref(),
             key_path: &candidate.key_path,
             path: &candidate.path,
-            pieces: pieces.as_ref().map(Vec::len),
+            pieces: options.split_seconds.map(|_| pieces.len()),
         })
         .collect();
     let keys = make_keys(&entries);
@@ -159,39 +177,36 @@ pub(super) fn make_plan(
     let mut paths: HashSet<&str> = HashSet::new();
     let mut source_bytes = 0_u64;
     let mut clips = Vec::new();
-    for ((candidate, pieces), keys) in candidates.iter().zip(&pieces).zip(keys) {
+    for ((candidate, cuts), keys) in planned.iter().zip(keys) {
         if paths.insert(&candidate.path) {
             source_bytes = source_bytes.saturating_add(candidate.bytes);
         }
         let keys = match keys.and_then(|keys| check_columns(raw_format, &candidate.columns).map(|()| keys)) {
             Ok(keys) => keys,
             Err(error) => {
-                let place = candidate.place.as_deref().unwrap_or(&candidate.path);
-                failed.push(Failure::new(place, candidate.key.as_deref(), &error));
+                failed.push(failure(candidate, &error));
                 continue;
             }
         };
-        let whole = [Cut { start: candidate.start, end: candidate.end }];
-        let cuts = pieces.as_deref().unwrap_or(&whole);
+        let look = look(candidate);
         for (key, cut) in keys.into_iter().zip(cuts) {
             clips.push(PlanClip {
                 key,
                 source: candidate.path.clone(),
                 start: cut.start,
                 end: cut.end,
-                bytes: cut.estimated_bytes(candidate.bytes, duration(candidate)),
+                bytes: estimated_bytes(*cut, candidate.bytes, look.seconds),
                 raw_bytes: match options.profile {
                     Profile::Copy => None,
                     Profile::Train => {
-                        options.train_options().map(|train| cut.train_bytes(&train, candidate.bytes, probe(candidate)))
+                        options.train_options().map(|train| train_bytes(*cut, &train, candidate.bytes, look))
                     }
-                    Profile::Raw => {
-                        Some(cut.raw_bytes(raw_format, options.raw_size, candidate.bytes, probe(candidate)))
-                    }
+                    Profile::Raw => Some(raw_bytes(*cut, raw_format, options.raw_size, candidate.bytes, look)),
                 },
                 is_piece: cuts.len() > 1,
                 caption: candidate.caption.clone(),
                 columns: candidate.columns.clone(),
+                place: candidate.place.clone(),
             });
         }
     }
@@ -226,120 +241,52 @@ fn check_columns(format: RawFormat, columns: &Map<String, Value>) -> Result<()> 
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Cut {
-    start: Option<f64>,
-    end: Option<f64>,
+fn failure(candidate: &Candidate, error: &Error) -> Failure {
+    Failure::of(&candidate.path, candidate.place.as_deref(), candidate.key.as_deref(), error)
 }
 
-impl Cut {
-    /// The cut's share of the file, by time; the whole file where the file does not say how long it is.
-    fn estimated_bytes(self, file_bytes: u64, duration: Option<f64>) -> u64 {
-        let share = match duration {
-            Some(duration) if duration > 0.0 && (self.start.is_some() || self.end.is_some()) => {
-                let end = self.end.unwrap_or(duration).min(duration);
-                ((end - self.start.unwrap_or(0.0)) / duration).clamp(0.0, 1.0)
-            }
-            _ => 1.0,
-        };
-        // A tar member and an index row are never free.
-        ((file_bytes as f64 * share) as u64).max(4096)
+fn pieces_of(options: &ConvertOptions, cut: Cut, look: &Look) -> Vec<Cut> {
+    match (options.split_seconds, &look.stretches) {
+        (Some(seconds), Some(stretches)) => split(cut, seconds, stretches),
+        _ => vec![cut],
     }
 }
 
-/// What the headers of a source say, as far as they do.
-#[derive(Debug, Clone, Copy, Default)]
-struct Probe {
-    seconds: Option<f64>,
-    pixels: u64,
-}
-
-impl Cut {
-    /// Bytes of the frames, at 30 a second: headers do not say how many there are.
-    fn raw_bytes(self, format: RawFormat, size: Option<(u32, u32)>, file_bytes: u64, probe: Probe) -> u64 {
-        let pixel_bytes = match format {
-            RawFormat::Rgb => 3.0,
-            RawFormat::Yuv420 => 1.5,
-        };
-        let pixels = size.map_or(probe.pixels, |(height, width)| u64::from(height) * u64::from(width));
-        let bytes = self.seconds(probe) * 30.0 * pixel_bytes * pixels as f64;
-        if bytes > 0.0 { bytes as u64 } else { file_bytes.saturating_mul(100) }
-    }
-
-    /// Bytes of the pictures encoded anew; those of its part of the file where the headers say too little.
-    fn train_bytes(self, train: &TrainOptions, file_bytes: u64, probe: Probe) -> u64 {
-        let bytes = train.estimated_bytes(self.seconds(probe), probe.pixels);
-        // A tar member and an index row are never free.
-        if bytes > 0.0 { (bytes as u64).max(4096) } else { self.estimated_bytes(file_bytes, probe.seconds) }
-    }
-
-    /// Its length, 0 where nobody says.
-    fn seconds(self, probe: Probe) -> f64 {
-        let end = self.end.or(probe.seconds).unwrap_or(0.0).min(probe.seconds.unwrap_or(f64::MAX));
-        (end - self.start.unwrap_or(0.0)).max(0.0)
-    }
-}
-
-/// The pieces of `seconds` that an entry is split into. One piece where its length is unknown.
-fn split(candidate: &Candidate, seconds: f64, duration: Option<f64>) -> Vec<Cut> {
-    let start = candidate.start.unwrap_or(0.0);
-    let end = match (candidate.end, duration) {
-        (Some(end), Some(duration)) => Some(end.min(duration)),
-        (end, duration) => end.or(duration),
-    };
-    let length = end.map_or(0.0, |end| end - start);
-    let whole = (length / seconds).floor();
-    let has_rest = length - whole * seconds >= seconds * MIN_PIECE_SHARE;
-    let count = (whole + f64::from(u8::from(has_rest))).clamp(1.0, 1e7) as usize;
-    (0..count)
-        .map(|number| Cut {
-            start: if number == 0 { candidate.start } else { Some(start + seconds * number as f64) },
-            end: if number + 1 == count { candidate.end } else { Some(start + seconds * (number + 1) as f64) },
-        })
-        .collect()
-}
-
-/// Appearances at each file that is cut, and at all where packets are not copied. A file that cannot be opened is left out: its
-/// conversion will say why.
-fn probes<'a>(
-    options: &ConvertOptions,
-    candidates: &'a [Candidate],
-    cancel: &(dyn Fn() -> bool + Sync),
-) -> Result<HashMap<&'a str, Probe>> {
-    let mut paths: Vec<&str> = candidates
-        .iter()
-        .filter(|c| {
-            let is_cut = options.split_seconds.is_some() || c.start.is_some() || c.end.is_some();
-            is_cut || options.profile != Profile::Copy
-        })
-        .map(|c| c.path.as_str())
-        .collect();
-    paths.sort_unstable();
-    paths.dedup();
-    let next = AtomicUsize::new(0);
-    let found = Mutex::new(HashMap::with_capacity(paths.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..options.num_jobs().min(paths.len()) {
-            scope.spawn(|| {
-                while let Some(&path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if cancel() {
-                        break;
-                    }
-                    let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path.as_ref(), options.stream)
-                    else {
-                        continue;
-                    };
-                    let seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-                    let found_here = Probe { seconds, pixels: u64::from(width) * u64::from(height) };
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path, found_here);
-                }
-            });
+/// The cut's share of the file, by time; the whole file where the file does not say how long it is.
+fn estimated_bytes(cut: Cut, file_bytes: u64, duration: Option<f64>) -> u64 {
+    let share = match duration {
+        Some(duration) if duration > 0.0 && (cut.start.is_some() || cut.end.is_some()) => {
+            let end = cut.end.unwrap_or(duration).min(duration);
+            ((end - cut.start.unwrap_or(0.0)) / duration).clamp(0.0, 1.0)
         }
-    });
-    if cancel() {
-        return Err(Error::new(ErrorKind::Closed, "interrupted while converting"));
-    }
-    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        _ => 1.0,
+    };
+    // A tar member and an index row are never free.
+    ((file_bytes as f64 * share) as u64).max(4096)
+}
+
+/// Bytes of the frames, at 30 a second: headers do not say how many there are.
+fn raw_bytes(cut: Cut, format: RawFormat, size: Option<(u32, u32)>, file_bytes: u64, look: &Look) -> u64 {
+    let pixel_bytes = match format {
+        RawFormat::Rgb => 3.0,
+        RawFormat::Yuv420 => 1.5,
+    };
+    let pixels = size.map_or(look.pixels, |(height, width)| u64::from(height) * u64::from(width));
+    let bytes = seconds(cut, look) * 30.0 * pixel_bytes * pixels as f64;
+    if bytes > 0.0 { bytes as u64 } else { file_bytes.saturating_mul(100) }
+}
+
+/// Bytes of the pictures encoded anew; those of its part of the file where the headers say too little.
+fn train_bytes(cut: Cut, train: &TrainOptions, file_bytes: u64, look: &Look) -> u64 {
+    let bytes = train.estimated_bytes(seconds(cut, look), look.pixels);
+    // A tar member and an index row are never free.
+    if bytes > 0.0 { (bytes as u64).max(4096) } else { estimated_bytes(cut, file_bytes, look.seconds) }
+}
+
+/// Length of a cut, 0 where nobody says.
+fn seconds(cut: Cut, look: &Look) -> f64 {
+    let end = cut.end.or(look.seconds).unwrap_or(0.0).min(look.seconds.unwrap_or(f64::MAX));
+    (end - cut.start.unwrap_or(0.0)).max(0.0)
 }
 
 /// Orders the clips by a hash of seed and key.
@@ -354,16 +301,17 @@ fn shuffle(clips: &mut [PlanClip], seed: u64) {
 
 fn cut_into_units(clips: Vec<PlanClip>, shard_bytes: u64, fingerprint: &str) -> Vec<PlanUnit> {
     let mut units: Vec<PlanUnit> = Vec::new();
-    let mut room = 0_u64;
+    let (mut room, mut text_room) = (0_u64, 0_u64);
     for clip in clips {
-        let bytes = clip.raw_bytes.unwrap_or(clip.bytes);
+        let (bytes, text_bytes) = (clip.raw_bytes.unwrap_or(clip.bytes), clip.text_bytes());
         match units.last_mut() {
-            Some(unit) if bytes <= room => {
-                room -= bytes;
+            Some(unit) if bytes <= room && text_bytes <= text_room => {
+                (room, text_room) = (room - bytes, text_room - text_bytes);
                 unit.clips.push(clip);
             }
             _ => {
                 room = shard_bytes.saturating_sub(bytes);
+                text_room = MAX_TEXT_BYTES.saturating_sub(text_bytes);
                 let id = format!("{:05}-{}", units.len(), fingerprint.get(..8).unwrap_or_default());
                 units.push(PlanUnit { id, clips: vec![clip] });
             }
@@ -430,6 +378,8 @@ mod tests {
             key: None,
             start: None,
             end: None,
+            start_frame: None,
+            end_frame: None,
             caption: None,
             columns: Map::new(),
             bytes,
@@ -503,7 +453,7 @@ mod tests {
     fn clips_of_the_profile_train_are_weighed_by_their_pixels_and_seconds_as_far_as_they_are_known() {
         let bytes = |seconds, pixels| {
             let cut = Cut { start: Some(1.0), end: Some(3.0) };
-            cut.train_bytes(&TrainOptions::new(), 1 << 20, Probe { seconds, pixels })
+            train_bytes(cut, &TrainOptions::new(), 1 << 20, &Look { seconds, pixels, ..Look::default() })
         };
         let (large, small) = (bytes(Some(10.0), 1920 * 1080), bytes(Some(10.0), 100 * 100));
         assert!((100_000..400_000).contains(&large) && small * 10 < large, "{large} {small}");
@@ -513,8 +463,8 @@ mod tests {
     #[test]
     fn frames_are_weighed_by_their_format() {
         let bytes = |format| {
-            let probe = Probe { seconds: Some(10.0), pixels: 1000 };
-            Cut { start: Some(1.0), end: Some(3.0) }.raw_bytes(format, None, 1, probe)
+            let look = Look { seconds: Some(10.0), pixels: 1000, ..Look::default() };
+            raw_bytes(Cut { start: Some(1.0), end: Some(3.0) }, format, None, 1, &look)
         };
         assert_eq!((bytes(RawFormat::Rgb), bytes(RawFormat::Yuv420)), (180_000, 90_000));
     }
@@ -542,24 +492,10 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_the_source_without_gaps_and_a_sliver_joins_the_last_one() {
-        let cuts = |start, end, duration| {
-            let candidate = Candidate { start, end, ..candidate("a.mp4", 1) };
-            split(&candidate, 5.0, duration).into_iter().map(|cut| (cut.start, cut.end)).collect::<Vec<_>>()
-        };
-        assert_eq!(cuts(None, None, Some(10.04)), [(None, Some(5.0)), (Some(5.0), None)]);
-        assert_eq!(cuts(None, None, Some(11.0)), [(None, Some(5.0)), (Some(5.0), Some(10.0)), (Some(10.0), None)]);
-        assert_eq!(cuts(None, None, Some(3.0)), [(None, None)]);
-        assert_eq!(cuts(None, None, None), [(None, None)]);
-        assert_eq!(cuts(Some(1.0), Some(8.0), Some(100.0)), [(Some(1.0), Some(6.0)), (Some(6.0), Some(8.0))]);
-        assert_eq!(cuts(Some(90.0), Some(200.0), Some(100.0)), [(Some(90.0), Some(95.0)), (Some(95.0), Some(200.0))]);
-    }
-
-    #[test]
     fn a_cut_weighs_its_share_of_the_file() {
         let cut = Cut { start: Some(10.0), end: Some(20.0) };
-        assert_eq!(cut.estimated_bytes(1_000_000, Some(100.0)), 100_000);
-        assert_eq!(cut.estimated_bytes(1_000_000, None), 1_000_000);
+        assert_eq!(estimated_bytes(cut, 1_000_000, Some(100.0)), 100_000);
+        assert_eq!(estimated_bytes(cut, 1_000_000, None), 1_000_000);
     }
 
     #[test]
@@ -578,6 +514,7 @@ mod tests {
                 is_piece: false,
                 caption: None,
                 columns: columns.as_object().unwrap().clone(),
+                place: None,
             })
             .collect();
         let mut warnings = Vec::new();
@@ -592,6 +529,24 @@ mod tests {
     fn a_bad_given_key_is_a_failure_with_its_place() {
         let bad = Candidate { key: Some("a.b".into()), place: Some("l.csv, line 3".into()), ..candidate("a.mp4", 1) };
         let plan = plan(&ConvertOptions::new(["x"], "out"), vec![bad, candidate("b.mp4", 1)]);
-        assert_eq!((plan.num_clips(), plan.failed[0].source.as_str()), (1, "l.csv, line 3"));
+        assert_eq!((plan.num_clips(), plan.failed[0].source.as_str()), (1, "a.mp4 (l.csv, line 3)"));
+    }
+
+    #[test]
+    fn text_that_one_column_cannot_hold_is_spread_over_shards() {
+        let clip = |bytes: usize| PlanClip {
+            key: "k".into(),
+            source: "s".into(),
+            start: None,
+            end: None,
+            bytes: 1,
+            raw_bytes: None,
+            is_piece: false,
+            caption: Some("x".repeat(bytes)),
+            columns: Map::new(),
+            place: None,
+        };
+        let units = cut_into_units(vec![clip(1 << 29), clip(1 << 28), clip(1 << 29), clip(7)], u64::MAX, "f");
+        assert_eq!(units.iter().map(|unit| unit.clips.len()).collect::<Vec<_>>(), [2, 2]);
     }
 }

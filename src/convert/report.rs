@@ -1,6 +1,7 @@
 //! What a conversion did, for people and for programs, and what it says while it runs.
 
 use super::train::TrainReport;
+use crate::error::Shown;
 use crate::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +34,19 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Of a video, and the list and line that named it.
+    pub(super) fn of(path: &str, place: Option<&str>, key: Option<&str>, error: &Error) -> Self {
+        let failure = Self::new(path, key, error);
+        match place {
+            Some(place) => Self { source: format!("{path} ({place})"), ..failure },
+            None => failure,
+        }
+    }
+
     pub(super) fn new(source: impl Into<String>, key: Option<&str>, error: &Error) -> Self {
         let source = source.into();
         // The source is named already.
-        let reason = error.report().replace(&format!(", in '{source}'"), "");
+        let reason = error.report().replace(&format!(", in '{}'", Shown(&source)), "");
         Self { source, key: key.map(str::to_owned), kind: error.kind().as_str().to_owned(), reason }
     }
 

@@ -159,7 +159,7 @@ impl Run<'_> {
                     return self.abort(error.with_record(&task.clip.key));
                 }
                 Err(error) => {
-                    let failure = Failure::new(&task.clip.source, Some(&task.clip.key), &error);
+                    let failure = task.clip.failure(&error);
                     if self.options.on_error == OnError::Fail {
                         return self.abort(error.with_record(&task.clip.key).with_path(&task.clip.source));
                     }
@@ -322,7 +322,7 @@ impl Run<'_> {
             Err(error) if is_ours(&error) && self.options.on_error == OnError::Skip => {
                 // The path that it may name is that of the clip's own file, which is gone soon.
                 let error = Error::new(error.kind(), error.message());
-                let failure = Failure::new(&task.clip.source, Some(&task.clip.key), &error);
+                let failure = task.clip.failure(&error);
                 tracing::warn!(source = %failure.source, reason = %failure.reason, "left out");
                 Ok(Some(failure))
             }

@@ -4,9 +4,12 @@ use super::av::{self, StreamFacts};
 use super::ingest::ENCRYPTED;
 use super::reasons;
 use super::streams::{self, Chosen, StreamChoice};
+use crate::format::open_regular;
 use crate::media::TimeBase;
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,8 @@ pub(super) struct Source {
     /// Video streams that somebody might have meant; 1 where one was asked for.
     pub(super) num_video_streams: usize,
     pub(super) duration_seconds: Option<f64>,
+    /// Length of the video stream as the container states it.
+    pub(super) stream_ticks: Option<i64>,
     /// When to give up.
     pub(super) deadline: Instant,
 }
@@ -46,7 +51,11 @@ impl Source {
         if metadata.len() == 0 {
             return Err(Error::corrupt("the file is empty").with_path(path));
         }
-        std::fs::File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let (file, _) = open_regular(path)?;
+        if is_playlist(&head(&file)) {
+            let message = "is a playlist, which names other files and holds no video; name those files";
+            return Err(Error::unsupported(message).with_path(path));
+        }
         let deadline = deadline(metadata.len());
         let mut input =
             av::open_input(path, deadline, false).map_err(|error| reasons::of_opening(path, &error).with_path(path))?;
@@ -78,10 +87,10 @@ impl Source {
             .find(|rate| rate.numerator() > 0 && rate.denominator() > 0)
             .map_or(25.0, f64::from);
         let interval = 1.0 / (rate * time_base.seconds(1));
-        let duration_seconds = if stream.duration() > 0 {
-            Some(time_base.seconds(stream.duration()))
-        } else {
-            (input.duration() > 0).then(|| input.duration() as f64 / 1e6)
+        let stream_ticks = Some(stream.duration()).filter(|&ticks| ticks > 0);
+        let duration_seconds = match stream_ticks {
+            Some(ticks) => Some(time_base.seconds(ticks)),
+            None => (input.duration() > 0).then(|| input.duration() as f64 / 1e6),
         };
         av::discard_others(&mut input, index);
         Ok(Self {
@@ -94,6 +103,7 @@ impl Source {
             file_bytes: metadata.len(),
             num_video_streams: if choice == StreamChoice::Best { num_streams } else { 1 },
             duration_seconds,
+            stream_ticks,
             deadline,
         })
     }
@@ -118,4 +128,20 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// The first bytes of a file, as far as they can be read.
+fn head(file: &File) -> Vec<u8> {
+    let mut head = Vec::new();
+    let _ = file.take(4096).read_to_end(&mut head);
+    head
+}
+
+/// True of files that FFmpeg would follow to others, of whatever kind those are: it would wait for ever for a FIFO.
+fn is_playlist(head: &[u8]) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let contains = |what: &[u8]| text.windows(what.len()).any(|part| part == what);
+    text.starts_with(b"#EXTM3U")
+        || text.starts_with(b"ffconcat version")
+        || (text.starts_with(b"<") && (contains(b"<MPD") || contains(b"<CompositionPlaylist")))
 }

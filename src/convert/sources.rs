@@ -4,82 +4,18 @@
 //! video container. Hidden files are passed over. A file named directly is always taken. Everything comes in a fixed
 //! order. Nothing is opened for decoding here.
 
-use super::list::{ListRow, is_list, read_list};
+use super::list::{List, ListRow, is_list, read_list};
+use super::passed_over::{PassedOver, Why};
 use super::report::Failure;
 use super::sidecar::read_sidecar;
+use super::sniff::{is_known_other, is_named_video, looks_like_video};
+use crate::format::check_column_name;
 use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
-
-const VIDEO_EXTENSIONS: &[&str] = &[
-    "264", "265", "266", "3g2", "3gp", "amv", "asf", "av1", "avi", "divx", "dv", "f4v", "flv", "h261", "h263", "h264",
-    "h265", "h266", "hevc", "ivf", "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mk3d", "mkv", "mov",
-    "mp4", "mpe", "mpeg", "mpg", "mpv", "mts", "mxf", "nut", "obu", "ogm", "ogv", "ps", "qt", "rm", "rmvb", "ts",
-    "vob", "vvc", "webm", "wmv", "y4m",
-];
-
-/// Known not to be video: never opened to look at the content.
-const OTHER_EXTENSIONS: &[&str] = &[
-    "aac",
-    "ac3",
-    "ass",
-    "avif",
-    "bmp",
-    "csv",
-    "db",
-    "flac",
-    "gif",
-    "gz",
-    "heic",
-    "heif",
-    "html",
-    "ini",
-    "jpeg",
-    "jpg",
-    "json",
-    "jsonl",
-    "log",
-    "m4a",
-    "m4b",
-    "md",
-    "mka",
-    "mp3",
-    "ndjson",
-    "npy",
-    "npz",
-    "oga",
-    "ogg",
-    "opus",
-    "parquet",
-    "pdf",
-    "pkl",
-    "png",
-    "pt",
-    "py",
-    "safetensors",
-    "sh",
-    "srt",
-    "sub",
-    "tar",
-    "tif",
-    "tiff",
-    "toml",
-    "tsv",
-    "txt",
-    "vtt",
-    "wav",
-    "webp",
-    "xml",
-    "xz",
-    "yaml",
-    "yml",
-    "zip",
-    "zst",
-];
 
 /// One video, or one cut of one, that the user named.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -92,6 +28,11 @@ pub(super) struct Candidate {
     pub(super) key: Option<String>,
     pub(super) start: Option<f64>,
     pub(super) end: Option<f64>,
+    /// The cut in frames, where it is not in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start_frame: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) end_frame: Option<u64>,
     pub(super) caption: Option<String>,
     pub(super) columns: Map<String, Value>,
     /// Size of the file.
@@ -108,8 +49,16 @@ pub(super) struct Listing {
     pub(super) candidates: Vec<Candidate>,
     pub(super) failed: Vec<Failure>,
     pub(super) warnings: Vec<String>,
+    /// Warnings of what makes no difference to the dataset.
+    #[serde(skip)]
+    pub(super) notes: Vec<String>,
     #[serde(skip)]
     pub(super) seen: HashSet<PathBuf>,
+    #[serde(skip)]
+    pub(super) passed_over: PassedOver,
+    /// Columns that were said to be lost.
+    #[serde(skip)]
+    pub(super) lost_columns: HashSet<String>,
 }
 
 /// Lists all sources. `out` is left out where it lies inside a source folder.
@@ -119,19 +68,18 @@ pub(super) fn list_sources(sources: &[PathBuf], out: &Path) -> Result<Listing> {
     // Files named one by one, as a shell does with a pattern, keep the folders in which they differ.
     let files: Vec<&str> = sources.iter().filter(|s| s.is_file() && !is_list(s)).filter_map(|s| s.to_str()).collect();
     let common = common_folder(files.into_iter());
+    let mut first_error = None;
     for source in sources {
-        match std::fs::metadata(source) {
-            Ok(meta) if meta.is_dir() => listing.add_folder(source, &out)?,
-            Ok(_) if is_list(source) => listing.add_list(source)?,
-            Ok(_) => {
-                let below = source.strip_prefix(&common).unwrap_or(source);
-                listing.add_file(source, &below.to_string_lossy());
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && is_glob(source) => listing.add_glob(source, &out)?,
-            Err(e) => return Err(Error::io("open", source, e)),
+        if let Err(error) = listing.add_source(source, &common, &out) {
+            listing.fail(&source.to_string_lossy(), &error);
+            first_error.get_or_insert(error);
         }
     }
-    Ok(listing)
+    listing.notes.extend(listing.passed_over.notes());
+    match first_error {
+        Some(error) if listing.candidates.is_empty() => Err(error),
+        _ => Ok(listing),
+    }
 }
 
 impl Listing {
@@ -139,30 +87,48 @@ impl Listing {
         self.failed.push(Failure::new(source, None, error));
     }
 
+    /// What one of the user's arguments names; its error is its own failure.
+    fn add_source(&mut self, source: &Path, common: &Path, out: &Path) -> Result<()> {
+        match std::fs::metadata(source) {
+            Ok(meta) if meta.is_dir() => self.add_folder(source, out),
+            Ok(_) if is_list(source) => self.add_list(source),
+            Ok(_) => {
+                let below = source.strip_prefix(common).unwrap_or(source);
+                self.add_file(source, &below.to_string_lossy());
+                Ok(())
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && is_glob(source) => self.add_glob(source, out),
+            Err(e) => Err(Error::io("open", source, e)),
+        }
+    }
+
     fn add_folder(&mut self, folder: &Path, out: &Path) -> Result<()> {
         let before = self.candidates.len() + self.failed.len();
-        let visible = |entry: &walkdir::DirEntry| {
-            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            let is_out = entry.file_type().is_dir() && absolute(entry.path()) == out;
-            entry.depth() == 0 || !(is_hidden || is_out)
-        };
-        let walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-        for entry in walk.filter_entry(visible) {
+        let mut walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
             match entry {
-                Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) => {
+                Ok(entry) if entry.file_type().is_dir() => {
                     let path = entry.path();
-                    if looks_like_video(path) {
-                        let relative = path.strip_prefix(folder).unwrap_or(path);
-                        self.add_file(path, &relative.to_string_lossy());
+                    let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                    let why = Why::of_folder(path).filter(|_| entry.depth() > 0);
+                    if let Some(why) = why.filter(|_| !is_hidden) {
+                        self.passed_over.add(why, path);
+                    }
+                    if entry.depth() > 0 && (is_hidden || why.is_some() || absolute(path) == out) {
+                        walk.skip_current_dir();
                     }
                 }
+                Ok(entry) => self.add_found(entry.path(), folder),
                 Err(e) if e.loop_ancestor().is_some() => {
                     self.warnings.push(format!("a link leads back to where it came from, passed over: {e}"));
                 }
                 Err(e) => {
                     let path = e.path().unwrap_or(folder).to_owned();
-                    if extension(&path).is_none_or(|e| VIDEO_EXTENSIONS.contains(&e.as_str())) {
+                    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+                    if is_hidden && path != folder {
+                        continue;
+                    }
+                    if path.extension().is_none() || is_named_video(&path) {
                         let cause = e.into_io_error().unwrap_or_else(|| std::io::Error::other("unknown"));
                         self.fail(&path.to_string_lossy(), &Error::io("open", &path, cause));
                     }
@@ -170,9 +136,28 @@ impl Listing {
             }
         }
         if self.candidates.len() + self.failed.len() == before {
-            return Err(Error::new(ErrorKind::NotFound, "no video in the folder").with_path(folder));
+            let passed: Vec<String> = self.passed_over.notes().collect();
+            let besides = if passed.is_empty() { String::new() } else { format!(" ({})", passed.join("; ")) };
+            return Err(Error::new(ErrorKind::NotFound, format!("no video in the folder{besides}")).with_path(folder));
         }
         Ok(())
+    }
+
+    /// A file of a folder, where it is a video of the user's.
+    fn add_found(&mut self, path: &Path, folder: &Path) {
+        // Half a document is nobody's concern, nor are hidden files at large.
+        let is_inner_video = || path.file_stem().is_some_and(|inner| is_named_video(Path::new(inner)));
+        match Why::of(path) {
+            Some(Why::Hidden) if is_named_video(path) => self.passed_over.add(Why::Hidden, path),
+            Some(why) if why != Why::Hidden && (is_inner_video() || looks_like_video(path)) => {
+                self.passed_over.add(why, path);
+            }
+            None if looks_like_video(path) => {
+                let relative = path.strip_prefix(folder).unwrap_or(path);
+                self.add_file(path, &relative.to_string_lossy());
+            }
+            _ => {}
+        }
     }
 
     fn add_glob(&mut self, pattern: &Path, out: &Path) -> Result<()> {
@@ -189,11 +174,17 @@ impl Listing {
             match path {
                 Ok(path) if path.is_dir() => {
                     // `*` matches folders beside the files; the folders it would take are named by themselves.
-                    if !text.contains("**") && absolute(&path) != out {
+                    if let Some(why) = Why::of_folder(&path) {
+                        self.passed_over.add(why, &path);
+                    } else if !text.contains("**") && absolute(&path) != out {
                         num_matches += usize::from(self.add_folder(&path, out).is_ok());
                     }
                 }
-                Ok(path) if OTHER_EXTENSIONS.contains(&extension(&path).unwrap_or_default().as_str()) => {}
+                Ok(path) if is_known_other(&path) => {}
+                Ok(path) if Why::of(&path).is_some_and(|why| !why.is_asked_for(pattern, &path)) => {
+                    self.add_found(&path, &root);
+                    num_matches += 1;
+                }
                 Ok(path) => {
                     num_matches += 1;
                     let relative = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().into_owned();
@@ -215,21 +206,17 @@ impl Listing {
     /// A whole video. The same file named twice is taken once.
     fn add_file(&mut self, path: &Path, key_path: &str) {
         if self.seen.insert(absolute(path)) {
-            let row = ListRow {
-                path: key_path.to_owned(),
-                start: None,
-                end: None,
-                key: None,
-                caption: None,
-                columns: Map::new(),
-            };
-            self.add_row(path, row, None);
+            self.add_row(path, ListRow { path: key_path.to_owned(), ..ListRow::default() }, None);
         }
     }
 
     fn add_list(&mut self, list: &Path) -> Result<()> {
         let folder = list.parent().unwrap_or(Path::new(""));
-        let rows = read_list(list)?;
+        let List { rows, failed, notes } = read_list(list)?;
+        self.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", list.display())));
+        for (place, error) in failed {
+            self.fail(&format!("{}, {place}", list.display()), &error);
+        }
         let common = common_folder(rows.iter().filter_map(|(_, row)| row.as_ref().ok()).map(|row| row.path.as_str()));
         for (place, row) in rows {
             let place = format!("{}, {place}", list.display());
@@ -238,7 +225,7 @@ impl Listing {
                     let path = folder.join(&row.path);
                     let below = Path::new(&row.path).strip_prefix(&common).map(Path::to_owned);
                     row.path = below.unwrap_or_else(|_| PathBuf::from(&row.path)).to_string_lossy().into_owned();
-                    self.add_row(&path, row, Some(place));
+                    self.add_row(&path, row, Some(&place));
                 }
                 Err(error) => self.fail(&place, &error),
             }
@@ -246,22 +233,51 @@ impl Listing {
         Ok(())
     }
 
-    fn add_row(&mut self, path: &Path, row: ListRow, place: Option<String>) {
-        match candidate(path, row, place.clone()) {
-            Ok(candidate) => self.candidates.push(candidate),
+    fn add_row(&mut self, path: &Path, row: ListRow, place: Option<&str>) {
+        match candidate(path, row, place) {
+            Ok((mut candidate, notes)) => {
+                self.notes.extend(notes);
+                self.leave_out_columns(&mut candidate);
+                self.candidates.push(candidate);
+            }
             Err(error) => {
-                let path = path.to_string_lossy().into_owned();
-                self.fail(&place.map_or(path.clone(), |place| format!("{path} ({place})")), &error);
+                self.failed.push(Failure::of(&path.to_string_lossy(), place, None, &error));
             }
         }
     }
 }
 
-fn candidate(path: &Path, row: ListRow, place: Option<String>) -> Result<Candidate> {
+impl Listing {
+    /// Takes columns away whose names cannot be stored; each is said once, where it was met first.
+    fn leave_out_columns(&mut self, candidate: &mut Candidate) {
+        let Candidate { columns, place, path, .. } = candidate;
+        let is_bad = |name: &String| check_column_name(name).is_err();
+        let bad: Vec<String> = columns.keys().filter(|name| is_bad(name)).cloned().collect();
+        for name in bad {
+            columns.shift_remove(&name);
+            let place = place.as_deref().unwrap_or(path);
+            if !self.lost_columns.contains(&name) {
+                match check_column_name(&name) {
+                    Err(_) if name.is_empty() => {
+                        self.notes
+                            .push(format!("{place}: a column has no name and is passed over, here and elsewhere"));
+                    }
+                    Err(error) => self.fail(place, &error.in_context("a column is passed over, here and elsewhere")),
+                    Ok(()) => {}
+                }
+                self.lost_columns.insert(name);
+            }
+        }
+    }
+}
+
+/// The video that a row names, and what a person should know of it.
+fn candidate(path: &Path, row: ListRow, place: Option<&str>) -> Result<(Candidate, Vec<String>)> {
     let text = path.to_str().ok_or_else(|| Error::unsupported("the file's name is not UTF-8").with_path(path))?;
     let meta = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
     if !meta.is_file() {
-        return Err(Error::invalid("not a file").with_path(path));
+        let what = if meta.is_dir() { "a folder, expected a file" } else { "not a regular file" };
+        return Err(Error::invalid(what).with_path(path));
     }
     let modified = meta.modified().map_err(|e| Error::io("read", path, e))?;
     let modified_nanos = match modified.duration_since(UNIX_EPOCH) {
@@ -271,18 +287,21 @@ fn candidate(path: &Path, row: ListRow, place: Option<String>) -> Result<Candida
     let sidecar = read_sidecar(path)?;
     let mut columns = sidecar.columns;
     columns.extend(row.columns); // the list is nearer to the clip than what stands beside the file
-    Ok(Candidate {
+    let candidate = Candidate {
         path: text.to_owned(),
         key_path: row.path,
         key: row.key,
         start: row.start,
         end: row.end,
+        start_frame: row.start_frame,
+        end_frame: row.end_frame,
         caption: row.caption.or(sidecar.caption),
         columns,
         bytes: meta.len(),
         modified_nanos,
-        place,
-    })
+        place: place.map(str::to_owned),
+    };
+    Ok((candidate, sidecar.notes))
 }
 
 /// The absolute path without `.` and `..`; links stay.
@@ -320,46 +339,6 @@ fn is_glob(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '['])
 }
 
-fn extension(path: &Path) -> Option<String> {
-    Some(path.extension()?.to_str()?.to_ascii_lowercase())
-}
-
-fn looks_like_video(path: &Path) -> bool {
-    match extension(path) {
-        Some(e) if VIDEO_EXTENSIONS.contains(&e.as_str()) => true,
-        Some(e) if OTHER_EXTENSIONS.contains(&e.as_str()) => false,
-        _ => {
-            let mut head = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| file.take(1024).read_to_end(&mut head));
-            read.is_ok() && is_video_content(&head)
-        }
-    }
-}
-
-/// The first bytes of the containers and raw streams that FFmpeg reads.
-fn is_video_content(head: &[u8]) -> bool {
-    const BOXES: [&[u8]; 7] = [b"ftyp", b"moov", b"mdat", b"styp", b"wide", b"skip", b"moof"];
-    let at = |offset: usize, bytes: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
-    let transport = |step: usize, first: usize| {
-        head.len() > first + 3 * step && (0..4).all(|n| head.get(first + n * step) == Some(&0x47))
-    };
-    let still = [b"avif", b"heic", b"heix", b"mif1", b"M4A ", b"M4B "];
-    (BOXES.iter().any(|name| at(4, name)) && !still.iter().any(|brand| at(8, *brand)))
-        || at(0, &[0x1a, 0x45, 0xdf, 0xa3])
-        || (at(0, b"RIFF") && at(8, b"AVI "))
-        || at(0, b"FLV\x01")
-        || at(0, &[0, 0, 1, 0xba])
-        || at(0, &[0, 0, 1, 0xb3])
-        || at(0, b"DKIF")
-        || at(0, b"YUV4MPEG2")
-        || at(0, &[0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11])
-        || [&[0, 0, 0, 1, 0x67][..], &[0, 0, 0, 1, 0x27], &[0, 0, 0, 1, 0x09], &[0, 0, 0, 1, 0x40, 0x01]]
-            .iter()
-            .any(|start| at(0, start))
-        || transport(188, 0)
-        || transport(192, 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,6 +369,79 @@ mod tests {
         assert_eq!(keys(&listing), ["b.MP4", "dir.mp4/inside.mp4", "sub/deep/a.mkv", "sub/video_without_extension"]);
         assert_eq!(listing.candidates[0].caption.as_deref(), Some("a caption"));
         assert!(listing.failed.is_empty());
+        assert!(listing.notes.len() == 1 && listing.notes[0].contains(".hidden.mp4"), "{:?}", listing.notes);
+    }
+
+    #[test]
+    fn a_scan_passes_over_downloads_and_small_copies_and_a_name_takes_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let head = b"\0\0\0\x18ftypisom....";
+        for name in [
+            "clip.mp4.part",
+            "done.f137.mp4",
+            "done.mp4",
+            "GX010001.LRV",
+            "GX010001.MP4",
+            "x.download/a.mp4",
+            "y.mp4.download/y.mp4",
+            "other.f137.mp4",
+        ] {
+            touch(&root.join(name), head);
+        }
+        touch(&root.join("thesis.pdf.part"), b"%PDF");
+        let out = root.join("out");
+        let listing = list_sources(&[root.to_owned()], &out).unwrap();
+        assert_eq!(keys(&listing), ["GX010001.MP4", "done.mp4", "other.f137.mp4", "x.download/a.mp4"]);
+        assert_eq!(listing.notes.len(), 3, "{:?}", listing.notes);
+        assert!(listing.notes[0].starts_with("2 files are passed over as unfinished"), "{:?}", listing.notes);
+        let named = ["clip.mp4.part", "done.f137.mp4", "GX010001.LRV"].map(|name| root.join(name));
+        assert_eq!(list_sources(&named, &out).unwrap().candidates.len(), 3);
+        let all = list_sources(&[root.join("*")], &out).unwrap();
+        assert_eq!((all.candidates.len(), all.notes.len()), (3 + 1, 3), "{:?}", keys(&all));
+        assert_eq!(keys(&list_sources(&[root.join("*.LRV")], &out).unwrap()), ["GX010001.LRV"]);
+        assert_eq!(keys(&list_sources(&[root.join("*.part")], &out).unwrap()), ["clip.mp4.part", "thesis.pdf.part"]);
+        std::fs::remove_dir_all(root.join("x.download")).unwrap();
+        let only = tempfile::tempdir().unwrap();
+        touch(&only.path().join("clip.mp4.part"), head);
+        let error = list_sources(&[only.path().to_owned()], &out).unwrap_err();
+        assert!(error.to_string().contains("no video in the folder (1 file is passed over"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = |name: &str| {
+            let path = dir.path().join(name);
+            rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+            path
+        };
+        touch(&dir.path().join("good.mp4"), b"x");
+        let named = [fifo("a.mp4"), fifo("list.csv"), fifo("unknown"), fifo("good.txt"), fifo("good.json")];
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket.mp4")).unwrap();
+        let out = dir.path().join("out");
+        let listing = list_sources(&[dir.path().to_owned()], &out).unwrap();
+        assert_eq!((keys(&listing), listing.notes.len()), (vec!["good.mp4"], 2));
+        let failed: Vec<&str> = listing.failed.iter().map(|failure| failure.reason.as_str()).collect();
+        assert_eq!(failed, ["not a regular file"; 2]);
+        let mut sources: Vec<PathBuf> = named[..3].to_vec();
+        sources.extend([dir.path().join("good.mp4"), dir.path().join("gone.mp4"), PathBuf::from("/dev/null")]);
+        let listing = list_sources(&sources, &out).unwrap();
+        assert_eq!((keys(&listing), listing.failed.len()), (vec!["good.mp4"], 5), "{:?}", listing.failed);
+    }
+
+    #[test]
+    fn a_column_whose_name_cannot_be_stored_is_lost_alone_and_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        touch(&dir.path().join("a.mp4"), b"x");
+        touch(&dir.path().join("b.mp4"), b"x");
+        touch(&dir.path().join("a.json"), br#"{"x\u001b[31m": 1, "": 2, "good": 3}"#);
+        touch(&dir.path().join("b.json"), br#"{"x\u001b[31m": 1, "": 2, "good": 4}"#);
+        let listing = list_sources(&[dir.path().to_owned()], &dir.path().join("out")).unwrap();
+        let columns: Vec<Value> = listing.candidates.iter().map(|c| Value::Object(c.columns.clone())).collect();
+        assert_eq!(columns, [serde_json::json!({"good": 3}), serde_json::json!({"good": 4})]);
+        assert_eq!((listing.failed.len(), listing.notes.len()), (1, 1), "{:?} {:?}", listing.failed, listing.notes);
+        assert!(listing.failed[0].source.ends_with("a.mp4") && listing.failed[0].reason.contains("control"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) trait Tap {
     fn frame(&mut self, given: &Given<'_>) -> Result<()>;
 }
 
-/// Appearances at nothing.
+/// Looks at nothing.
 impl Tap for () {
     fn keeps_packets(&self) -> bool {
         true

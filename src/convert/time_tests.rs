@@ -4,7 +4,7 @@
 use super::clip::convert_clip;
 use super::clip_tests::{ffmpeg_frames, record_frames};
 use super::train::{TrainOptions, TrainSize};
-use super::{CheckLevel, ClipOutput, ClipRequest};
+use super::{ClipOutput, ClipRequest};
 use crate::media::StreamInfo;
 use crate::testing::{ffmpeg, fixtures_dir, make};
 use crate::{Placement, ShortPolicy, Window};

@@ -128,14 +128,17 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Names are shown, printed and used as identifiers.
+/// Checks the names of all columns of a row.
 pub(crate) fn check_names(row: &Map<String, Value>) -> Result<()> {
-    for name in row.keys() {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-            return Err(Error::invalid(format!(
-                "column name {name:?} is empty, longer than {MAX_NAME_BYTES} bytes or has control characters"
-            )));
-        }
+    row.keys().try_for_each(|name| check_name(name))
+}
+
+/// Checks a name: it is shown, printed and used as an identifier.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "column name {name:?} is empty, longer than {MAX_NAME_BYTES} bytes or has control characters"
+        )));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use arrow::buffer::{Buffer, MutableBuffer};
 use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,14 +44,20 @@ impl Drop for Held {
 }
 
 /// Opens a regular file and gives its length. Looked at before it is opened, because opening a FIFO waits for a writer, and
-/// opening a device may do anything.
+/// opening a device may do anything; opened without waiting, because it may be another file by then.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
     let check = |metadata: std::io::Result<std::fs::Metadata>| {
         let metadata = metadata.map_err(|error| Error::io("open", path, error))?;
         if metadata.is_file() { Ok(metadata.len()) } else { Err(Error::corrupt("not a regular file").with_path(path)) }
     };
     check(std::fs::metadata(path))?;
-    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    let open = |flags| File::options().read(true).custom_flags(flags).open(path);
+    let opened = match open(libc::O_NONBLOCK) {
+        // Somebody holds a lease on the file, and is being asked to give it back.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => open(0),
+        opened => opened,
+    };
+    let file = opened.map_err(|error| Error::io("open", path, error))?;
     let len = check(file.metadata())?;
     Ok((file, len))
 }

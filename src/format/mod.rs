@@ -26,7 +26,7 @@ mod validate;
 
 pub use checksum::crc32c;
 pub(crate) use checksum::{Crc32c, Followed, combine_crc32c};
-pub(crate) use columns::check_names as check_column_names;
+pub(crate) use columns::{check_name as check_column_name, check_names as check_column_names};
 pub(crate) use dataset_index::IndexBuilder;
 pub use dataset_index::{DatasetIndex, IndexPlace, IndexRow};
 pub use key::{sanitize_key, validate_key};

@@ -1,6 +1,6 @@
 //! What the benchmarks have in common: checks of arguments, being interrupted, the page.
 
-use crate::cli::signal;
+use crate::cli::{output, signal};
 use framefeed::{Error, ErrorKind, Result};
 use std::ffi::OsString;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn check_page(page: Option<&Path>) -> Result<()> {
 pub(super) fn write_page(page: Option<&Path>, html: impl FnOnce() -> String) -> Result<()> {
     if let Some(page) = page {
         framefeed::publish(page, html().as_bytes())?;
-        eprintln!("wrote {}", page.display());
+        output::say(&format!("wrote {}", page.display()));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::result::{Bound, Figures, LoaderReport, Point};
 use crate::cli::bench::bars::figure;
 use crate::cli::bench::spread::Spread;
+use crate::cli::output;
 use crate::cli::units::{bytes, count, grouped};
 use std::fmt::Write as _;
 
@@ -52,7 +53,7 @@ fn head(report: &LoaderReport) -> String {
     let machine = &report.machine;
     let mut text = format!(
         "{}: {} of {}, {} in {}, {} on {}\n{}; batches of {}\n{} cores of {}, {} of memory, Linux {}\n{}\n",
-        report.dataset,
+        output::shown(&report.dataset),
         count(report.samples, "sample"),
         count(report.records as u64, "record"),
         bytes(report.bytes),

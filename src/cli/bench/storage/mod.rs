@@ -171,7 +171,7 @@ fn measure(args: &StorageArgs, path: &Path, work: &Work) -> Result<StorageReport
     if args.compare_fio && fio_version.is_none() {
         let note = "fio is not installed, so nothing is compared; on Debian and Ubuntu: apt-get install fio";
         // Now as well: the runs take their time.
-        eprintln!("{note}");
+        output::say(note);
         notes.push(note.to_owned());
     }
     let mut candidates = candidates(args, work, &mut notes)?;

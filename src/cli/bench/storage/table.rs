@@ -1,6 +1,7 @@
 //! The measurements as a table for people.
 
 use super::result::{Point, StorageReport};
+use crate::cli::output;
 use crate::cli::units::{bytes, count};
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ pub(super) fn table(report: &StorageReport) -> String {
     let mut text = format!(
         "{} {}: {} in {} file{}, {} on {} ({})\n{} cores of {}, {} of memory, Linux {}\n",
         report.kind,
-        report.path,
+        output::shown(&report.path),
         bytes(report.bytes),
         report.files,
         if report.files == 1 { "" } else { "s" },

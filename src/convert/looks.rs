@@ -1,0 +1,116 @@
+//! Looking into sources before there is a plan: how long and how large they are, where their packets lie, when their frames
+//! are shown. What cannot be looked into says nothing; its conversion will say why.
+
+use super::pieces::{self, Cut, Stretches};
+use super::sources::Candidate;
+use super::{ClipRequest, ConvertOptions, Profile, SourceInfo, clip, probe};
+use crate::{Error, ErrorKind, Result};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What is known of a source.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Its length as its header says, or as its packets lie.
+    pub(super) seconds: Option<f64>,
+    pub(super) pixels: u64,
+    /// With `split_seconds`.
+    pub(super) stretches: Option<Stretches>,
+    /// Where a cut of it is in frames.
+    pub(super) frames: Option<Result<FrameTimes>>,
+}
+
+/// When some of the frames of a source are shown, in seconds after the first.
+#[derive(Debug)]
+pub(super) struct FrameTimes {
+    count: u64,
+    seconds: BTreeMap<u64, f64>,
+}
+
+impl Look {
+    /// The cut of a candidate in seconds.
+    pub(super) fn cut(&self, candidate: &Candidate) -> Result<Cut> {
+        let Candidate { start, end, start_frame, end_frame, .. } = *candidate;
+        if start_frame.is_none() && end_frame.is_none() {
+            return Ok(Cut { start, end });
+        }
+        let times = match &self.frames {
+            Some(Ok(times)) => times,
+            Some(Err(error)) => return Err(error.again()),
+            None => return Err(Error::decode("its frames could not be counted")),
+        };
+        let count = times.count;
+        if let Some(start) = start_frame.filter(|&start| start >= count) {
+            return Err(Error::invalid(format!("start_frame is {start}, the video has {count} frames")));
+        }
+        if let Some(end) = end_frame.filter(|&end| end > count) {
+            return Err(Error::invalid(format!("end_frame is {end}, the video has {count} frames")));
+        }
+        // The first frame and the end of the last one need no time.
+        let at =
+            |frame: Option<u64>| frame.filter(|&frame| frame > 0).and_then(|frame| times.seconds.get(&frame).copied());
+        Ok(Cut { start: at(start_frame), end: at(end_frame) })
+    }
+}
+
+/// Looks at each file that is cut, and at all where packets are not copied, on as many threads as there are jobs.
+pub(super) fn looks<'a>(
+    options: &ConvertOptions,
+    candidates: &'a [Candidate],
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<HashMap<&'a str, Look>> {
+    let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for candidate in candidates {
+        let frames = [candidate.start_frame, candidate.end_frame];
+        let is_cut = candidate.start.is_some() || candidate.end.is_some() || frames.iter().any(Option::is_some);
+        if is_cut || options.split_seconds.is_some() || options.profile != Profile::Copy {
+            wanted.entry(&candidate.path).or_default().extend(frames.into_iter().flatten());
+        }
+    }
+    let wanted: Vec<(&str, BTreeSet<u64>)> = wanted.into_iter().collect();
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(HashMap::with_capacity(wanted.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.num_jobs().min(wanted.len()) {
+            scope.spawn(|| {
+                while let Some((path, frames)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if cancel() {
+                        break;
+                    }
+                    let look = look(path.as_ref(), frames, options, &cancel);
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*path, look);
+                }
+            });
+        }
+    });
+    if cancel() {
+        return Err(Error::new(ErrorKind::Closed, "interrupted while converting"));
+    }
+    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn look(path: &Path, frames: &BTreeSet<u64>, options: &ConvertOptions, cancel: &dyn Fn() -> bool) -> Look {
+    let mut look = Look::default();
+    if let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path, options.stream) {
+        look.seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+        look.pixels = u64::from(width) * u64::from(height);
+        let stretches = |seconds| pieces::stretches(path, options.stream, seconds, cancel).ok();
+        look.stretches = options.split_seconds.and_then(stretches);
+        look.seconds = look.stretches.as_ref().and_then(Stretches::end).or(look.seconds);
+    }
+    if !frames.is_empty() {
+        let (stream, on_change) = (options.stream, options.on_change);
+        let request = ClipRequest { source: path.to_owned(), stream, on_change, ..ClipRequest::default() };
+        look.frames = Some(frame_times(&request, frames, cancel));
+    }
+    look
+}
+
+/// Decodes a source once, for only that tells which frames it has.
+fn frame_times(request: &ClipRequest, frames: &BTreeSet<u64>, cancel: &dyn Fn() -> bool) -> Result<FrameTimes> {
+    let times = clip::frame_seconds(request, cancel)?;
+    let of = |&frame: &u64| Some((frame, *times.get(usize::try_from(frame).ok()?)?));
+    Ok(FrameTimes { count: times.len() as u64, seconds: frames.iter().filter_map(of).collect() })
+}
