@@ -56,9 +56,21 @@ impl ErrorKind {
 
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// As usual for the kind.
+    OfKind,
+    /// The data's: it is the same on every machine.
+    Data,
+    /// The machine's: another one, or a quieter one, may do better.
+    Machine,
+}
+
 #[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
+    blame: Blame,
     message: String,
     record: Option<String>,
     offset: Option<u64>,
@@ -73,7 +85,16 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// A new error. `message` is lower case, without a full stop, and gives expected and actual values.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), record: None, offset: None, path: None, source: None }))
+        let message = message.into();
+        Self(Box::new(Inner {
+            kind,
+            blame: Blame::OfKind,
+            message,
+            record: None,
+            offset: None,
+            path: None,
+            source: None,
+        }))
     }
 
     /// [`ErrorKind::Corrupt`].
@@ -104,6 +125,25 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("cannot {action}")).with_path(path).with_source(source)
+    }
+
+    /// Says that this machine is to blame, and not the data: no error policy passes over it.
+    #[must_use]
+    pub(crate) fn of_machine(mut self) -> Self {
+        self.0.blame = Blame::Machine;
+        self
+    }
+
+    /// Says that the data is to blame, and not the machine, though the kind says otherwise: an error policy passes over it.
+    #[must_use]
+    pub(crate) fn of_data(mut self) -> Self {
+        self.0.blame = Blame::Data;
+        self
+    }
+
+    /// True where time ran out: the same call may succeed where the machine is less busy.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        self.0.kind == ErrorKind::LimitExceeded && self.0.blame == Blame::Machine
     }
 
     /// Puts what it comes to before the message; kind, place and cause stay.
@@ -143,14 +183,15 @@ impl Error {
 
     /// The same once more, its causes in the message.
     pub(crate) fn again(&self) -> Self {
-        let Inner { kind, ref message, ref record, offset, ref path, .. } = *self.0;
+        let Inner { kind, blame, ref message, ref record, offset, ref path, .. } = *self.0;
         let mut message = message.clone();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             message = format!("{message}: {error}");
             cause = error.source();
         }
-        Self(Box::new(Inner { kind, message, record: record.clone(), offset, path: path.clone(), source: None }))
+        let (record, path) = (record.clone(), path.clone());
+        Self(Box::new(Inner { kind, blame, message, record, offset, path, source: None }))
     }
 
     /// What the caller can do about it.
@@ -178,17 +219,22 @@ impl Error {
         self.0.offset
     }
 
-    /// True where the data is to blame, so that an error policy may pass over the record.
+    /// True where the data is to blame, so that an error policy may pass over the record: bytes that are damaged, packets that a
+    /// decoder refuses, a budget of packets, frames, pixels or bytes. All of these are the same on every machine. False for what this
+    /// build or machine cannot do: `Unsupported`, `OutOfMemory`, a budget of time.
     pub fn is_data_error(&self) -> bool {
-        matches!(
-            self.0.kind,
-            ErrorKind::Corrupt | ErrorKind::Decode | ErrorKind::LimitExceeded | ErrorKind::Unsupported
-        )
+        match self.0.blame {
+            Blame::Data => true,
+            Blame::Machine => false,
+            Blame::OfKind => {
+                matches!(self.0.kind, ErrorKind::Corrupt | ErrorKind::Decode | ErrorKind::LimitExceeded)
+            }
+        }
     }
 
     /// True where the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Io | ErrorKind::OutOfMemory)
+        matches!(self.0.kind, ErrorKind::Io | ErrorKind::OutOfMemory) || self.is_out_of_time()
     }
 
     /// The whole chain on one line: this error, then its causes.
@@ -277,6 +323,31 @@ mod tests {
         );
         assert_eq!(Shown("plain é 🎥\u{200d}").to_string(), "plain é 🎥\u{200d}");
         assert_eq!(Shown("\u{1b}\u{1b}a\u{1b}").to_string(), r"\u{1b}\u{1b}a\u{1b}");
+    }
+
+    #[test]
+    fn data_is_to_blame_for_damage_and_for_its_own_size_and_for_nothing_else() {
+        let (data, limit) = ([ErrorKind::Corrupt, ErrorKind::Decode], Error::new(ErrorKind::LimitExceeded, "too much"));
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Corrupt,
+            ErrorKind::Unsupported,
+            ErrorKind::InvalidArgument,
+            ErrorKind::Decode,
+            ErrorKind::Device,
+            ErrorKind::OutOfMemory,
+            ErrorKind::Closed,
+            ErrorKind::Io,
+        ] {
+            assert_eq!(Error::new(kind, "").is_data_error(), data.contains(&kind), "{kind:?}");
+        }
+        assert!(limit.is_data_error() && !limit.is_retryable());
+        assert!(Error::unsupported("").of_data().is_data_error());
+        let late = Error::new(ErrorKind::LimitExceeded, "too late").of_machine();
+        // Whatever is added to it on its way.
+        let late = late.with_path("a").with_record("b").with_offset(1).in_context("c").again();
+        assert!(!late.is_data_error() && late.is_retryable() && late.is_out_of_time());
     }
 
     #[test]

@@ -37,8 +37,24 @@ class Error(Exception):
         return (type(self), self.args, self.__dict__)
 
 
+class ArgumentTypeError(TypeError):
+    """An argument is of another type than it must be. The message begins with the argument's name."""
+
+    def add_note(self, note: str, /) -> None:
+        """Puts the argument's name, which comes as a note from whoever unpacks arguments, before the message."""
+        start, end = "while processing '", "'"
+        if note.startswith(start) and note.endswith(end) and len(self.args) == 1:
+            self.args = (f"{note[len(start) : -len(end)]} {self.args[0]}",)
+        else:
+            self.__notes__ = [*getattr(self, "__notes__", []), note]
+
+
 class SkippedWarning(UserWarning):
     """A sample could not be read or decoded, and ``on_error`` left it out or replaced it. Each loader warns of its first."""
+
+
+class ShortWarning(UserWarning):
+    """Records are too short for a loader's window, and are no samples of it. ``loader.excluded()`` lists them."""
 
 
 class NotFoundError(Error):

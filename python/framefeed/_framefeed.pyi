@@ -225,7 +225,7 @@ class Dataset:
         the user columns that are numbers or booleans. Text stands in the shards: `Record.columns`, `Record.caption`.
 
         Raises:
-            CorruptError: a part of the index fails its checksum.
+            CorruptError: a part of the index fails its checksum, or pyarrow cannot read it.
         """
     def __reduce__(self) -> tuple[Any, ...]: ...
 
@@ -415,7 +415,8 @@ class Loader:
         format: `"rgb"`, or `"yuv420"`: uint8 Y, U and V by the clip's own matrix and range, half the bytes, for conversion on a GPU;
             `video` is [B, T, 1, H * 3 / 2, W], of which the first H rows are Y, and the rest U and then V, of H / 2 rows of W / 2 each.
             Sides are even, `fit` is `"crop"` or `"stretch"`.
-        size: height and width of the frames; without it they have the records' display size, and all must have the same.
+        size: height and width of the frames; without it they have the records' display size, and all must have the same, or
+            `batch_size` must be 1: then each batch has its record's size.
         fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
         filter: of the antialiased resize.
         layout: the axes of a sample.
@@ -424,6 +425,9 @@ class Loader:
         pad: colour of the borders of `fit="pad"`, as 8-bit R, G, B.
         shuffle: a new order in each epoch.
         seed: of the order and of random windows.
+        redraw: whether random windows lie elsewhere in each epoch. Where they do, they are a function of seed, epoch and position;
+            where not, of seed and record, so that a record has the same frames in every epoch, and a record's substitutes are the same.
+            By default (None) they do with `shuffle`, for training, and do not without, for validation.
         ragged: where the shapes of a field differ: `"error"`, which names two records; `"pad"`, zeros behind each axis to the
             largest of the batch; or `"bucket"`, every batch is of one shape of every field, and each shape has one batch an epoch
             that may not be full.
@@ -440,20 +444,27 @@ class Loader:
             some clips; 0.01 to 1024. No limit by default. What is delivered does not depend on it.
         decode_limits: what one clip may take before it counts as damaged: `{"seconds": 20.0, "pixels": 3840 * 2160}`. `packets` fed,
             100,000 by default; their `bytes`, 2**30; `frames` decoded, 100,000; `pixels` of a picture as the codec stores it, 2**26;
-            `seconds` of wall time, 120, or None: then what is delivered never depends on the machine's speed.
+            `seconds` of a thread's processor time, 120, or None. A clip that runs out of time is tried once more, and then raised under
+            every policy, because that depends on the machine.
         prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
             leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
         on_error: for clips and tensors that are damaged, or whose shard is cut off: `"raise"`; `"skip"`, the batch comes
             without them; or `"substitute"`, another record takes the place. The first one is warned of (:class:`SkippedWarning`), all are
-            counted. An epoch of which nothing is left is raised, as are always a missing shard and a failing disk.
+            counted. An epoch of which nothing is left is raised. So is always what this machine cannot do, because others may: a missing
+            shard, a failing disk, a codec that its FFmpeg cannot decode, memory that is refused. A substitute is found as long as one
+            record is sound.
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
         captions: whether to hand out captions.
+        world_size: processes that share the samples. A dataset is not split over processes yet. Where a job has several (`WORLD_SIZE` is
+            above 1, or torch.distributed was initialised with more than one) a loader without this argument is refused, because
+            all would read the same samples; 1 says that every process is to read all of them.
 
     Raises:
-        InvalidArgumentError: an argument is outside its range, or the window is longer than every clip; the message names it.
-        TypeError: an argument is of another type; for `window` and `size` the message says what to give.
+        InvalidArgumentError: an argument is outside its range, the window is longer than every clip, or `batch_size` is above the
+            number of samples with `drop_last`; the message names it.
+        TypeError: an argument is of another type; the message names it and says what it must be.
     """
 
     def __new__(
@@ -475,6 +486,7 @@ class Loader:
         pad: Sequence[int] = ...,
         shuffle: bool = False,
         seed: int = 0,
+        redraw: bool | None = None,
         ragged: Ragged = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
@@ -483,14 +495,20 @@ class Loader:
         decode_workers: int | None = None,
         tensor_readers: int | None = None,
         cpu_limit: float | None = None,
-        decode_limits: dict[str, float | None] | None = None,
+        decode_limits: Mapping[str, float | None] | None = None,
         prefetch_batches: int | None = None,
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
         drop_last: bool = False,
         columns: Sequence[str] = ...,
         captions: bool = True,
+        world_size: int | None = None,
     ) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Closes the loader."""
     @property
     def dataset(self) -> Dataset:
         """What the loader loads from."""
@@ -505,7 +523,7 @@ class Loader:
         """Samples in an epoch."""
     @property
     def num_short(self) -> int:
-        """Records that are no samples because they are too short for the window."""
+        """Records that the window does not fit; with `short="skip"` they are no samples."""
     @property
     def num_incomplete(self) -> int:
         """Records that are no samples because they lack one of the fields."""
@@ -515,9 +533,16 @@ class Loader:
     def __len__(self) -> int:
         """Batches in an epoch, when none is skipped."""
     def __iter__(self) -> Batches:
-        """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said."""
+        """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said. It takes its place with its first batch; an
+        iterator that was not asked for one leaves no trace."""
     def set_epoch(self, epoch: int) -> None:
-        """Makes the next iteration begin with that epoch."""
+        """Makes the next iteration begin with that epoch: at its beginning, or where `load_state_dict` resumed it, as long as that
+        epoch is not over and no other was begun or set since."""
+    def excluded(self) -> list[dict[str, Any]]:
+        """Records that are no samples: `record`, its number, `key` and `reason`. The first thousand of those that are too short for the
+        window, and of those that lack a field. A loader warns once of records that are too short (:class:`ShortWarning`)."""
+    def close(self) -> None:
+        """Ends all iterations and their threads: those that run raise ClosedError, and no other can be started."""
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: behind the last batch that was handed out, whatever was read ahead."""
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:

@@ -2,12 +2,17 @@
 
 Pixels and stored tensors come by DLPack, without a copy: a batch's tensor is the loader's own memory, and goes back to it when the last
 tensor that looks at it is gone. Keep a batch as long as you like; only then is new memory allocated for the next ones.
+With ``device=`` batches are copied there, and the loader's memory is held until that is done. Whoever copies without waiting has to hold
+the source as long.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from types import TracebackType
 from typing import Any, ParamSpec
 
 try:
@@ -94,7 +99,8 @@ class DataLoader:
         window: which frames of a record make a sample. May be left out where there are ``fields``.
         fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples.
         format: ``"rgb"``, or ``"yuv420"``: planes at half the bytes, [B, T, 1, H * 3 / 2, W]; see :class:`framefeed.Loader`.
-        size: height and width of the frames. Without it, frames have the records' display size, and all must have one size.
+        size: height and width of the frames. Without it, frames have the records' display size, and all must have one size, or
+            ``batch_size`` must be 1.
         fit: ``"crop"``, ``"pad"`` or ``"stretch"``, where the aspect ratio differs.
         filter: ``"area"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``; all antialiased.
         layout: ``"TCHW"``, ``"THWC"`` or ``"CTHW"``.
@@ -103,6 +109,8 @@ class DataLoader:
         pad: colour of the borders of ``fit="pad"``, as 8-bit R, G, B.
         shuffle: a new order each epoch, a pure function of ``seed`` and the epoch's number.
         seed: of the order and of the windows' random placement.
+        redraw: whether random windows lie elsewhere in each epoch; by default where ``shuffle`` is set, so that validation sees the
+            same frames at each pass; see :class:`framefeed.Loader`.
         device: where pixels and stored tensors go: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         ragged: where the shapes of a field differ: ``"error"``, ``"pad"`` with zeros to the largest of the batch, or ``"bucket"``,
             every batch of one shape.
@@ -120,6 +128,8 @@ class DataLoader:
         drop_last: leave out the last batch if it is not full.
         columns: names of user columns to hand out.
         captions: whether to hand out captions.
+        world_size: must be given as 1 where the job has several processes, each of which is to read all samples; see
+            :class:`framefeed.Loader`.
 
     Raises:
         framefeed.InvalidArgumentError: an argument is outside its range; the message names it.
@@ -147,6 +157,7 @@ class DataLoader:
         pad: Sequence[int] = (0, 0, 0),
         shuffle: bool = False,
         seed: int = 0,
+        redraw: bool | None = None,
         device: str | torch.device = "cpu",
         ragged: Ragged = "error",
         checksum: Checksum = "on",
@@ -163,9 +174,9 @@ class DataLoader:
         drop_last: bool = False,
         columns: Sequence[str] = (),
         captions: bool = True,
+        world_size: int | None = None,
     ) -> None:
         self._device = _checked_device(device)
-        self._fields = tuple(fields)
         if isinstance(dtype, torch.dtype):
             if dtype not in _DTYPES:
                 known = ", ".join(_DTYPES.values())
@@ -190,22 +201,25 @@ class DataLoader:
             pad=pad,
             shuffle=shuffle,
             seed=seed,
+            redraw=redraw,
             ragged=ragged,
             checksum=checksum,
-            field_descriptions=None if field_descriptions is None else dict(field_descriptions),
+            field_descriptions=field_descriptions,
             engine=engine,
             direct_io=direct_io,
             decode_workers=decode_workers,
             tensor_readers=tensor_readers,
             cpu_limit=cpu_limit,
-            decode_limits=None if decode_limits is None else dict(decode_limits),
+            decode_limits=decode_limits,
             prefetch_batches=prefetch_batches,
             prefetch_bytes=prefetch_bytes,
             on_error=on_error,
             drop_last=drop_last,
             columns=columns,
             captions=captions,
+            world_size=world_size,
         )
+        self._moved = ("video", *fields)
 
     @property
     def dataset(self) -> Dataset:
@@ -223,6 +237,21 @@ class DataLoader:
         return self._loader.drop_last
 
     @property
+    def num_samples(self) -> int:
+        """Samples in an epoch."""
+        return self._loader.num_samples
+
+    @property
+    def num_short(self) -> int:
+        """Records that the window does not fit; with ``short="skip"`` they are no samples."""
+        return self._loader.num_short
+
+    @property
+    def num_incomplete(self) -> int:
+        """Records that are no samples because they lack one of the fields."""
+        return self._loader.num_incomplete
+
+    @property
     def device(self) -> torch.device:
         """Where pixels and stored tensors go."""
         return self._device
@@ -237,14 +266,22 @@ class DataLoader:
         return len(self._loader)
 
     def __iter__(self) -> Batches:
-        """Starts an epoch: the next one, or where ``load_state_dict`` or ``set_epoch`` said."""
-        return Batches(iter(self._loader), self._device, ("video", *self._fields))
+        """Starts an epoch: the next one, or where ``load_state_dict`` or ``set_epoch`` said. It counts with its first batch."""
+        return Batches(iter(self._loader), self._device, self._moved)
+
+    def __enter__(self) -> DataLoader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"framefeed.torch.DataLoader({self._loader!r}, device={str(self._device)!r})"
 
     def set_epoch(self, epoch: int) -> None:
-        """Makes the next ``iter`` start at the beginning of that epoch."""
+        """Makes the next ``iter`` start that epoch: at its beginning, or where ``load_state_dict`` resumed it."""
         self._loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -253,15 +290,64 @@ class DataLoader:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Makes the next ``iter`` go on where the state was taken; see :meth:`framefeed.Loader.load_state_dict`."""
-        self._loader.load_state_dict(dict(state))
+        self._loader.load_state_dict(state)
 
     def stats(self) -> dict[str, Any]:
         """What the loader has done so far; see :meth:`framefeed.Loader.stats`."""
         return self._loader.stats()
 
+    def excluded(self) -> list[dict[str, Any]]:
+        """Records that are no samples, and why; see :meth:`framefeed.Loader.excluded`."""
+        return self._loader.excluded()
+
+    def close(self) -> None:
+        """Ends all epochs that run, and their threads. No other can be started."""
+        self._loader.close()
+
     def describe(self) -> str:
         """How the loader is set up, and what the machine lacks."""
         return f"{self._loader.describe()}\ndevice: {self._device}"
+
+
+class _InFlight:
+    """The loader's memory that a device may still be reading.
+
+    Memory that nobody holds is used for the next batch at once, and CUDA does not promise that a copy has been made when ``to`` returns. So
+    the sources are held until an event behind the copy has come.
+    """
+
+    # Copies that may be under way. They are in the order of the stream, so the training step is that many batches ahead at most.
+    _MOST = 2
+
+    def __init__(self) -> None:
+        self._copies: deque[tuple[Any, list[torch.Tensor]]] = deque()
+
+    def move(self, batch: dict[str, Any], names: Sequence[str], device: torch.device) -> None:
+        """Replaces these entries of a batch by their copies on the device."""
+        while self._copies and (len(self._copies) >= self._MOST or self._copies[0][0].query()):
+            self._wait_for_first()
+        sources: list[torch.Tensor] = []
+        try:
+            for name in names:
+                if name in batch:
+                    sources.append(batch[name])
+                    batch[name] = batch[name].to(device, non_blocking=True)
+        finally:
+            # Also where one of the copies failed: those before it are under way.
+            make_event: Callable[[], Any] = torch.cuda.Event
+            event = make_event()
+            event.record(torch.cuda.current_stream(device))
+            self._copies.append((event, sources))
+
+    def wait(self) -> None:
+        """Returns when no copy is under way."""
+        while self._copies:
+            self._wait_for_first()
+
+    def _wait_for_first(self) -> None:
+        self._copies[0][0].synchronize()
+        # Not before: this gives the sources back.
+        self._copies.popleft()
 
 
 class Batches:
@@ -271,13 +357,23 @@ class Batches:
         self._batches = batches
         self._device = device
         self._moved = moved
+        self._in_flight = _InFlight()
+        # Whoever drops the iterator may drop it while a copy is under way. A process that ends uses no memory again.
+        weakref.finalize(self, self._in_flight.wait).atexit = False
 
     def __iter__(self) -> Batches:
         return self
 
     def __next__(self) -> dict[str, Any]:
         """The next batch. Ctrl-C works while it waits."""
-        return _to_torch(next(self._batches), self._device, self._moved)
+        try:
+            batch = _to_torch(next(self._batches))
+        except StopIteration:
+            self._in_flight.wait()
+            raise
+        if self._device.type != "cpu":
+            self._in_flight.move(batch, self._moved, self._device)
+        return batch
 
     @property
     def left_out(self) -> list[dict[str, Any]]:
@@ -286,18 +382,16 @@ class Batches:
 
     def close(self) -> None:
         """Ends the epoch and its threads."""
+        self._in_flight.wait()
         self._batches.close()
 
 
-def _to_torch(batch: dict[str, Any], device: torch.device, moved: Sequence[str]) -> dict[str, Any]:
+def _to_torch(batch: dict[str, Any]) -> dict[str, Any]:
     converted = {
         name: from_dlpack(value) if isinstance(value, framefeed.Tensor) else value
         for name, value in batch.items()
     }
     converted["columns"] = {name: _column(values) for name, values in batch["columns"].items()}
-    if device.type != "cpu":
-        for name in converted.keys() & set(moved):
-            converted[name] = converted[name].to(device, non_blocking=True)
     return converted
 
 
@@ -312,6 +406,9 @@ def _column(values: list[Any]) -> torch.Tensor | list[Any]:
 def _checked_device(device: str | torch.device) -> torch.device:
     try:
         checked = torch.device(device)
+    except TypeError as error:
+        found = f"{type(device).__name__} {device!r}"
+        raise TypeError(f"device must be a str or a torch.device, got {found}") from error
     except RuntimeError as error:
         raise framefeed.InvalidArgumentError(f"device is {device!r}: {error}", kind="invalid argument") from error
     if checked.type not in ("cpu", "cuda"):

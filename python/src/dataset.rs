@@ -1,12 +1,13 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
-use framefeed::{ClipReader, ColumnProgress, ColumnWriter, Dataset, EarlierRun, StorageOptions};
-use pyo3::exceptions::{PyIndexError, PyModuleNotFoundError, PyTypeError};
+use framefeed::{ClipReader, ColumnProgress, ColumnWriter, Dataset, EarlierRun, ErrorKind, StorageOptions};
+use pyo3::exceptions::{PyException, PyIndexError, PyMemoryError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::arguments;
 use crate::column::{self, Column};
 use crate::errors::raise;
 use crate::json;
@@ -88,11 +89,28 @@ fn needs_pyarrow(py: Python<'_>, error: PyErr) -> PyErr {
     needed
 }
 
+/// Our error for one of pyarrow's, which stays as its cause. What is no mistake of the index is left as it is.
+fn unreadable_table(py: Python<'_>, opened: &Opened, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyException>(py) {
+        return error;
+    }
+    let (kind, message) = if error.is_instance_of::<PyMemoryError>(py) {
+        (ErrorKind::OutOfMemory, "no memory for the index as a table".to_owned())
+    } else {
+        (ErrorKind::Corrupt, format!("pyarrow cannot read the index: {}", error.value(py)))
+    };
+    let manifest = opened.dataset.manifest();
+    let path = opened.dataset.root().join(&manifest.index.file);
+    let ours = raise(framefeed::Error::new(kind, message).with_path(path));
+    ours.set_cause(py, Some(error));
+    ours
+}
+
 #[pymethods]
 impl PyDataset {
     #[new]
     #[pyo3(signature = (path, /))]
-    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+    fn new(py: Python<'_>, #[pyo3(from_py_with = arguments::path)] path: PathBuf) -> PyResult<Self> {
         // So that a pickle means the same folder in a process with another working directory.
         let path = std::path::absolute(&path).unwrap_or(path);
         let opened = py.detach(|| Opened::open(&path)).map_err(raise)?;
@@ -208,7 +226,7 @@ impl PyDataset {
 
     /// The record with that key.
     #[pyo3(signature = (key, /))]
-    fn find(slf: &Bound<'_, Self>, key: &str) -> PyResult<PyRecord> {
+    fn find(slf: &Bound<'_, Self>, #[pyo3(from_py_with = arguments::text)] key: &str) -> PyResult<PyRecord> {
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
         let found = slf.py().detach(|| dataset.find(key)).map_err(raise)?;
@@ -229,8 +247,11 @@ impl PyDataset {
         // what a process has opened is never replaced in it, and a fork forgets its parent's without unmapping it.
         let address = bytes.as_ptr() as usize;
         let pyarrow = py.import("pyarrow").map_err(|error| needs_pyarrow(py, error))?;
-        let memory = pyarrow.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
-        py.import("pyarrow.ipc")?.call_method1("open_file", (memory,))?.call_method0("read_all")
+        let read = || {
+            let memory = pyarrow.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
+            py.import("pyarrow.ipc")?.call_method1("open_file", (memory,))?.call_method0("read_all")
+        };
+        read().map_err(|error| unreadable_table(py, &opened, error))
     }
 
     fn __repr__(&self) -> PyResult<String> {

@@ -1,6 +1,7 @@
 //! The Python module of framefeed, on the crate's public API alone: arguments in, errors and arrays out, the GIL let go while
 //! waiting. `python/framefeed/_framefeed.pyi` documents what Python sees.
 
+mod arguments;
 mod array;
 mod batch;
 mod chunks;

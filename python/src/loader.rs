@@ -1,7 +1,8 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
 use framefeed::{
-    Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Shuffle, Skipped, StorageOptions,
+    Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Redraw, Shuffle, Skipped,
+    StorageOptions,
 };
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -11,9 +12,10 @@ use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::arguments;
 use crate::batch::{batch_to_dict, lost};
 use crate::dataset::PyDataset;
-use crate::errors::{invalid, raise};
+use crate::errors::{closed, invalid, raise};
 use crate::json::{object, to_python};
 use crate::options::{self, Picture, count, unsigned};
 use crate::process::Owned;
@@ -31,6 +33,8 @@ pub(crate) struct PyLoader {
     loader: Owned<Loader>,
     batch_size: usize,
     drop_last: bool,
+    /// Whether every process of a job may read all samples.
+    is_whole: bool,
     /// Whether a warning told of a sample that was left out or replaced: one for each loader.
     has_warned: Arc<AtomicBool>,
 }
@@ -46,44 +50,48 @@ impl PyLoader {
     #[new]
     #[pyo3(signature = (
         dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
-        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, ragged="error",
+        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, redraw=None, ragged="error",
         checksum="on", field_descriptions=None, engine="auto", direct_io="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, decode_limits=None, prefetch_batches=None,
-        prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true
+        prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true, world_size=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn new(
-        dataset: &Bound<'_, PyDataset>,
-        batch_size: i64,
+        #[pyo3(from_py_with = arguments::dataset)] dataset: Bound<'_, PyDataset>,
+        #[pyo3(from_py_with = arguments::int)] batch_size: i128,
         window: Option<&Bound<'_, PyAny>>,
-        fields: Vec<String>,
-        format: &str,
+        #[pyo3(from_py_with = arguments::names)] fields: Vec<String>,
+        #[pyo3(from_py_with = arguments::text)] format: &str,
         size: Option<&Bound<'_, PyAny>>,
-        fit: &str,
-        filter: &str,
-        layout: &str,
-        dtype: &str,
-        scale: f64,
-        mean: [f32; 3],
-        std: [f32; 3],
-        pad: [u8; 3],
-        shuffle: bool,
-        seed: i128,
-        ragged: &str,
-        checksum: &str,
-        field_descriptions: Option<&Bound<'_, PyDict>>,
-        engine: &str,
-        direct_io: &str,
-        decode_workers: Option<i64>,
-        tensor_readers: Option<i64>,
-        cpu_limit: Option<f64>,
-        decode_limits: Option<&Bound<'_, PyDict>>,
-        prefetch_batches: Option<i64>,
-        prefetch_bytes: Option<i128>,
-        on_error: &str,
-        drop_last: bool,
-        columns: Vec<String>,
-        captions: bool,
+        #[pyo3(from_py_with = arguments::text)] fit: &str,
+        #[pyo3(from_py_with = arguments::text)] filter: &str,
+        #[pyo3(from_py_with = arguments::text)] layout: &str,
+        #[pyo3(from_py_with = arguments::text)] dtype: &str,
+        #[pyo3(from_py_with = arguments::float)] scale: f64,
+        #[pyo3(from_py_with = arguments::channels)] mean: [f32; 3],
+        #[pyo3(from_py_with = arguments::channels)] std: [f32; 3],
+        #[pyo3(from_py_with = arguments::color)] pad: [u8; 3],
+        #[pyo3(from_py_with = arguments::boolean)] shuffle: bool,
+        #[pyo3(from_py_with = arguments::int)] seed: i128,
+        #[pyo3(from_py_with = arguments::optional_boolean)] redraw: Option<bool>,
+        #[pyo3(from_py_with = arguments::text)] ragged: &str,
+        #[pyo3(from_py_with = arguments::text)] checksum: &str,
+        #[pyo3(from_py_with = arguments::optional_mapping)] field_descriptions: Option<Bound<'_, PyDict>>,
+        #[pyo3(from_py_with = arguments::text)] engine: &str,
+        #[pyo3(from_py_with = arguments::text)] direct_io: &str,
+        #[pyo3(from_py_with = arguments::optional_int)] decode_workers: Option<i128>,
+        #[pyo3(from_py_with = arguments::optional_int)] tensor_readers: Option<i128>,
+        #[pyo3(from_py_with = arguments::optional_float)] cpu_limit: Option<f64>,
+        #[pyo3(from_py_with = arguments::optional_mapping)] decode_limits: Option<Bound<'_, PyDict>>,
+        #[pyo3(from_py_with = arguments::optional_int)] prefetch_batches: Option<i128>,
+        #[pyo3(from_py_with = arguments::optional_int)] prefetch_bytes: Option<i128>,
+        #[pyo3(from_py_with = arguments::text)] on_error: &str,
+        #[pyo3(from_py_with = arguments::boolean)] drop_last: bool,
+        #[pyo3(from_py_with = arguments::names)] columns: Vec<String>,
+        #[pyo3(from_py_with = arguments::boolean)] captions: bool,
+        #[pyo3(from_py_with = arguments::optional_int)] world_size: Option<i128>,
     ) -> PyResult<Self> {
+        let py = dataset.py();
+        let is_whole = check_world_size(py, world_size)?;
         let size = options::size(size)?;
         let transform = Picture { format, size, fit, filter, layout, dtype }
             .transform()?
@@ -101,10 +109,15 @@ impl PyLoader {
             .storage(storage)
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
+            .redraw(match redraw {
+                None => Redraw::WithShuffle,
+                Some(true) => Redraw::On,
+                Some(false) => Redraw::Off,
+            })
             .seed(unsigned("seed", seed)?)
             .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
-            .limits(options::decode_limits(decode_limits)?)
+            .limits(options::decode_limits(decode_limits.as_ref())?)
             .columns(columns);
         if captions {
             builder = builder.with_captions();
@@ -112,7 +125,7 @@ impl PyLoader {
         if let Some(window) = window::given(window)? {
             builder = builder.window(window);
         }
-        for (field, expected) in descriptions(field_descriptions)? {
+        for (field, expected) in descriptions(field_descriptions.as_ref())? {
             builder = builder.field_description(field, expected);
         }
         if let Some(readers) = tensor_readers {
@@ -130,9 +143,12 @@ impl PyLoader {
         if let Some(batches) = prefetch_batches {
             builder = builder.prefetch_batches(count("prefetch_batches", batches)?);
         }
-        let loader = dataset.py().detach(|| builder.build()).map_err(raise)?;
-        let (dataset, has_warned) = (dataset.clone().unbind(), Arc::default());
-        Ok(Self { dataset, loader: Owned::new(loader), batch_size, drop_last, has_warned })
+        let loader = py.detach(|| builder.build()).map_err(raise)?;
+        if let Some(summary) = loader.short_warning() {
+            warn(py, "ShortWarning", summary)?;
+        }
+        let (dataset, loader, has_warned) = (dataset.unbind(), Owned::new(loader), Arc::default());
+        Ok(Self { dataset, loader, batch_size, drop_last, is_whole, has_warned })
     }
 
     /// What the loader loads from.
@@ -183,12 +199,49 @@ impl PyLoader {
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<PyBatches> {
         let loader = self.here()?;
+        if loader.is_closed() {
+            return Err(closed("the loader was closed"));
+        }
+        // A job may be joined after the loader was made.
+        check_world_size(py, self.is_whole.then_some(1))?;
         let batches = py.detach(|| loader.iter());
         Ok(PyBatches { batches: Owned::new(Mutex::new(Some(batches))), has_warned: Arc::clone(&self.has_warned) })
     }
 
+    /// Records that are no samples, and why.
+    fn excluded<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let loader = self.here()?;
+        let excluded = py.detach(|| loader.excluded()).map_err(raise)?;
+        let list = PyList::empty(py);
+        for record in excluded {
+            let entry = PyDict::new(py);
+            entry.set_item("record", record.record)?;
+            entry.set_item("key", record.key)?;
+            entry.set_item("reason", record.reason)?;
+            list.append(entry)?;
+        }
+        Ok(list)
+    }
+
+    /// Ends all iterations and their threads. There are no others afterwards.
+    fn close(&self, py: Python<'_>) {
+        if let Some(loader) = self.loader.get() {
+            py.detach(|| loader.close());
+        }
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, value, traceback, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
+        let _ = (value, traceback);
+        self.close(kind.py());
+    }
+
     /// Makes the next iteration begin with that epoch.
-    fn set_epoch(&self, epoch: i128) -> PyResult<()> {
+    fn set_epoch(&self, #[pyo3(from_py_with = arguments::int)] epoch: i128) -> PyResult<()> {
         self.here()?.set_epoch(unsigned("epoch", epoch)?);
         Ok(())
     }
@@ -256,6 +309,20 @@ impl PyLoader {
     }
 }
 
+/// Warns, in a class of `framefeed._errors`.
+fn warn(py: Python<'_>, class: &str, text: String) -> PyResult<()> {
+    let category = py.import("framefeed._errors")?.getattr(class)?;
+    // A path may hold anything but this.
+    let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
+    PyErr::warn(py, &category, &text, 1)
+}
+
+/// Refuses that several processes of a job read the same samples, unless they are told to: true where they are.
+fn check_world_size(py: Python<'_>, world_size: Option<i128>) -> PyResult<bool> {
+    py.import("framefeed._processes")?.call_method1("check_world_size", (world_size,))?;
+    Ok(world_size.is_some())
+}
+
 /// What each field's description must say: a dictionary of dictionaries, of what JSON has.
 fn descriptions(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
     let Some(given) = given else { return Ok(Vec::new()) };
@@ -291,10 +358,7 @@ impl PyBatches {
             return Ok(());
         }
         let text = format!("a sample could not be read or decoded: {}; more are only counted, in stats()", lost.reason);
-        let category = py.import("framefeed._errors")?.getattr("SkippedWarning")?;
-        // A path may hold anything but this.
-        let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
-        PyErr::warn(py, &category, &text, 1)
+        warn(py, "SkippedWarning", text)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::errors::{invalid, raise};
 
 /// A number of things.
-pub(crate) fn count(name: &str, value: i64) -> PyResult<usize> {
+pub(crate) fn count(name: &str, value: i128) -> PyResult<usize> {
     usize::try_from(value).map_err(|_| invalid(format!("{name} is {value}, expected a whole number above 0")))
 }
 

@@ -5,6 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
+use crate::arguments;
 use crate::errors::{invalid, raise};
 
 const SHORTS: [(&str, ShortPolicy); 3] =
@@ -51,8 +52,14 @@ pub(crate) struct PyWindow {
 impl PyWindow {
     #[new]
     #[pyo3(signature = (*, frames, stride=None, fps=None, placement="random", short="skip"))]
-    fn new(frames: i64, stride: Option<i64>, fps: Option<f64>, placement: &str, short: &str) -> PyResult<Self> {
-        let count = |name: &str, value: i64| {
+    fn new(
+        #[pyo3(from_py_with = arguments::int)] frames: i128,
+        #[pyo3(from_py_with = arguments::optional_int)] stride: Option<i128>,
+        #[pyo3(from_py_with = arguments::optional_float)] fps: Option<f64>,
+        #[pyo3(from_py_with = arguments::text)] placement: &str,
+        #[pyo3(from_py_with = arguments::text)] short: &str,
+    ) -> PyResult<Self> {
+        let count = |name: &str, value: i128| {
             u32::try_from(value)
                 .map_err(|_| invalid(format!("window: {name} is {value}, expected a whole number above 0")))
         };

@@ -166,7 +166,8 @@ def test_drop_last_leaves_out_the_rest(make_loader: Make) -> None:
 
 def test_short_records_follow_the_policy(make_loader: Make, dataset: framefeed.Dataset) -> None:
     window = framefeed.Window(frames=20, stride=1)
-    loader = make_loader(window=window)
+    with pytest.warns(framefeed.ShortWarning, match="too short for 20 frames at stride 1"):
+        loader = make_loader(window=window)
     long = sorted(record.key for record in dataset if len(record) >= 20)
     assert sorted(key for batch in loader for key in batch["key"]) == long
     assert loader.num_short == len(dataset) - len(long) > 0
@@ -182,7 +183,9 @@ def test_short_records_follow_the_policy(make_loader: Make, dataset: framefeed.D
 
 def test_windows_by_rate_take_the_frame_on_screen(make_loader: Make) -> None:
     window = framefeed.Window(frames=4, fps=5.0, placement="start", short="skip")
-    for batch in make_loader(window=window):
+    with pytest.warns(framefeed.ShortWarning, match="1 of 8 records is too short for 4 frames at 5 per second, which needs more than 0.6 s"):
+        loader = make_loader(window=window)
+    for batch in loader:
         for key, frames in zip(batch["key"], batch["frame"].numpy().tolist()):
             assert (key, frames) != () and frames[0] == 0
             if key == "hevc":  # 25 frames a second

@@ -20,6 +20,10 @@ const PLACEMENT_DOMAIN: u64 = 0x706c_6163_6500_0002;
 const SUBSTITUTE_DOMAIN: u64 = 0x7375_6273_7400_0003;
 const BATCH_DOMAIN: u64 = 0x6261_7463_6800_0004;
 const BUCKET_DOMAIN: u64 = 0x6275_636b_6500_0005;
+const RECORD_DOMAIN: u64 = 0x7265_636f_7264_0006;
+
+/// Substitutes that are drawn at random, and may meet a record twice, before all others are tried in turn.
+const NUM_DRAWN: u64 = 16;
 
 /// The finalizer of SplitMix64: a bijection of 64 bits that spreads every input bit over all output bits.
 fn mix(value: u64) -> u64 {
@@ -84,11 +88,21 @@ enum Layout {
     Bucketed { buckets: Arc<Buckets>, batches: Option<Permutation> },
 }
 
+/// What random windows, and substitutes, depend on beside the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Draw {
+    /// Epoch and position.
+    Position,
+    /// A record's window on the record alone, a position's substitutes on the position: the same in every epoch.
+    Record,
+}
+
 /// Which sample stands at which position of one epoch.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     seed: u64,
     epoch: u64,
+    draw: Draw,
     layout: Layout,
 }
 
@@ -97,7 +111,7 @@ impl Order {
     /// The random numbers of the other methods depend on seed and epoch in both cases.
     pub(crate) fn new(seed: u64, epoch: u64, len: u64, shuffle: bool) -> Self {
         let permutation = shuffle.then(|| Permutation::new(len, hash(&[ORDER_DOMAIN, seed, epoch])));
-        Self { seed, epoch, layout: Layout::Whole { len, permutation } }
+        Self { seed, epoch, draw: Draw::Position, layout: Layout::Whole { len, permutation } }
     }
 
     /// As [`new`](Self::new) for samples in buckets: the full batches of all buckets are permuted, and so are the samples of
@@ -105,7 +119,13 @@ impl Order {
     pub(crate) fn bucketed(seed: u64, epoch: u64, buckets: Arc<Buckets>, shuffle: bool) -> Self {
         let key = hash(&[BATCH_DOMAIN, seed, epoch]);
         let batches = shuffle.then(|| Permutation::new(buckets.num_full_batches(), key));
-        Self { seed, epoch, layout: Layout::Bucketed { buckets, batches } }
+        Self { seed, epoch, draw: Draw::Position, layout: Layout::Bucketed { buckets, batches } }
+    }
+
+    /// With windows and substitutes drawn so; by position where this is not called.
+    pub(crate) fn drawn_by(mut self, draw: Draw) -> Self {
+        self.draw = draw;
+        self
     }
 
     /// The epoch that this is the order of.
@@ -131,24 +151,37 @@ impl Order {
         }
     }
 
-    /// 64 random bits for placing the window of the sample at `position`.
-    pub(crate) fn placement_draw(&self, position: u64, attempt: u32) -> u64 {
-        hash(&[PLACEMENT_DOMAIN, self.seed, self.epoch, position, u64::from(attempt)])
+    /// 64 random bits for placing the window of the sample at `position`, or of its substitute, which is that record.
+    pub(crate) fn placement_draw(&self, position: u64, attempt: u64, record: usize) -> u64 {
+        match self.draw {
+            Draw::Position => hash(&[PLACEMENT_DOMAIN, self.seed, self.epoch, position, attempt]),
+            Draw::Record => hash(&[RECORD_DOMAIN, self.seed, record as u64]),
+        }
     }
 
-    /// The sample that stands in for the one at `position` when that one, and `attempt - 1` substitutes before, failed.
-    /// One of the same bucket, and never the failed sample itself, except where there is no other.
-    pub(crate) fn substitute(&self, position: u64, attempt: u32) -> u64 {
+    /// The sample that stands in for the one at `position` when that one, and `attempt - 1` substitutes before, failed. One of the
+    /// same bucket, and never the failed sample itself: a few are drawn, then all are tried in a keyed permutation. `None` when
+    /// these are used up.
+    pub(crate) fn substitute(&self, position: u64, attempt: u64) -> Option<u64> {
         let failed = self.at(position);
         let samples = match &self.layout {
             Layout::Whole { len, .. } => 0..*len,
             Layout::Bucketed { buckets, .. } => buckets.samples(buckets.bucket_of(failed)),
         };
-        let draw = hash(&[SUBSTITUTE_DOMAIN, self.seed, self.epoch, position, u64::from(attempt)]);
-        match samples.end - samples.start {
-            0 | 1 => failed,
-            len => samples.start + (failed - samples.start + 1 + below(draw, len - 1)) % len,
-        }
+        let epoch = match self.draw {
+            Draw::Position => self.epoch,
+            Draw::Record => 0,
+        };
+        let len = samples.end - samples.start;
+        let others = len.saturating_sub(1);
+        let number = match attempt.saturating_sub(NUM_DRAWN) {
+            0 => below(hash(&[SUBSTITUTE_DOMAIN, self.seed, epoch, position, attempt]), others),
+            turn => {
+                let key = hash(&[SUBSTITUTE_DOMAIN, self.seed, epoch, position]);
+                (turn <= others).then(|| Permutation::new(others, key).at(turn - 1))?
+            }
+        };
+        (others > 0).then(|| samples.start + (failed - samples.start + 1 + number) % len)
     }
 }
 
@@ -221,13 +254,17 @@ mod tests {
         let order = Order::new(0, 0, 10, true);
         let samples: Vec<u64> = (0..10).map(|position| order.at(position)).collect();
         assert_eq!(samples, PINNED_ORDER);
-        assert_eq!(order.placement_draw(3, 0), PINNED_DRAW);
-        assert_eq!(order.substitute(3, 1), PINNED_SUBSTITUTE);
+        assert_eq!(order.placement_draw(3, 0, 7), PINNED_DRAW);
+        assert_eq!(order.substitute(3, 1), Some(PINNED_SUBSTITUTE));
+        let order = order.drawn_by(Draw::Record);
+        assert_eq!(order.placement_draw(3, 0, 7), PINNED_DRAW_OF_A_RECORD);
+        assert_eq!((0..10).map(|position| order.at(position)).collect::<Vec<_>>(), PINNED_ORDER);
     }
 
     const PINNED_ORDER: [u64; 10] = [0, 5, 9, 2, 4, 8, 1, 3, 6, 7];
     const PINNED_DRAW: u64 = 13_892_278_038_794_717_763;
     const PINNED_SUBSTITUTE: u64 = 8;
+    const PINNED_DRAW_OF_A_RECORD: u64 = 9_257_280_768_721_583_409;
 
     #[test]
     fn a_substitute_is_another_sample() {
@@ -235,13 +272,49 @@ mod tests {
             let order = Order::new(9, 1, len, true);
             for position in 0..len {
                 for attempt in 1..5 {
-                    let substitute = order.substitute(position, attempt);
+                    let substitute = order.substitute(position, attempt).unwrap();
                     assert!(substitute < len);
                     assert_ne!(substitute, order.at(position));
                 }
             }
         }
-        assert_eq!(Order::new(9, 1, 1, true).substitute(0, 1), 0);
+        assert_eq!(Order::new(9, 1, 1, true).substitute(0, 1), None);
+    }
+
+    #[test]
+    fn every_other_sample_of_the_bucket_is_tried_before_substitution_ends() {
+        let buckets = Arc::new(Buckets::new(&[10, 1, 0, 8], 4));
+        let orders = [Order::new(9, 1, 30, true), Order::new(9, 1, 1, false), Order::bucketed(7, 2, buckets, true)];
+        for (order, len) in orders.iter().zip([30, 1, 19]) {
+            for position in 0..len {
+                let failed = order.at(position);
+                let tried = (1..).map_while(|attempt| order.substitute(position, attempt));
+                let mut tried: Vec<u64> = tried.skip(NUM_DRAWN as usize).collect();
+                tried.push(failed);
+                tried.sort_unstable();
+                let expected = match &order.layout {
+                    Layout::Whole { len, .. } => 0..*len,
+                    Layout::Bucketed { buckets, .. } => buckets.samples(buckets.bucket_of(failed)),
+                };
+                assert_eq!(tried, expected.collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_by_record_is_the_same_in_every_epoch_and_differs_by_record_and_seed() {
+        let order = |seed, epoch| Order::new(seed, epoch, 100, false).drawn_by(Draw::Record);
+        let draws = |seed, epoch| -> Vec<u64> {
+            (0..100).map(|record| order(seed, epoch).placement_draw(record, record % 3, record as usize)).collect()
+        };
+        assert_eq!(draws(1, 0), draws(1, 5));
+        assert!(draws(1, 0).iter().zip(draws(2, 0)).all(|(one, other)| *one != other));
+        let mut different = draws(1, 0);
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 100);
+        let substitutes = |epoch| (1..9).map(|attempt| order(1, epoch).substitute(3, attempt)).collect::<Vec<_>>();
+        assert_eq!(substitutes(0), substitutes(5));
     }
 
     #[test]
@@ -263,7 +336,7 @@ mod tests {
         }
         let order = Order::bucketed(7, 0, Arc::clone(&buckets), true);
         for position in 0..21 {
-            let (failed, substitute) = (order.at(position), order.substitute(position, 1));
+            let (failed, substitute) = (order.at(position), order.substitute(position, 1).unwrap());
             assert_ne!(failed, substitute);
             assert_eq!(buckets.bucket_of(failed), buckets.bucket_of(substitute));
         }

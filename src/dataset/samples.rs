@@ -1,8 +1,11 @@
 //! Which records are samples for a window, from the dataset's index alone.
 
 use super::open::Dataset;
-use super::window::{ShortPolicy, Window};
+use super::window::{Extent, ShortPolicy, Window};
 use crate::error::{Error, Result};
+
+/// Records that are listed, at most, of those that are left out for one reason.
+pub(crate) const MAX_LISTED: usize = 1000;
 
 /// The samples of one epoch, before they are shuffled. Where all records are samples, nothing is listed.
 #[derive(Debug)]
@@ -11,34 +14,47 @@ pub(crate) struct Samples {
     eligible: Option<Vec<u32>>,
     len: u64,
     num_short: u64,
+    /// The first records that are left out because they are too short.
+    too_short: Vec<u32>,
 }
 
 impl Samples {
     /// Looks at every row of the index.
     ///
     /// # Errors
-    /// `InvalidArgument` where no record is a sample, saying the longest record's frames; those of reading the index.
+    /// `InvalidArgument` where no record is a sample, saying in one unit what the window needs and what the longest record has; those
+    /// of reading the index.
     pub(crate) fn new(dataset: &Dataset, window: &Window) -> Result<Self> {
-        let (mut num_short, mut longest, mut is_sample) = (0_u64, 0_u32, Vec::new());
+        let (mut num_short, mut too_short, mut is_sample) = (0_u64, Vec::new(), Vec::new());
+        let mut longest: Option<Extent> = None;
         for record in 0..dataset.len() {
             let extent = dataset.extent(record)?;
-            longest = longest.max(extent.num_frames);
+            if longest.is_none_or(|longest| window.is_longer(extent, longest)) {
+                longest = Some(extent);
+            }
             let fits = window.fits(extent);
             num_short += u64::from(!fits);
-            is_sample.push(fits || (window.short != ShortPolicy::Skip && extent.num_frames > 0));
+            let is_one = fits || (window.short != ShortPolicy::Skip && extent.num_frames > 0);
+            if !is_one && too_short.len() < MAX_LISTED {
+                too_short.push(record as u32);
+            }
+            is_sample.push(is_one);
         }
         let num_samples = is_sample.iter().filter(|&&is_sample| is_sample).count();
         if num_samples == 0 {
-            let found = match dataset.len() {
-                0 => "the dataset is empty".to_owned(),
-                _ => format!("longer than every record, the longest has {longest} frames"),
+            let message = match longest {
+                None => "the dataset is empty".to_owned(),
+                Some(longest) => {
+                    let (need, have) = (window.needed(), window.measured(longest));
+                    format!("window: {window} needs {need}, and no record has it: the longest has {have}")
+                }
             };
-            return Err(Error::invalid(format!("window: {window}: {found}")).with_path(dataset.root()));
+            return Err(Error::invalid(message).with_path(dataset.root()));
         }
         let eligible = (num_samples < is_sample.len()).then(|| {
             (0_u32..).zip(&is_sample).filter_map(|(record, &is_sample)| is_sample.then_some(record)).collect()
         });
-        Ok(Self { eligible, len: num_samples as u64, num_short })
+        Ok(Self { eligible, len: num_samples as u64, num_short, too_short })
     }
 
     /// Every record.
@@ -49,12 +65,12 @@ impl Samples {
         if dataset.is_empty() {
             return Err(Error::invalid("the dataset is empty").with_path(dataset.root()));
         }
-        Ok(Self { eligible: None, len: dataset.len() as u64, num_short: 0 })
+        Ok(Self { eligible: None, len: dataset.len() as u64, num_short: 0, too_short: Vec::new() })
     }
 
     /// Those of these samples' records alone, in that order.
     pub(crate) fn narrowed(self, records: Vec<u32>) -> Self {
-        Self { len: records.len() as u64, eligible: Some(records), num_short: self.num_short }
+        Self { len: records.len() as u64, eligible: Some(records), ..self }
     }
 
     /// Samples of one epoch.
@@ -65,6 +81,11 @@ impl Samples {
     /// Records that the window does not fit, whatever becomes of them.
     pub(crate) fn num_short(&self) -> u64 {
         self.num_short
+    }
+
+    /// The first records that are no samples because the window does not fit.
+    pub(crate) fn too_short(&self) -> &[u32] {
+        &self.too_short
     }
 
     /// The record of a sample, which must be below the length.

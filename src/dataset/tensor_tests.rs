@@ -249,7 +249,9 @@ fn an_index_of_tensors_that_lies_with_the_right_checksum_never_panics() {
                     fields.chain(records).chain(shard.verify(None).problems).collect()
                 }
             };
-            assert!(found.iter().all(Error::is_data_error), "byte {position}: {found:?}");
+            // A name that this build does not know is no damage by itself.
+            let is_told = |error: &Error| error.is_data_error() || error.kind() == ErrorKind::Unsupported;
+            assert!(found.iter().all(is_told), "byte {position}: {found:?}");
             tried += 1;
             caught += usize::from(!found.is_empty());
         }

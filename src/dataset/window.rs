@@ -139,6 +139,11 @@ impl From<&StreamInfo> for Extent {
 }
 
 impl Extent {
+    /// For people; nothing is decided by it.
+    fn seconds(self) -> f64 {
+        self.duration as f64 * f64::from(self.time_base.num()) / f64::from(self.time_base.den())
+    }
+
     fn clock(self, fps: Ratio) -> Clock {
         Clock::new(fps, self.num_frames, self.duration, self.time_base)
     }
@@ -207,6 +212,31 @@ impl Window {
     /// True where the record is long enough for the window.
     pub fn fits(&self, extent: Extent) -> bool {
         extent.num_frames > 0 && self.num_starts(extent) > 0
+    }
+
+    /// What a record must have for the window to fit: `61 frames`, `more than 1.875 s`.
+    pub(crate) fn needed(&self) -> String {
+        let steps = self.frames.saturating_sub(1);
+        match self.step {
+            Step::Stride(stride) => format!("{} frames", u64::from(steps) * u64::from(stride) + 1),
+            Step::Fps(fps) => format!("more than {} s", rounded(f64::from(steps) / fps.to_f64())),
+        }
+    }
+
+    /// What a record has, in the unit of [`needed`](Self::needed).
+    pub(crate) fn measured(&self, extent: Extent) -> String {
+        match self.step {
+            Step::Stride(_) => format!("{} frames", extent.num_frames),
+            Step::Fps(_) => format!("{} s", rounded(extent.seconds())),
+        }
+    }
+
+    /// Whether a record has more than another of what the window needs.
+    pub(crate) fn is_longer(&self, extent: Extent, other: Extent) -> bool {
+        match self.step {
+            Step::Stride(_) => extent.num_frames > other.num_frames,
+            Step::Fps(_) => extent.seconds() > other.seconds(),
+        }
     }
 
     /// How many different starts there are: frames for a stride, ticks for a rate. Zero where the window does not fit.
@@ -321,6 +351,11 @@ impl Window {
         }
         clock.frames(start, self.frames, num_starts == 0 && self.short == ShortPolicy::Loop, &pts)
     }
+}
+
+/// Seconds with as many digits as people read.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@
 //! one, so that a bad clip leaves nothing behind: so it does after a picture that the decoder says is damaged. At most one decoded frame is held outside the decoder.
 
 use super::ffmpeg::{AvError, CodecContext, DecodedFrame, Fill, OpenOptions, Received};
+use super::limits::Stopwatch;
 use super::plan::{DecodePlan, Segment, Wanted};
 use super::{DecodeLimits, DecodeStats};
 use crate::media::nal::{begins_by_idr, nal_length};
 use crate::media::{Codec, FrameView, PixelFormat, StreamInfo};
 use crate::{Error, ErrorKind, Result};
-use std::time::Instant;
 
 /// Where a decoder finds the bytes of a record's packets.
 pub trait PacketSource {
@@ -100,8 +100,8 @@ impl ClipDecoder {
     ///
     /// # Errors
     /// [`ErrorKind::Decode`] where a wanted frame did not come out, which the message names; [`ErrorKind::Corrupt`] where a
-    /// frame is not of the record's size or format; [`ErrorKind::Unsupported`] for a codec or pixel format beyond this
-    /// build; [`ErrorKind::LimitExceeded`]; [`ErrorKind::Closed`] when cancelled; what `source` and `sink` return.
+    /// frame is not of the record's size or format; [`ErrorKind::Unsupported`] for a codec that this FFmpeg cannot decode, or a frame of a
+    /// format beyond this build; [`ErrorKind::LimitExceeded`]; [`ErrorKind::Closed`] when cancelled; what `source` and `sink` return.
     pub fn decode(
         &mut self,
         stream: &StreamInfo,
@@ -113,7 +113,7 @@ impl ClipDecoder {
     ) -> Result<DecodeStats> {
         check_limits(stream, plan, limits)?;
         let configuration = Configuration::new(stream, limits);
-        let (started, stats) = (Instant::now(), DecodeStats::default());
+        let (watch, stats) = (Stopwatch::start(limits.timeout), DecodeStats::default());
         let mut run = Run {
             stream,
             plan,
@@ -122,7 +122,7 @@ impl ClipDecoder {
             cancel,
             sink,
             fill: self.fill,
-            started,
+            watch,
             stats,
             refusal: None,
             is_damaged: false,
@@ -239,7 +239,7 @@ struct Run<'a, 'b> {
     cancel: &'a dyn Fn() -> bool,
     sink: &'a mut Sink<'b>,
     fill: Fill,
-    started: Instant,
+    watch: Stopwatch,
     stats: DecodeStats,
     /// The first packet of this segment that the decoder refused, and why.
     refusal: Option<(u32, AvError)>,
@@ -336,7 +336,8 @@ impl Run<'_, '_> {
         self.is_damaged |= frame.is_concealed();
         let found = frame.packet().and_then(|packet| awaited.find(packet));
         let Some(wanted) = found else { return Ok(()) };
-        let format = frame.format().map_err(|error| at_frame(&error, wanted))?;
+        // The record's is one that this build knows: whoever gives another one is not what was recorded.
+        let format = frame.format().map_err(|error| at_frame(&error, wanted).of_data())?;
         let (size, expected) = (frame.size(), (self.stream.width, self.stream.height));
         if (size, format) != (expected, self.stream.pixel_format) {
             return Err(Error::corrupt(format!(
@@ -370,12 +371,7 @@ impl Run<'_, '_> {
         if (self.cancel)() {
             return Err(Error::new(ErrorKind::Closed, "decoding was cancelled"));
         }
-        match self.limits.timeout {
-            Some(timeout) if self.started.elapsed() > timeout => {
-                Err(limit(format!("decoding took longer than {} s", timeout.as_secs_f64())))
-            }
-            _ => Ok(()),
-        }
+        self.watch.check()
     }
 
     /// The error for the first wanted frame that did not come out.
@@ -383,6 +379,11 @@ impl Run<'_, '_> {
         let (wanted, _) = awaited.wanted.iter().zip(&awaited.delivered).find(|(_, delivered)| !**delivered)?;
         let message = format!("frame {} (packet {}) did not come out of the decoder", wanted.frame, wanted.packet);
         Some(match self.refusal {
+            // FFmpeg has decoders that do nothing but drive hardware, which this machine lacks.
+            Some((_, error)) if error == AvError::NOT_IMPLEMENTED && self.stats.decoded_frames == 0 => {
+                Error::unsupported(format!("this FFmpeg's decoder for {} does not work here", self.stream.codec))
+                    .with_source(error)
+            }
             Some((packet, error)) => {
                 Error::decode(format!("{message}, which refused packet {packet}")).with_source(error)
             }

@@ -7,6 +7,7 @@ use super::shared::LoaderShared;
 use crate::batch::{BatchAssembly, BatchBuffer, ColumnValues, place};
 use crate::error::{Error, Result};
 use crate::media::{ColorSpec, TimeBase};
+use crate::transform::ClipShape;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -45,6 +46,9 @@ pub(super) struct ClipFacts {
     pub(super) pts: Vec<i64>,
     pub(super) time_base: TimeBase,
     pub(super) color: ColorSpec,
+    pub(super) shape: ClipShape,
+    /// The frames, where they are not in the row's slot: those of a substitute of another size.
+    pub(super) apart: Option<BatchBuffer>,
 }
 
 /// One row's tensor.
@@ -181,14 +185,25 @@ fn close_up(data: &mut BatchBuffer, places: &[usize], row_bytes: usize) {
 fn video_batch(
     assembly: BatchAssembly,
     places: &[usize],
-    clips: Vec<ClipFacts>,
+    mut clips: Vec<ClipFacts>,
     shared: &LoaderShared,
 ) -> Result<VideoBatch> {
-    let spec = shared.video()?;
+    let (spec, options) = (shared.video()?, &shared.options.transform);
+    // All have one shape, or there is one.
+    let Some(shape) = clips.first().map(|clip| clip.shape) else {
+        return Err(Error::invalid("a batch of clips has no clip"));
+    };
+    let clip_bytes = spec.num_bytes(shape)?;
     let mut data = assembly.finish()?;
-    close_up(&mut data, places, spec.clip_bytes);
-    let options = &shared.options.transform;
-    let ([a, b, c, d], frames) = (spec.shape.shape(options.layout), places.len() * spec.shape.frames);
+    for (clip, &at) in clips.iter_mut().zip(places) {
+        match clip.apart.take() {
+            None => {}
+            Some(apart) if places.len() == 1 => data = apart,
+            Some(apart) => data[at * clip_bytes..(at + 1) * clip_bytes].copy_from_slice(&apart),
+        }
+    }
+    close_up(&mut data, places, clip_bytes);
+    let ([a, b, c, d], frames) = (shape.shape(options.layout), places.len() * shape.frames);
     let mut video = VideoBatch {
         data,
         shape: [places.len(), a, b, c, d],

@@ -109,7 +109,8 @@ pub struct Batch {
     pub columns: Vec<(String, ColumnValues)>,
     /// Samples that the error policy left out since the batch before: no rows of this batch.
     pub skipped: Vec<Skipped>,
-    /// Samples of this batch in whose place another record stands: why the one that belongs there is missing.
+    /// Samples of this batch in whose place another record stands: why the one that belongs there is missing. Where its substitutes
+    /// failed as well, the first ones follow it, 16 records in all at most.
     pub substituted: Vec<Skipped>,
 }
 

@@ -3,6 +3,7 @@
 use super::assemble::Outcome;
 use super::batch::{Batch, Skipped};
 use super::monitor::{Bounds, Delivery, Monitor};
+use super::progress::Place;
 use super::run::Run;
 use super::schedule::Schedule;
 use super::shared::LoaderShared;
@@ -14,7 +15,6 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What [`Batches::next_within`] found.
@@ -31,14 +31,18 @@ pub enum Next {
 
 /// The batches of one iteration of a [`Loader`](crate::Loader), in the order of positions.
 ///
+/// The iteration takes its place in the loader's order with the first batch; until then it may as well not be there.
+///
 /// An error stands in the place of its batch, and the next call goes on with the batch after it. An epoch whose samples were
 /// all left out, from its first to its last, has such an error at its end, the first sample's: a job must not take it for done. An error that ends the
 /// iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment stops its
 /// threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at hand.
 pub struct Batches {
     pub(super) run: Arc<Run>,
-    iteration: u64,
-    threads: Vec<JoinHandle<()>>,
+    /// Where it begins, and its number once it has handed out something.
+    place: Place,
+    number: Option<u64>,
+    is_over: bool,
     /// For telling how many batches are to come.
     schedule: Schedule,
     /// Left out since the last batch.
@@ -71,23 +75,30 @@ impl Barren {
 }
 
 impl Batches {
-    pub(super) fn start(shared: Arc<LoaderShared>, schedule: Schedule, seed: u64, iteration: u64) -> Self {
+    /// Starts to read where the loader's next iteration begins.
+    pub(super) fn start(shared: Arc<LoaderShared>) -> Self {
+        let place = shared.progress().next();
+        let schedule = Schedule::new(shared.cut.clone(), place.0, place.1, shared.options.num_epochs);
         let monitor = Monitor::new(Bounds {
             tickets: shared.sizes.prefetch,
             batch_bytes: shared.options.prefetch_bytes,
             held_bytes: shared.options.read_ahead_bytes,
         });
-        let run = Arc::new(Run { shared, monitor, seed });
-        run.shared.set_current(&run);
+        let run = Arc::new(Run::new(shared, monitor));
+        run.shared.add_run(&run);
         let mut batches = Self {
             run: Arc::clone(&run),
-            iteration,
-            threads: Vec::new(),
+            place,
+            number: None,
+            is_over: false,
             schedule: schedule.clone(),
             skipped: Vec::new(),
             barren: None,
             last_seen: None,
         };
+        if run.shared.is_closed() {
+            return batches;
+        }
         batches.spawn("ff-read".to_owned(), move |run| reader::read(run, schedule));
         for number in 0..run.shared.sizes.workers {
             batches.spawn(format!("ff-decode-{number}"), worker::work);
@@ -108,9 +119,9 @@ impl Batches {
             }
         };
         match std::thread::Builder::new().name(name).spawn(guarded) {
-            Ok(thread) => self.threads.push(thread),
+            Ok(thread) => self.run.threads().push(thread),
             Err(error) => {
-                let message = format!("cannot start thread {} of the loader", self.threads.len() + 1);
+                let message = format!("cannot start thread {} of the loader", self.run.threads().len() + 1);
                 self.run.monitor.fail(Error::new(ErrorKind::Io, message).with_source(error));
             }
         }
@@ -134,22 +145,31 @@ impl Batches {
 
     fn advance(&mut self, deadline: Option<Instant>) -> Next {
         let start = Instant::now();
+        if self.is_over {
+            return Next::End;
+        }
         let next = loop {
+            self.follow();
             match self.run.monitor.next_outcome(deadline) {
                 Delivery::Timeout => break Next::Timeout,
                 Delivery::End => break Next::End,
                 Delivery::Failure(error) => break Next::Batch(Err(error)),
                 Delivery::Outcome(positions, outcome) => {
+                    if !self.begin() {
+                        continue;
+                    }
                     let epoch = self.schedule.next().map_or(0, |(epoch, _)| epoch);
-                    self.record_progress(&positions);
+                    self.record_progress(epoch, &positions);
                     if let Some(next) = self.receive(epoch, &positions, outcome) {
                         break Next::Batch(next);
                     }
                 }
             }
         };
-        if let Next::Batch(Ok(batch)) = &next {
-            self.count_batch(batch);
+        match &next {
+            Next::Batch(Ok(batch)) => self.count_batch(batch),
+            Next::End => self.is_over = true,
+            Next::Batch(Err(_)) | Next::Timeout => {}
         }
         let counters = &self.run.shared.counters;
         let now = Instant::now();
@@ -165,6 +185,25 @@ impl Batches {
             self.last_seen = Some(now);
         }
         next
+    }
+
+    /// An iteration that has handed out nothing goes where the loader's next one begins: others may have taken the place that it read
+    /// ahead for, or the loader was resumed.
+    fn follow(&mut self) {
+        if self.number.is_some() || self.run.shared.progress().next() == self.place {
+            return;
+        }
+        self.stop();
+        *self = Self::start(Arc::clone(&self.run.shared));
+    }
+
+    /// Takes its place with the first batch. False where that is another's meanwhile.
+    fn begin(&mut self) -> bool {
+        if self.number.is_none() {
+            let shared = &self.run.shared;
+            self.number = shared.progress().begin(self.place, shared.options.num_epochs);
+        }
+        self.number.is_some()
     }
 
     /// What an outcome is to the consumer; `None` where it is passed over.
@@ -213,18 +252,18 @@ impl Batches {
         add(&counters.substituted, replaced.len() as u64);
     }
 
-    /// The loader stands behind the batch of `positions`; behind the last one of an epoch, at the begin of the next.
-    fn record_progress(&self, delivered: &Range<u64>) {
+    /// The loader stands behind the batch of `delivered`.
+    fn record_progress(&self, epoch: u64, delivered: &Range<u64>) {
         let shared = &self.run.shared;
-        let mut progress = shared.progress();
-        if progress.iteration != self.iteration {
-            return;
+        if let Some(number) = self.number {
+            shared.progress().advance(number, epoch, delivered.end, &shared.cut);
         }
-        progress.state.position = delivered.end;
-        if shared.cut.num_batches(delivered.end) == 0 {
-            progress.state.position = 0;
-            progress.state.epoch = progress.state.epoch.saturating_add(1);
-        }
+    }
+
+    /// Ends the threads.
+    fn stop(&self) {
+        self.run.monitor.cancel();
+        self.run.join();
     }
 }
 
@@ -241,11 +280,7 @@ impl Iterator for Batches {
 
 impl Drop for Batches {
     fn drop(&mut self) {
-        self.run.monitor.cancel();
-        for thread in self.threads.drain(..) {
-            // Its body catches panics, so there is nothing to learn from the result.
-            let _ = thread.join();
-        }
+        self.stop();
         // What is kept for reuse would else come to its limit in some later epoch, whatever the first ones left.
         self.run.shared.storage.release_idle();
         crate::buf::release_free_memory();

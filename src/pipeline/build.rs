@@ -11,7 +11,7 @@ use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::memory_bytes;
-use crate::transform::ClipShape;
+use crate::transform::{FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ impl LoaderBuilder {
     ///
     /// # Errors
     /// `InvalidArgument` naming the option, its value and its range: also a window longer than every record, an unknown
-    /// column or field, records of different sizes where no size is set, a ragged field where that is an error, a field
+    /// column or field, records of different sizes in one batch where no size is set, batches of more samples than there are where
+    /// the last one is dropped, a ragged field where that is an error, a field
     /// whose description is not the one expected. Those of opening shards for fields, where the error policy raises them or no
     /// shard can be read. `LimitExceeded` for a batch that memory cannot hold. `Unsupported` for a storage
     /// engine that the machine lacks.
@@ -46,13 +47,24 @@ impl LoaderBuilder {
             Some(window) => Samples::new(&dataset, window)?,
             None => Samples::all(&dataset)?,
         };
-        let Survey { specs, samples, bucket_lens, num_incomplete, unreadable } =
+        let Survey { specs, samples, bucket_lens, num_incomplete, incomplete, unreadable } =
             survey(&dataset, &options.fields, options.ragged, options.on_error, samples, options.batch_size)?;
-        let num_rows =
-            bucket_lens.iter().copied().max().unwrap_or(samples.len()).min(options.batch_size as u64) as usize;
+        let largest = bucket_lens.iter().copied().max().unwrap_or(samples.len());
+        if options.last_batch == LastBatch::Drop && largest < options.batch_size as u64 {
+            let (batch_size, of) = (options.batch_size, if bucket_lens.is_empty() { "" } else { " of one shape" });
+            return Err(Error::invalid(format!(
+                "batch_size is {batch_size} and the last batch is dropped, but there are only {largest} samples{of}: no batch is full"
+            )));
+        }
+        let num_rows = largest.min(options.batch_size as u64) as usize;
         let video = options.window.map(|window| video(&dataset, &options, window, &samples, num_rows)).transpose()?;
         let columns = options.columns.iter().map(|name| column(&dataset, name)).collect::<Result<Vec<_>>>()?;
         let storage = open_storage(&dataset, &options.fields, &options.storage)?;
+        #[cfg(test)]
+        let storage = match &options.rig {
+            Some(rig) => crate::storage::Storage::for_test(&options.storage, rig.clone())?,
+            None => storage,
+        };
         let cut = Cut {
             num_samples: samples.len(),
             batch_size: options.batch_size as u64,
@@ -60,9 +72,14 @@ impl LoaderBuilder {
             buckets: (!bucket_lens.is_empty()).then(|| Arc::new(Buckets::new(&bucket_lens, options.batch_size as u64))),
         };
         let sizes = sizes(&options, video.as_ref(), &specs, num_incomplete);
-        let loader =
-            LoaderShared::new(dataset, options, video, specs, samples, unreadable, storage, columns, cut, sizes);
-        Ok(Loader::new(loader))
+        let loader = LoaderShared::new(
+            dataset, options, video, specs, samples, unreadable, incomplete, storage, columns, cut, sizes,
+        );
+        let loader = Loader::new(loader);
+        if let Some(summary) = loader.short_warning() {
+            tracing::warn!("{summary}");
+        }
+        Ok(loader)
     }
 }
 
@@ -77,7 +94,7 @@ fn sizes(options: &Options, video: Option<&VideoSpec>, fields: &[FieldSpec], num
     Sizes { workers, tensor_readers, prefetch, num_incomplete }
 }
 
-/// The size of a clip, and the check that a batch of `num_rows` of them is possible.
+/// The clips, and the check that a batch of `num_rows` of them is possible.
 fn video(
     dataset: &Dataset,
     options: &Options,
@@ -85,19 +102,18 @@ fn video(
     samples: &Samples,
     num_rows: usize,
 ) -> Result<VideoSpec> {
-    let (height, width) = match options.transform.size {
+    let TransformOptions { format, dtype, size, .. } = options.transform;
+    let mut video = VideoSpec { window, format, dtype, size };
+    let largest = match size {
         Some(size) => size,
-        None => common_size(dataset, samples)?,
+        None => {
+            let sizes = own_sizes(dataset, options, samples)?;
+            video.size = sizes.common;
+            sizes.largest
+        }
     };
-    let shape = ClipShape {
-        format: options.transform.format,
-        frames: window.frames as usize,
-        height: height as usize,
-        width: width as usize,
-    };
-    let clip_bytes = shape.num_bytes(options.transform.dtype)?;
-    check_memory(num_rows, "clips", clip_bytes)?;
-    Ok(VideoSpec { window, shape, clip_bytes })
+    check_memory(num_rows, "clips", video.num_bytes(video.shape(largest)?)?)?;
+    Ok(video)
 }
 
 /// Refuses batches that the memory of the machine, or of the process's control group, cannot hold: the system would grant it, and end
@@ -160,19 +176,40 @@ fn column(dataset: &Dataset, name: &str) -> Result<Column> {
     Ok(Column { name: name.to_owned(), kind })
 }
 
-/// The display size of all samples, (height, width).
-fn common_size(dataset: &Dataset, samples: &Samples) -> Result<(u32, u32)> {
-    let mut common = None;
+/// The display sizes of samples, (height, width).
+struct OwnSizes {
+    /// That of all, where it is one.
+    common: Option<(u32, u32)>,
+    /// That of the most pixels, of those that a picture can have.
+    largest: (u32, u32),
+}
+
+/// The samples' own sizes. Where they differ, only batches of one sample are possible.
+fn own_sizes(dataset: &Dataset, options: &Options, samples: &Samples) -> Result<OwnSizes> {
+    let mut sizes: Option<OwnSizes> = None;
     for record in samples.records() {
         let row = dataset.row(record)?;
-        let size = (row.height, row.width);
-        let first = *common.get_or_insert(size);
-        if first != size {
+        let size @ (height, width) = (row.height, row.width);
+        if options.transform.format == FrameFormat::Yuv420 && (height % 2 == 1 || width % 2 == 1) {
             return Err(Error::invalid(format!(
-                "size must be set: the samples are of different sizes, {}x{} and {}x{} (height x width)",
-                first.0, first.1, size.0, size.1
+                "size must be set: record '{}' is of {height}x{width} (height x width), and yuv420 has even sides",
+                row.key
             )));
         }
+        let sizes = sizes.get_or_insert(OwnSizes { common: Some(size), largest: (0, 0) });
+        if let Some(first) = sizes.common.filter(|&first| first != size) {
+            if options.batch_size > 1 {
+                return Err(Error::invalid(format!(
+                    "size must be set, or batch_size be 1: the samples are of different sizes, {}x{} and {height}x{width} (height x width)",
+                    first.0, first.1
+                )));
+            }
+            sizes.common = None;
+        }
+        let pixels = |(height, width): (u32, u32)| u64::from(height) * u64::from(width);
+        if height.max(width) <= MAX_OUTPUT_SIDE && pixels(size) > pixels(sizes.largest) {
+            sizes.largest = size;
+        }
     }
-    common.ok_or_else(|| Error::invalid("the dataset is empty"))
+    sizes.ok_or_else(|| Error::invalid("the dataset is empty"))
 }

@@ -1,6 +1,7 @@
 //! One clip on its way: which bytes it needs, and the bytes.
 
 use super::row::Row;
+use crate::batch::BatchAssembly;
 use crate::buf::ByteRange;
 use crate::buf::Slot;
 use crate::dataset::{Dataset, Window};
@@ -10,6 +11,7 @@ use crate::format::crc32c;
 use crate::media::StreamInfo;
 use crate::shard::Shard;
 use crate::storage::{CoalescedRange, ReadBytes, coalesce};
+use crate::transform::ClipShape;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -112,11 +114,21 @@ pub fn window_reads(
     Ok(Some((clip.shard.path().to_owned(), clip.reads.iter().map(|read| read.range).collect())))
 }
 
+/// Where a clip's frames go.
+#[derive(Debug)]
+pub(super) struct ClipPlace {
+    /// Memory for a clip of `shape`, and of no other.
+    pub(super) slot: Slot,
+    pub(super) shape: ClipShape,
+    /// Where the slot is not of the batch, but of memory of its own: that of a substitute of another size.
+    pub(super) apart: Option<BatchAssembly>,
+}
+
 /// A clip whose bytes are there.
 pub(super) struct Job {
     pub(super) row: Arc<Row>,
     /// Where its frames go.
-    pub(super) slot: Slot,
+    pub(super) place: ClipPlace,
     pub(super) clip: ClipPlan,
     pub(super) bytes: ClipBytes,
     /// What the reader counted for it.

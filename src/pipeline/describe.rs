@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::policies::Shuffle;
 use super::shared::{LoaderShared, VideoSpec};
+use crate::dataset::Draw;
 use crate::transform::FrameFormat;
 use std::fmt::Write;
 
@@ -42,6 +43,13 @@ pub(super) fn describe(shared: &LoaderShared, num_batches: u64, seed: u64) -> St
         Shuffle::Off => "of the dataset",
     };
     let _ = write!(text, "\norder: {order}, seed {seed}");
+    if shared.video.is_some() {
+        let windows = match options.draw() {
+            Draw::Position => "others in each epoch",
+            Draw::Record => "the same in each epoch",
+        };
+        let _ = write!(text, ", random windows {windows}");
+    }
     if let Some(buckets) = &shared.cut.buckets {
         let _ = write!(text, ", {} buckets", buckets.len());
     }
@@ -54,10 +62,17 @@ fn content(shared: &LoaderShared) -> String {
     let mut text = String::new();
     if let Some(video) = &shared.video {
         let transform = &shared.options.transform;
-        let (shape, layout, dtype) = (video.shape.shape(transform.layout), transform.layout, transform.dtype);
+        let (layout, dtype) = (transform.layout, transform.dtype);
         let format =
             if transform.format == FrameFormat::Rgb { String::new() } else { format!(" {}", transform.format) };
-        let _ = write!(text, " x {shape:?} {layout} {dtype}{format}, {} KiB each", video.clip_bytes >> 10);
+        let _ = match video.common_shape() {
+            Some(shape) => {
+                let bytes = video.num_bytes(shape).unwrap_or(usize::MAX);
+                let shape = shape.shape(layout);
+                write!(text, " x {shape:?} {layout} {dtype}{format}, {} KiB each", bytes >> 10)
+            }
+            None => write!(text, " x {} frames of the record's size {layout} {dtype}{format}", video.window.frames),
+        };
     }
     for field in &shared.fields {
         let _ = match &field.shape {

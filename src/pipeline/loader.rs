@@ -2,9 +2,10 @@
 
 use super::batches::Batches;
 use super::describe;
+use super::excluded::{self, Excluded};
 use super::options::LoaderBuilder;
 use super::schedule::{LoaderState, Schedule};
-use super::shared::LoaderShared;
+use super::shared::{LoaderShared, VideoSpec};
 use super::stats::LoaderStats;
 use crate::dataset::{Dataset, Window};
 use crate::error::Result;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// Streams the samples of a dataset in batches.
 ///
 /// Every iteration ([`iter`](Self::iter), or `for batch in &loader`) is one epoch, or as many as [`LoaderBuilder::epochs`] says, and the next
-/// iteration goes on with the epoch after, also where one was left early. The order of samples, and the place of every
+/// iteration goes on with the epoch after, also where one was left early. An iteration that was not asked for a batch does not count. The order of samples, and the place of every
 /// random window, depend on seed, epoch and position alone.
 pub struct Loader(Arc<LoaderShared>);
 
@@ -29,20 +30,26 @@ impl Loader {
         Self(Arc::new(shared))
     }
 
-    /// Starts an iteration: its threads read ahead from now on, until it ends or is dropped.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &LoaderShared {
+        &self.0
+    }
+
+    /// Starts an iteration: its threads read ahead from now on, until it ends or is dropped. It takes its place, the next epoch or
+    /// where the loader was resumed, with its first batch. One that is dropped before leaves no trace.
     pub fn iter(&self) -> Batches {
-        let shared = &self.0;
-        let mut progress = shared.progress();
-        let (epoch, position) = progress.next;
-        let num_epochs = shared.options.num_epochs;
-        let schedule = Schedule::new(shared.cut.clone(), epoch, position, num_epochs);
-        progress.state.epoch = epoch;
-        progress.state.position = position;
-        progress.next = (epoch.saturating_add(num_epochs), 0);
-        progress.iteration += 1;
-        let (seed, iteration) = (progress.state.order.seed, progress.iteration);
-        drop(progress);
-        Batches::start(Arc::clone(shared), schedule, seed, iteration)
+        Batches::start(Arc::clone(&self.0))
+    }
+
+    /// Ends all iterations and waits for their threads. Those that run give an error of the kind `Closed`, and so does every one that
+    /// is started later. Everything else can still be asked for.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Whether the loader was closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Batches of one whole iteration.
@@ -50,7 +57,7 @@ impl Loader {
         Schedule::new(self.0.cut.clone(), 0, 0, self.0.options.num_epochs).num_batches()
     }
 
-    /// True where an iteration gives no batch: fewer samples than a batch has, and the last one dropped.
+    /// True where an iteration gives no batch, which no loader does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -85,44 +92,48 @@ impl Loader {
         &self.0.options.transform
     }
 
-    /// The four axes of one sample's frames, in the order of the layout; `None` where there are none.
+    /// The four axes of one sample's frames, in the order of the layout; `None` where there are no frames, or each record has its
+    /// own size.
     pub fn sample_shape(&self) -> Option<[usize; 4]> {
-        self.0.video.as_ref().map(|video| video.shape.shape(self.0.options.transform.layout))
+        let shape = self.0.video.as_ref().and_then(VideoSpec::common_shape);
+        shape.map(|shape| shape.shape(self.0.options.transform.layout))
+    }
+
+    /// Records that are no samples, and why: the first thousand of those that are too short for the window, and of those that lack a
+    /// field.
+    ///
+    /// # Errors
+    /// Those of reading the index, and of opening shards for fields.
+    pub fn excluded(&self) -> Result<Vec<Excluded>> {
+        excluded::list(&self.0)
+    }
+
+    /// How many records are left out because they are too short, in one sentence; `None` where none are. It is logged once, when the
+    /// loader is built.
+    pub fn short_warning(&self) -> Option<String> {
+        excluded::warning(&self.0)
     }
 
     /// Where the loader stands: behind the last batch that was delivered, whatever was read ahead.
     pub fn state(&self) -> LoaderState {
-        self.0.progress().state.clone()
+        self.0.progress().state().clone()
     }
 
-    /// Makes the next iteration begin where `state` was taken. An iteration that runs is not changed.
+    /// Makes the next iteration begin where `state` was taken. An iteration that has handed out a batch is not changed.
     ///
     /// # Errors
     /// `InvalidArgument` that names both values, where the state is of another dataset, seed, shuffling or number of samples, or
     /// with buckets of another batch size.
     pub fn load_state(&self, state: &LoaderState) -> Result<()> {
         state.check(&self.state().order)?;
-        self.restart(|progress| {
-            progress.state = state.clone();
-            progress.next = (state.epoch, state.position);
-        });
+        self.0.progress().load(state, &self.0.cut);
         Ok(())
     }
 
-    /// Makes the next iteration begin with `epoch`.
+    /// Makes the next iteration begin with `epoch`: at its begin, or where [`load_state`](Self::load_state) resumed it, as long as that
+    /// epoch is not over and no other was begun or set since.
     pub fn set_epoch(&self, epoch: u64) {
-        self.restart(|progress| {
-            progress.state.epoch = epoch;
-            progress.state.position = 0;
-            progress.next = (epoch, 0);
-        });
-    }
-
-    fn restart(&self, change: impl FnOnce(&mut super::shared::Progress)) {
-        let mut progress = self.0.progress();
-        change(&mut progress);
-        // An iteration that still runs must not move the state from here on.
-        progress.iteration += 1;
+        self.0.progress().set_epoch(epoch);
     }
 
     /// What was done so far, in all iterations.

@@ -23,6 +23,7 @@ mod build;
 mod chunks;
 mod clip;
 mod describe;
+mod excluded;
 mod fields;
 mod files;
 mod inspect;
@@ -31,6 +32,7 @@ mod monitor;
 mod options;
 mod partial;
 mod policies;
+mod progress;
 mod reader;
 mod row;
 mod run;
@@ -47,6 +49,7 @@ pub use access::{ClipReader, DecodedClip, DecodedFrame};
 pub use batch::{Batch, FieldBatch, Skipped, VideoBatch};
 pub use batches::{Batches, Next};
 pub use clip::window_reads;
+pub use excluded::Excluded;
 pub use inspect::{
     CodecCount, DatasetCheck, DatasetInfo, FieldCount, FpsCount, GopLengths, Problem, ShapeCount, SizeCount,
     StoredTensor, VerifyLevel, VerifyOptions, WindowCost, extract_clip, extract_field, read_field, verify_dataset,
@@ -55,6 +58,6 @@ pub use loader::Loader;
 pub use options::LoaderBuilder;
 #[doc(hidden)]
 pub use partial::{PartialBatch, PartialBatches, PartialLoader, Stage};
-pub use policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
+pub use policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Redraw, Shuffle};
 pub use schedule::{LoaderState, OrderKey};
 pub use stats::{Limit, LoaderStats};

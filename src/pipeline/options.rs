@@ -1,8 +1,8 @@
 //! The options of a loader.
 
 use super::partial::Stage;
-use super::policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Shuffle};
-use crate::dataset::{Dataset, Window};
+use super::policies::{Checksum, ErrorPolicy, LastBatch, Ragged, Redraw, Shuffle};
+use crate::dataset::{Dataset, Draw, Window};
 use crate::decode::DecodeLimits;
 use crate::storage::StorageOptions;
 use crate::transform::{DType, Filter, Fit, FrameFormat, Layout, TransformOptions};
@@ -19,6 +19,7 @@ pub(super) struct Options {
     pub(super) field_descriptions: Vec<(String, Map<String, Value>)>,
     pub(super) transform: TransformOptions,
     pub(super) shuffle: Shuffle,
+    pub(super) redraw: Redraw,
     pub(super) seed: u64,
     pub(super) num_epochs: u64,
     pub(super) last_batch: LastBatch,
@@ -35,6 +36,19 @@ pub(super) struct Options {
     pub(super) limits: DecodeLimits,
     /// The stage that is left out: only in the loader inside a [`PartialLoader`](super::PartialLoader).
     pub(super) without: Option<Stage>,
+    /// What goes wrong on purpose.
+    #[cfg(test)]
+    pub(super) rig: Option<crate::storage::faulty::Rig>,
+}
+
+impl Options {
+    /// What random windows depend on.
+    pub(super) fn draw(&self) -> Draw {
+        match (self.redraw, self.shuffle) {
+            (Redraw::On, _) | (Redraw::WithShuffle, Shuffle::On) => Draw::Position,
+            (Redraw::Off, _) | (Redraw::WithShuffle, Shuffle::Off) => Draw::Record,
+        }
+    }
 }
 
 /// Collects the options of a [`Loader`](super::Loader); [`build`](Self::build) checks them.
@@ -55,6 +69,7 @@ impl LoaderBuilder {
             field_descriptions: Vec::new(),
             transform: TransformOptions::new(),
             shuffle: Shuffle::Off,
+            redraw: Redraw::WithShuffle,
             seed: 0,
             num_epochs: 1,
             last_batch: LastBatch::Keep,
@@ -70,6 +85,8 @@ impl LoaderBuilder {
             captions: false,
             limits: DecodeLimits::default(),
             without: None,
+            #[cfg(test)]
+            rig: None,
         };
         Self { dataset, options }
     }
@@ -118,7 +135,8 @@ impl LoaderBuilder {
         self
     }
 
-    /// Output height and width. By default the records' display size, which must then be the same for all samples.
+    /// Output height and width. By default the records' display size, which must then be the same for all samples, or
+    /// [`batch_size`](Self::batch_size) 1.
     #[must_use]
     pub fn size(mut self, height: u32, width: u32) -> Self {
         self.options.transform = self.options.transform.size(height, width);
@@ -185,6 +203,13 @@ impl LoaderBuilder {
     #[must_use]
     pub fn shuffle(mut self, shuffle: Shuffle) -> Self {
         self.options.shuffle = shuffle;
+        self
+    }
+
+    /// Whether random windows lie elsewhere in each epoch; where epochs are shuffled by default.
+    #[must_use]
+    pub fn redraw(mut self, redraw: Redraw) -> Self {
+        self.options.redraw = redraw;
         self
     }
 

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result};
 
-/// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a
-/// limit that is exceeded, a shard that is cut off. Anything else (a missing file, a failing disk) is raised under every policy.
+/// What becomes of a sample whose record is damaged: bytes that fail their checksum, packets that the decoder refuses, a budget of
+/// packets, frames, pixels or bytes that is exceeded, a shard that is cut off. What this machine cannot do is raised under every
+/// policy, so that all machines give the same batches: a missing file, a failing disk, a codec that its FFmpeg cannot decode, memory
+/// that is refused, a clip that runs out of time twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ErrorPolicy {
     /// The loader gives the error in place of the batch; the next call goes on with the batch after.
@@ -13,8 +15,8 @@ pub enum ErrorPolicy {
     /// warned of. A batch that has no row left is passed over; an epoch that has none left ends with the first sample's error.
     Skip,
     /// Another record stands in, chosen by seed, epoch, position and attempt alone, so that it is the same in every run and
-    /// on every rank; `Batch::substituted` and the statistics say so, and the first one is warned of. After 16 damaged ones in
-    /// a row the error is raised.
+    /// on every rank; `Batch::substituted` and the statistics say so, and the first one is warned of. An error is raised when all
+    /// records were tried, or with buckets all of the same shape.
     Substitute,
 }
 
@@ -53,6 +55,18 @@ pub enum Shuffle {
     Off,
     /// By a permutation that depends on seed and epoch.
     On,
+}
+
+/// Whether random windows lie elsewhere in each epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redraw {
+    /// Where epochs are shuffled. The default: training sees other frames in each epoch, validation the same ones.
+    #[default]
+    WithShuffle,
+    /// They are a function of seed, epoch and position.
+    On,
+    /// They are a function of seed and record, so that a record has the same frames in every epoch.
+    Off,
 }
 
 /// What becomes of the positions at the end of an epoch that do not fill a batch.

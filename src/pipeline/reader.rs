@@ -3,7 +3,7 @@
 
 use super::assemble::BatchMemory;
 use super::budget::Pace;
-use super::clip::{ClipBytes, ClipPlan, Job};
+use super::clip::{ClipBytes, ClipPlace, ClipPlan, Job};
 use super::fields::{self, FieldJob, PlannedTensor};
 use super::monitor::Admission;
 use super::row::{Part, Row, Slots, Task};
@@ -12,10 +12,10 @@ use super::schedule::Schedule;
 use super::shared::VideoSpec;
 use super::stats::{add, add_since};
 use super::worker::panic_message;
-use crate::buf::Slot;
 use crate::dataset::{FieldEntry, Order};
 use crate::error::{Error, Result};
 use crate::storage::{Completion, ReadEngine, ReadRequest, StorageFile};
+use crate::transform::ClipShape;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(5);
 /// A clip some of whose reads are not answered.
 struct Pending {
     row: Arc<Row>,
-    slot: Slot,
+    place: ClipPlace,
     clip: ClipPlan,
     bytes: ClipBytes,
     num_missing: usize,
@@ -127,11 +127,13 @@ impl Reader<'_> {
         let entries: Vec<_> = positions.clone().map(|position| self.entries(record(position))).collect();
         let extents = fields::extents(&shared.fields, entries.iter().flatten());
         add_since(&shared.counters.plan_nanos, start);
-        let (memory, slots) = self.take_memory(&positions, extents)?;
+        let first = record(positions.start);
+        let (memory, slots) = self.take_memory(&positions, first, extents)?;
         let ticket = self.run.monitor.open_ticket(epoch, positions.clone(), memory);
         for (row, ((position, entries), slots)) in positions.zip(entries).zip(slots).enumerate() {
             let task = Task { ticket, row, epoch, position, attempt: 0, failed: Vec::new(), slots };
-            let (record, draw) = (record(position), order.placement_draw(position, 0));
+            let record = record(position);
+            let draw = order.placement_draw(position, 0, record);
             self.rows.push_back(Planned { task, record, draw, entries });
         }
         self.order = Some(order);
@@ -142,15 +144,22 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The memory of a batch, and that of each of its rows.
-    fn take_memory(&self, positions: &Range<u64>, extents: Arc<[Vec<u64>]>) -> Result<(BatchMemory, Vec<Slots>)> {
+    /// The memory of a batch, and that of each of its rows. The first record's size is that of all, or there is no other row.
+    fn take_memory(
+        &self,
+        positions: &Range<u64>,
+        first: usize,
+        extents: Arc<[Vec<u64>]>,
+    ) -> Result<(BatchMemory, Vec<Slots>)> {
         let shared = &self.run.shared;
         let rows = (positions.end - positions.start) as usize;
         let slots = || Slots { video: None, fields: Vec::new(), extents: Arc::clone(&extents) };
         let mut all: Vec<Slots> = std::iter::repeat_with(slots).take(rows).collect();
         let mut video = None;
         if let Some(spec) = &shared.video {
-            let (assembly, slots) = shared.memory.acquire(rows, spec.clip_bytes)?;
+            // Where the first record's size is not to be had, planning fails its row, and the memory is not used.
+            let clip_bytes = self.shape(spec, first).and_then(|shape| spec.num_bytes(shape)).unwrap_or(0);
+            let (assembly, slots) = shared.memory.acquire(rows, clip_bytes)?;
             all.iter_mut().zip(slots).for_each(|(row, slot)| row.video = Some(slot));
             video = Some(assembly);
         }
@@ -161,6 +170,14 @@ impl Reader<'_> {
             fields.push(assembly);
         }
         Ok((BatchMemory { video, fields, extents }, all))
+    }
+
+    /// The shape of a record's clip, by the dataset's index.
+    fn shape(&self, video: &VideoSpec, record: usize) -> Result<ClipShape> {
+        match video.size {
+            Some(size) => video.shape(size),
+            None => self.run.shared.dataset.row(record).and_then(|row| video.shape((row.height, row.width))),
+        }
     }
 
     fn entries(&self, record: usize) -> Result<Vec<FieldEntry>> {
@@ -180,8 +197,11 @@ impl Reader<'_> {
 
     fn plan_substitute(&mut self, task: Task) {
         let order = self.run.order(task.epoch);
-        let record = self.run.shared.samples.record(order.substitute(task.position, task.attempt));
-        let draw = order.placement_draw(task.position, task.attempt);
+        let substitute = order.substitute(task.position, task.attempt);
+        // There is one, or the row would not have come back. The failed one ends it if not.
+        let substitute = substitute.unwrap_or_else(|| order.at(task.position));
+        let record = self.run.shared.samples.record(substitute);
+        let draw = order.placement_draw(task.position, task.attempt, record);
         let entries = self.entries(record);
         self.plan(Planned { task, record, draw, entries });
     }
@@ -190,19 +210,39 @@ impl Reader<'_> {
     fn plan(&mut self, planned: Planned) {
         let Planned { mut task, record, draw, entries } = planned;
         let start = Instant::now();
-        let clip = self.run.shared.video.as_ref().map(|video| self.plan_clip(video, record, draw)).transpose();
-        let parts = clip.and_then(|clip| Ok((clip, self.plan_fields(&mut task, entries?)?)));
+        let clip = self.run.shared.video.as_ref().map(|video| {
+            let (clip, file) = self.plan_clip(video, record, draw)?;
+            Ok((video, clip, file))
+        });
+        let parts = clip.transpose().and_then(|clip| {
+            let tensors = self.plan_fields(&mut task, entries?)?;
+            // Last, so that a row that fails before keeps its slot.
+            let place = clip.as_ref().map(|(video, clip, _)| self.place_clip(video, &mut task, clip)).transpose()?;
+            Ok((clip.zip(place), tensors))
+        });
         add_since(&self.run.shared.counters.plan_nanos, start);
         let (clip, tensors) = match parts {
             Ok(parts) => parts,
             Err(error) => return self.run.row_failed(task, record, error),
         };
-        let slot = task.slots.video.take();
         let row = Row::new(task, record, usize::from(clip.is_some()) + tensors.len());
         self.tensors.extend(tensors.into_iter().map(|tensor| FieldJob { row: Arc::clone(&row), tensor }));
-        if let (Some((clip, file)), Some(slot)) = (clip, slot) {
-            self.ask_for(row, slot, clip, &file);
+        if let Some(((_, clip, file), place)) = clip {
+            self.ask_for(row, place, clip, &file);
         }
+    }
+
+    /// Finds a clip its place: the row's slot, or memory of its own where that is for a clip of another size.
+    fn place_clip(&self, video: &VideoSpec, task: &mut Task, clip: &ClipPlan) -> Result<ClipPlace> {
+        let (width, height) = clip.stream.display_size();
+        let shape = video.shape((height, width))?;
+        let bytes = video.num_bytes(shape)?;
+        if let Some(slot) = task.slots.video.take_if(|slot| slot.len() == bytes) {
+            return Ok(ClipPlace { slot, shape, apart: None });
+        }
+        let (assembly, mut slots) = self.run.shared.memory.acquire(1, bytes)?;
+        let slot = slots.pop().ok_or_else(|| Error::invalid("a batch of one row has no slot"))?;
+        Ok(ClipPlace { slot, shape, apart: Some(assembly) })
     }
 
     fn plan_clip(&self, video: &VideoSpec, record: usize, draw: u64) -> Result<(ClipPlan, StorageFile)> {
@@ -239,7 +279,7 @@ impl Reader<'_> {
     }
 
     /// Asks for the bytes of a clip.
-    fn ask_for(&mut self, row: Arc<Row>, slot: Slot, clip: ClipPlan, file: &StorageFile) {
+    fn ask_for(&mut self, row: Arc<Row>, place: ClipPlace, clip: ClipPlan, file: &StorageFile) {
         let (run, counters) = (self.run, &self.run.shared.counters);
         let held_bytes = clip.read_bytes();
         run.monitor.hold(held_bytes);
@@ -255,7 +295,7 @@ impl Reader<'_> {
             self.next_read += 1;
         }
         let num_missing = clip.reads.len();
-        let pending = Pending { row, slot, clip, bytes: ClipBytes::default(), num_missing, held_bytes, error: None };
+        let pending = Pending { row, place, clip, bytes: ClipBytes::default(), num_missing, held_bytes, error: None };
         if num_missing == 0 { self.hand_over(pending) } else { drop(self.pending.insert(number, pending)) }
     }
 
@@ -303,12 +343,13 @@ impl Reader<'_> {
 
     /// All reads of a clip are answered.
     fn hand_over(&self, pending: Pending) {
-        let Pending { row, slot, clip, bytes, held_bytes, error, .. } = pending;
+        let Pending { row, place, clip, bytes, held_bytes, error, .. } = pending;
         let Some(error) = error else {
-            return self.run.monitor.push_job(Job { row, slot, clip, bytes, held_bytes });
+            return self.run.monitor.push_job(Job { row, place, clip, bytes, held_bytes });
         };
         self.run.monitor.release(held_bytes);
         let result = Err(error.with_path(clip.shard.path()));
+        let slot = place.apart.is_none().then_some(place.slot);
         if let Some(settled) = row.settle(Part::Clip { slot, result }) {
             self.run.row_settled(settled);
         }

@@ -17,8 +17,8 @@ pub(super) struct Task {
     pub(super) epoch: u64,
     pub(super) position: u64,
     /// 0 for the record that belongs here, then the substitutes.
-    pub(super) attempt: u32,
-    /// Records that were tried here and failed.
+    pub(super) attempt: u64,
+    /// Records that were tried here and failed: the one that belongs here, and the first of its substitutes.
     pub(super) failed: Vec<Skipped>,
     pub(super) slots: Slots,
 }
@@ -60,7 +60,7 @@ pub(super) struct Content {
 
 /// What a part came to. The slot is the part of the batch, where there is one and it is still there.
 pub(super) enum Part {
-    Clip { slot: Slot, result: Result<ClipFacts> },
+    Clip { slot: Option<Slot>, result: Result<ClipFacts> },
     Field { number: usize, slot: Option<Slot>, result: Result<FieldRow> },
 }
 
@@ -87,7 +87,9 @@ impl Row {
         let state = guard.as_mut()?;
         match part {
             Part::Clip { slot, result } => {
-                state.task.slots.video = Some(slot);
+                if slot.is_some() {
+                    state.task.slots.video = slot;
+                }
                 match result {
                     Ok(facts) => state.content.clip = Some(facts),
                     Err(error) => state.fail(0, error),

@@ -11,25 +11,44 @@ use super::worker::panic_message;
 use crate::dataset::Order;
 use crate::error::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
-/// Substitutes that are tried for one sample before its error is raised.
-const MAX_ATTEMPTS: u32 = 16;
+/// Records that failed in one place, of which a batch tells.
+const MAX_FAILED_LISTED: usize = 16;
 
 pub(super) struct Run {
     pub(super) shared: Arc<LoaderShared>,
     pub(super) monitor: Monitor,
-    pub(super) seed: u64,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Run {
+    pub(super) fn new(shared: Arc<LoaderShared>, monitor: Monitor) -> Self {
+        Self { shared, monitor, threads: Mutex::default() }
+    }
+
+    /// Its threads that were not joined yet.
+    pub(super) fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for its threads, which were told to end. Whoever calls it second waits for the first.
+    pub(super) fn join(&self) {
+        for thread in self.threads().drain(..) {
+            // Its body catches panics, so there is nothing to learn from the result.
+            let _ = thread.join();
+        }
+    }
+
     /// The order of an epoch.
     pub(super) fn order(&self, epoch: u64) -> Order {
-        let shuffle = self.shared.options.shuffle == Shuffle::On;
-        match &self.shared.cut.buckets {
-            Some(buckets) => Order::bucketed(self.seed, epoch, Arc::clone(buckets), shuffle),
-            None => Order::new(self.seed, epoch, self.shared.samples.len(), shuffle),
-        }
+        let (seed, shuffle) = (self.shared.options.seed, self.shared.options.shuffle == Shuffle::On);
+        let order = match &self.shared.cut.buckets {
+            Some(buckets) => Order::bucketed(seed, epoch, Arc::clone(buckets), shuffle),
+            None => Order::new(seed, epoch, self.shared.samples.len(), shuffle),
+        };
+        order.drawn_by(self.shared.options.draw())
     }
 
     /// All parts of a row are settled.
@@ -84,13 +103,15 @@ impl Run {
         if policy == ErrorPolicy::Skip {
             return self.deliver(task, RowOutcome::Skipped(failed, error));
         }
-        if task.attempt >= MAX_ATTEMPTS {
-            let message = format!("no sound substitute for position {position} in {MAX_ATTEMPTS} attempts");
+        if self.order(epoch).substitute(position, task.attempt + 1).is_none() {
+            let message = format!("no sound record is left to stand in at position {position}, the last one failed");
             let error = Error::new(ErrorKind::LimitExceeded, message).with_source(error);
             return self.deliver(task, RowOutcome::Raised(error));
         }
         task.attempt += 1;
-        task.failed.push(failed);
+        if task.failed.len() < MAX_FAILED_LISTED {
+            task.failed.push(failed);
+        }
         self.monitor.retry(task);
     }
 }

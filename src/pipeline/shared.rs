@@ -6,15 +6,16 @@ use super::fields::FieldSpec;
 use super::files::Files;
 use super::options::Options;
 use super::policies::Shuffle;
+use super::progress::Progress;
 use super::run::Run;
-use super::schedule::{Cut, LoaderState, OrderKey};
+use super::schedule::{Cut, OrderKey};
 use super::stats::{Counters, LoaderStats};
 use super::worker::Tools;
 use crate::batch::{BatchPool, ColumnKind};
 use crate::dataset::{Dataset, Samples, Window};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Storage, StorageOptions};
-use crate::transform::ClipShape;
+use crate::transform::{ClipShape, DType, FrameFormat, MAX_OUTPUT_SIDE};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -29,8 +30,36 @@ pub(super) struct Column {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VideoSpec {
     pub(super) window: Window,
-    pub(super) shape: ClipShape,
-    pub(super) clip_bytes: usize,
+    pub(super) format: FrameFormat,
+    pub(super) dtype: DType,
+    /// Height and width of all clips; `None` where each has its own, and batches are of one sample.
+    pub(super) size: Option<(u32, u32)>,
+}
+
+impl VideoSpec {
+    /// The shape of a clip of a record of that display size, height and width.
+    ///
+    /// # Errors
+    /// `LimitExceeded` for a size of its own that no picture can have.
+    pub(super) fn shape(&self, display: (u32, u32)) -> Result<ClipShape> {
+        let (height, width) = self.size.unwrap_or(display);
+        if height.max(width) > MAX_OUTPUT_SIDE {
+            let message = format!("the display size is {height}x{width}, at most {MAX_OUTPUT_SIDE} a side are allowed");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        let (frames, height, width) = (self.window.frames as usize, height as usize, width as usize);
+        Ok(ClipShape { format: self.format, frames, height, width })
+    }
+
+    /// Bytes of a clip of that shape.
+    pub(super) fn num_bytes(&self, shape: ClipShape) -> Result<usize> {
+        shape.num_bytes(self.dtype)
+    }
+
+    /// The shape of all clips, where they have one.
+    pub(super) fn common_shape(&self) -> Option<ClipShape> {
+        self.size.and_then(|size| self.shape(size).ok())
+    }
 }
 
 /// What the options come to.
@@ -44,17 +73,6 @@ pub(super) struct Sizes {
     pub(super) num_incomplete: u64,
 }
 
-/// Where the loader stands.
-#[derive(Debug)]
-pub(super) struct Progress {
-    /// The next sample to be delivered.
-    pub(super) state: LoaderState,
-    /// Epoch and position that the next iteration begins with.
-    pub(super) next: (u64, u64),
-    /// Number of the newest iteration; older ones no longer move `state`.
-    pub(super) iteration: u64,
-}
-
 pub(super) struct LoaderShared {
     pub(super) dataset: Dataset,
     pub(super) options: Options,
@@ -64,6 +82,8 @@ pub(super) struct LoaderShared {
     pub(super) samples: Samples,
     /// Samples of which nothing is known, ascending: they fail, also where their shard comes back with who knows which shapes.
     pub(super) unreadable: Vec<u32>,
+    /// The first records that lack a field.
+    pub(super) incomplete: Vec<u32>,
     pub(super) storage: Storage,
     pub(super) columns: Vec<Column>,
     pub(super) cut: Cut,
@@ -78,8 +98,9 @@ pub(super) struct LoaderShared {
     has_warned: AtomicBool,
     /// Open decoders and tables of workers that have ended, for those of the next iteration.
     parked: Mutex<Vec<Tools>>,
-    /// The newest iteration, for its queues' depths.
-    current: Mutex<Weak<Run>>,
+    /// The iterations that run, the newest one last.
+    runs: Mutex<Vec<Weak<Run>>>,
+    is_closed: AtomicBool,
 }
 
 /// The storage for the shards of a dataset's records and of its columns that have one of `fields`, chosen by where they are and
@@ -95,6 +116,10 @@ pub(super) fn open_storage(dataset: &Dataset, fields: &[String], options: &Stora
     Storage::for_path(&options, dataset.root())
 }
 
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the loader was closed")
+}
+
 /// Batches that a consumer holds while it asks for the next: the one it works on and the one that it is given.
 const HELD_BY_CONSUMER: usize = 2;
 
@@ -107,6 +132,7 @@ impl LoaderShared {
         fields: Vec<FieldSpec>,
         samples: Samples,
         unreadable: Vec<u32>,
+        incomplete: Vec<u32>,
         storage: Storage,
         columns: Vec<Column>,
         cut: Cut,
@@ -120,13 +146,12 @@ impl LoaderShared {
             bucket_crc32c: cut.buckets.as_ref().map(|buckets| buckets.crc32c(&samples)),
             dataset: dataset.manifest().id.clone(),
         };
-        let state = LoaderState { epoch: 0, position: 0, order };
         let num_parts = usize::from(video.is_some()) + fields.len();
         let memory = BatchPool::new((sizes.prefetch + HELD_BY_CONSUMER) * num_parts);
-        let progress = Mutex::new(Progress { state, next: (0, 0), iteration: 0 });
+        let progress = Mutex::new(Progress::new(order));
         let (files, counters, parked) = (Files::default(), Counters::default(), Mutex::default());
         let cpu_budget = options.cpu_limit.map(CpuBudget::new);
-        let (current, has_warned) = (Mutex::default(), AtomicBool::new(false));
+        let (runs, has_warned, is_closed) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
         Self {
             dataset,
             options,
@@ -134,6 +159,7 @@ impl LoaderShared {
             fields,
             samples,
             unreadable,
+            incomplete,
             storage,
             columns,
             cut,
@@ -145,7 +171,8 @@ impl LoaderShared {
             progress,
             has_warned,
             parked,
-            current,
+            runs,
+            is_closed,
         }
     }
 
@@ -184,12 +211,44 @@ impl LoaderShared {
         }
     }
 
-    pub(super) fn set_current(&self, run: &Arc<Run>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(run);
+    fn runs(&self) -> MutexGuard<'_, Vec<Weak<Run>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An iteration begins. Where the loader is closed it ends with that error.
+    pub(super) fn add_run(&self, run: &Arc<Run>) {
+        {
+            let mut runs = self.runs();
+            runs.retain(|run| run.strong_count() > 0);
+            runs.push(Arc::downgrade(run));
+        }
+        // After it was added: whoever closes the loader sets the flag first, and then looks for iterations.
+        if self.is_closed.load(Ordering::SeqCst) {
+            run.monitor.fail(closed());
+        }
+    }
+
+    /// Ends all iterations, those that run and those to come, and gives back what was kept for them.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        let runs: Vec<_> = self.runs().iter().filter_map(Weak::upgrade).collect();
+        for run in &runs {
+            run.monitor.fail(closed());
+        }
+        for run in runs {
+            run.join();
+        }
+        drop(std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.storage.release_idle();
+        crate::buf::release_free_memory();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     pub(super) fn stats(&self) -> LoaderStats {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let current = self.runs().last().and_then(Weak::upgrade);
         let (ready_batches, queued_clips, held_bytes) = current.map_or((0, 0, 0), |run| run.monitor.depths());
         LoaderStats {
             ready_batches,

@@ -3,7 +3,7 @@
 use super::build::check_memory;
 use super::fields::{FieldSpec, widen};
 use super::policies::{ErrorPolicy, Ragged};
-use crate::dataset::{Dataset, FieldEntry, Samples};
+use crate::dataset::{Dataset, FieldEntry, MAX_LISTED, Samples};
 use crate::error::{Error, Result};
 use crate::format::TensorType;
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ pub(super) struct Survey {
     pub(super) bucket_lens: Vec<u64>,
     /// Records that were samples but for a field that they lack.
     pub(super) num_incomplete: u64,
+    /// The first of these.
+    pub(super) incomplete: Vec<u32>,
     /// Samples whose shapes are not known, because their shard can't be read: ascending.
     pub(super) unreadable: Vec<u32>,
 }
@@ -45,6 +47,7 @@ struct Scan<'a> {
     /// The bucket of each combination of shapes.
     numbers: HashMap<Vec<Vec<u64>>, usize>,
     num_incomplete: u64,
+    incomplete: Vec<u32>,
     unreadable: Vec<u32>,
     /// Of the first record that can't be read.
     first_error: Option<Error>,
@@ -94,6 +97,7 @@ impl<'a> Scan<'a> {
             buckets: Vec::new(),
             numbers: HashMap::new(),
             num_incomplete: 0,
+            incomplete: Vec::new(),
             unreadable: Vec::new(),
             first_error: None,
         }
@@ -106,6 +110,9 @@ impl<'a> Scan<'a> {
             Ok(Some(entries)) => self.add(record, entries)?,
             Ok(None) => {
                 self.num_incomplete += 1;
+                if self.incomplete.len() < MAX_LISTED {
+                    self.incomplete.push(record as u32);
+                }
                 return Ok(());
             }
             Err(error) if on_error.passes_over(&error) => {
@@ -176,7 +183,8 @@ impl<'a> Scan<'a> {
     }
 
     fn into_survey(self, specs: Vec<FieldSpec>, samples: Samples, bucket_lens: Vec<u64>) -> Survey {
-        Survey { specs, samples, bucket_lens, num_incomplete: self.num_incomplete, unreadable: self.unreadable }
+        let Self { num_incomplete, incomplete, unreadable, .. } = self;
+        Survey { specs, samples, bucket_lens, num_incomplete, incomplete, unreadable }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::assemble::ClipFacts;
 use super::budget::Pace;
-use super::clip::{CheckedPackets, ClipBytes, ClipPlan, Job, check_packets};
+use super::clip::{CheckedPackets, ClipBytes, ClipPlace, ClipPlan, Job, check_packets};
 use super::partial::Stage;
 use super::row::Part;
 use super::run::Run;
@@ -151,10 +151,11 @@ pub(super) fn work(run: &Run) {
     let mut tools = shared.take_tools();
     let mut pace = Pace::new(run);
     while let Some(job) = run.monitor.next_job(counters) {
-        let Job { row, mut slot, clip, bytes, held_bytes } = job;
+        let Job { row, place, clip, bytes, held_bytes } = job;
+        let ClipPlace { mut slot, shape, apart } = place;
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let cost = process(&mut tools, run, &clip, &bytes, slot.bytes_mut())?;
-            Ok((cost, facts(&clip)?))
+            let cost = with_second_chance(|| process(&mut tools, run, &clip, &bytes, slot.bytes_mut()))?;
+            Ok((cost, facts(&clip, shape)?))
         }));
         let result = result.unwrap_or_else(|panic| {
             // Whatever state the panic left behind is not used again.
@@ -163,6 +164,15 @@ pub(super) fn work(run: &Run) {
         });
         drop(bytes);
         run.monitor.release(held_bytes);
+        let (slot, result) = match (apart, result) {
+            // Memory of its own can be taken whole only when its slot is gone.
+            (Some(assembly), result) => {
+                drop(slot);
+                let finish = |(cost, facts)| Ok((cost, ClipFacts { apart: Some(assembly.finish()?), ..facts }));
+                (None, result.and_then(finish))
+            }
+            (None, result) => (Some(slot), result),
+        };
         let result = match result {
             Ok((cost, facts)) => {
                 count(counters, cost);
@@ -180,6 +190,11 @@ pub(super) fn work(run: &Run) {
     // Between iterations nobody decodes, and the memory may be wanted elsewhere.
     tools.decoder.shrink(PARKED_DECODER_BYTES);
     shared.park_tools(tools);
+}
+
+/// Decodes a clip once more, with all the time there is, where it ran out of time: that may have been the machine's fault.
+fn with_second_chance<T>(mut decode: impl FnMut() -> Result<T>) -> Result<T> {
+    decode().or_else(|error| if error.is_out_of_time() { decode() } else { Err(error) })
 }
 
 /// Everything that is done to a clip, but the stage that a partial loader leaves out.
@@ -203,16 +218,40 @@ fn count(counters: &Counters, cost: ClipCost) {
     add_duration(&counters.transform_nanos, cost.transform);
 }
 
-fn facts(clip: &ClipPlan) -> Result<ClipFacts> {
+fn facts(clip: &ClipPlan, shape: ClipShape) -> Result<ClipFacts> {
     let pts = clip.frames.iter().map(|&frame| clip.stream.frame_pts(frame as usize));
     let pts = pts.collect::<Option<Vec<_>>>().ok_or_else(|| Error::corrupt("a frame has no timestamp"))?;
     let StreamInfo { color, height, time_base, .. } = clip.stream;
     let color = ColorSpec { matrix: color.matrix_in_use(height), ..color };
-    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base, color })
+    Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base, color, shape, apart: None })
 }
 
 /// What a panic said.
 pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn only_a_clip_that_ran_out_of_time_is_tried_once_more() {
+        let run = |errors: Vec<Error>| {
+            let (mut errors, mut attempts) = (errors.into_iter(), 0);
+            let result = with_second_chance(|| {
+                attempts += 1;
+                errors.next().map_or(Ok(()), Err)
+            });
+            (result.map_err(|error| error.message().to_owned()), attempts)
+        };
+        let late = |message: &str| Error::new(ErrorKind::LimitExceeded, message).of_machine();
+        assert_eq!(run(vec![]), (Ok(()), 1));
+        assert_eq!(run(vec![late("one")]), (Ok(()), 2));
+        assert_eq!(run(vec![late("one"), late("two"), late("three")]), (Err("two".to_owned()), 2));
+        assert_eq!(run(vec![Error::new(ErrorKind::LimitExceeded, "packets")]), (Err("packets".to_owned()), 1));
+        assert_eq!(run(vec![Error::decode("damaged")]), (Err("damaged".to_owned()), 1));
+    }
 }

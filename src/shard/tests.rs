@@ -205,7 +205,9 @@ fn an_index_that_lies_with_the_right_checksum_never_panics() {
             let found = problems(&fixture.path);
             caught += usize::from(!found.is_empty());
             for error in found {
-                assert!(error.is_data_error(), "{position} {value:#x}: {}", error.report());
+                // A name that this build does not know is no damage by itself.
+                let is_told = error.is_data_error() || error.kind() == ErrorKind::Unsupported;
+                assert!(is_told, "{position} {value:#x}: {}", error.report());
             }
         }
         lie(&fixture.path, &mut bytes, &index, position, honest);

@@ -113,6 +113,7 @@ pub trait ReadEngine: Send {
 /// The error of a `submit` to an engine with `capacity` requests in flight.
 pub(super) fn engine_is_full(capacity: usize) -> Error {
     Error::new(ErrorKind::LimitExceeded, format!("{capacity} reads are in flight, and no more are accepted"))
+        .of_machine()
 }
 
 /// Checks that the range lies in the file and is not longer than `max_len`; nothing is allocated for one that is.

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 pub(crate) struct Faults {
     /// Every read after so many fails with EIO.
     pub fail_after: Option<u64>,
+    /// The read of that number fails with EIO, and no other.
+    pub fail_only: Option<u64>,
     /// Reads that touch this byte of any file fail with EIO.
     pub bad_byte: Option<u64>,
     /// Completions come back in an order of their own, by this seed, held back until nothing else is to be had.
@@ -120,6 +122,7 @@ impl FaultyEngine {
     fn fails(&self, request: &ReadRequest) -> bool {
         let touched = request.offset..request.offset.saturating_add(request.target.len() as u64);
         self.faults.fail_after.is_some_and(|after| self.num_submitted >= after)
+            || self.faults.fail_only == Some(self.num_submitted)
             || self.faults.bad_byte.is_some_and(|byte| touched.contains(&byte))
     }
 
@@ -140,6 +143,10 @@ impl ReadEngine for FaultyEngine {
 
     fn capacity(&self) -> usize {
         self.inner.capacity()
+    }
+
+    fn is_inline(&self) -> bool {
+        self.inner.is_inline()
     }
 
     fn in_flight(&self) -> usize {

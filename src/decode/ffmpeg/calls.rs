@@ -19,6 +19,7 @@ impl AvError {
     pub(crate) const AGAIN: Self = Self(ffi::AVERROR(libc::EAGAIN));
     pub(crate) const END: Self = Self(ffi::AVERROR_EOF);
     pub(crate) const NO_MEMORY: Self = Self(ffi::AVERROR(libc::ENOMEM));
+    pub(crate) const NOT_IMPLEMENTED: Self = Self(ffi::AVERROR(libc::ENOSYS));
 
     /// An error of ours: `ErrorKind::OutOfMemory` where memory was refused, else `ErrorKind::Decode`.
     pub(crate) fn into_error(self, doing: &str) -> Error {

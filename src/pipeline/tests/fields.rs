@@ -103,7 +103,7 @@ pub(super) fn records(batches: &[Batch]) -> Vec<u64> {
 type FieldContent = (Vec<usize>, Vec<u8>, Option<Vec<u64>>);
 
 /// Everything that must not depend on threads or timing.
-fn fingerprint(batch: &Batch) -> (u64, Vec<u64>, Vec<u64>, Vec<FieldContent>) {
+pub(super) fn fingerprint(batch: &Batch) -> (u64, Vec<u64>, Vec<u64>, Vec<FieldContent>) {
     let fields = batch.fields.iter().map(|field| (field.shape.clone(), field.data.to_vec(), field.lengths.clone()));
     (batch.epoch, batch.positions.clone(), batch.records.clone(), fields.collect())
 }

@@ -2,10 +2,12 @@
 
 mod broken_shards;
 mod damage;
+mod faults;
 mod fields;
 mod lifetime;
 mod order;
 mod partial;
+mod usage;
 
 use super::{Batch, Loader, LoaderBuilder, Shuffle, VideoBatch};
 use crate::dataset::{Dataset, Window};

@@ -218,9 +218,8 @@ fn a_dataset_of_one_sample_and_batches_larger_than_the_dataset_work() {
     let large = set.builder().batch_size(100).build().unwrap();
     assert_eq!(large.len(), 1);
     assert_eq!(large.iter().next().unwrap().unwrap().len(), 7);
-    let dropped = set.builder().batch_size(100).last_batch(LastBatch::Drop).build().unwrap();
-    assert!(dropped.is_empty());
-    assert!(dropped.iter().next().is_none());
+    let error = set.builder().batch_size(100).last_batch(LastBatch::Drop).build().unwrap_err();
+    assert!(error.message().contains("only 7 samples"), "{error}");
 }
 
 #[test]
@@ -243,7 +242,7 @@ fn bad_options_are_named_with_their_range() {
         (set.builder().window(Window::strided(32, 1)), "the longest has 31 frames"),
         (set.builder().columns(["nope"]), "no column 'nope', the dataset has: even, ratio, score, tag"),
         (crate::Loader::builder(set.dataset()), "window must be set"),
-        (crate::Loader::builder(set.dataset()).window(Window::strided(1, 1)), "size must be set"),
+        (crate::Loader::builder(set.dataset()).window(Window::strided(1, 1)).batch_size(2), "size must be set"),
     ] {
         let message = message(builder);
         assert!(message.contains(expected), "{message:?} lacks {expected:?}");
