@@ -117,7 +117,7 @@ impl PyLoader {
             .seed(unsigned("seed", seed)?)
             .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
-            .limits(options::decode_limits(decode_limits.as_ref())?)
+            .limits(options::decode_limits(decode_limits)?)
             .columns(columns);
         if captions {
             builder = builder.with_captions();
@@ -125,7 +125,7 @@ impl PyLoader {
         if let Some(window) = window::given(window)? {
             builder = builder.window(window);
         }
-        for (field, expected) in descriptions(field_descriptions.as_ref())? {
+        for (field, expected) in descriptions(field_descriptions)? {
             builder = builder.field_description(field, expected);
         }
         if let Some(readers) = tensor_readers {
@@ -145,7 +145,7 @@ impl PyLoader {
         }
         let loader = py.detach(|| builder.build()).map_err(raise)?;
         if let Some(summary) = loader.short_warning() {
-            warn(py, "ShortWarning", summary)?;
+            warn(py, "ShortWarning", &summary)?;
         }
         let (dataset, loader, has_warned) = (dataset.unbind(), Owned::new(loader), Arc::default());
         Ok(Self { dataset, loader, batch_size, drop_last, is_whole, has_warned })
@@ -310,7 +310,7 @@ impl PyLoader {
 }
 
 /// Warns, in a class of `framefeed._errors`.
-fn warn(py: Python<'_>, class: &str, text: String) -> PyResult<()> {
+fn warn(py: Python<'_>, class: &str, text: &str) -> PyResult<()> {
     let category = py.import("framefeed._errors")?.getattr(class)?;
     // A path may hold anything but this.
     let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
@@ -324,14 +324,14 @@ fn check_world_size(py: Python<'_>, world_size: Option<i128>) -> PyResult<bool> 
 }
 
 /// What each field's description must say: a dictionary of dictionaries, of what JSON has.
-fn descriptions(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
+fn descriptions(given: Option<Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
     let Some(given) = given else { return Ok(Vec::new()) };
     let one = |(field, expected): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
         let field: String = field.extract()?;
         let expected = object(&format!("field_descriptions: '{field}'"), &expected)?;
         Ok((field, expected))
     };
-    given.iter().map(one).collect()
+    given.into_iter().map(one).collect()
 }
 
 /// The batches of one epoch. Threads read ahead until it ends, is closed or is dropped.
@@ -358,7 +358,7 @@ impl PyBatches {
             return Ok(());
         }
         let text = format!("a sample could not be read or decoded: {}; more are only counted, in stats()", lost.reason);
-        warn(py, "SkippedWarning", text)
+        warn(py, "SkippedWarning", &text)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(i64, i6
 ///
 /// # Errors
 /// ValueError for a name or a value that is none of a limit, TypeError for names that are no strings.
-pub(crate) fn decode_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<DecodeLimits> {
+pub(crate) fn decode_limits(given: Option<Bound<'_, PyDict>>) -> PyResult<DecodeLimits> {
     let mut limits = DecodeLimits::default();
     for (name, value) in given.into_iter().flatten() {
         let name: String = name.extract()?;

@@ -104,13 +104,12 @@ fn video(
 ) -> Result<VideoSpec> {
     let TransformOptions { format, dtype, size, .. } = options.transform;
     let mut video = VideoSpec { window, format, dtype, size };
-    let largest = match size {
-        Some(size) => size,
-        None => {
-            let sizes = own_sizes(dataset, options, samples)?;
-            video.size = sizes.common;
-            sizes.largest
-        }
+    let largest = if let Some(size) = size {
+        size
+    } else {
+        let sizes = own_sizes(dataset, options, samples)?;
+        video.size = sizes.common;
+        sizes.largest
     };
     check_memory(num_rows, "clips", video.num_bytes(video.shape(largest)?)?)?;
     Ok(video)

@@ -105,7 +105,7 @@ fn a_disk_that_dies_is_an_error_for_every_batch_from_then_on_and_memory_goes_rou
             for epoch in 0..6 {
                 let outcomes = outcomes(&loader, |batch| batch.epoch);
                 assert_eq!(outcomes.len(), 4, "every epoch has all its batches, or an error in the place of each");
-                let last = outcomes.iter().rev().take(if after < 8 { 1 } else { 0 });
+                let last = outcomes.iter().rev().take(usize::from(after < 8));
                 assert!(last.flatten().next().is_none());
                 assert_eq!(loader.state().epoch, epoch + 1);
             }

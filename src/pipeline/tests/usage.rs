@@ -10,6 +10,7 @@ use crate::transform::FrameFormat;
 use crate::{ErrorKind, LoaderState};
 
 type Seen = (u64, Vec<u64>, Vec<String>);
+type Peek = Box<dyn FnMut(&Loader)>;
 
 fn next(batches: &mut Batches) -> Option<Seen> {
     batches.next().map(|batch| {
@@ -55,7 +56,7 @@ fn looking_at_a_loader_changes_nothing_it_gives() {
     let rest: Vec<_> = expected.iter().filter(|seen| seen.0 == 1).map(|seen| seen.1.clone()).collect();
     assert_eq!(rest, [vec![0, 1, 2], vec![3, 4, 5], vec![6], vec![6]]);
     let mut held = Vec::new();
-    let mut peeks: Vec<Box<dyn FnMut(&Loader)>> = vec![
+    let mut peeks: Vec<Peek> = vec![
         Box::new(|loader| drop(loader.iter())),
         Box::new(|loader| {
             drop((loader.iter(), loader.iter()));
