@@ -20,9 +20,9 @@ mod transform;
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
 pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, Slot, WakeOnCancel};
 pub use convert::{
-    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, Failure, OnChange, OnError, Profile,
-    RawFormat, Reencoded, StreamChoice, TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost,
-    WindowUse, convert,
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, EarlierFailures, Failure, OnChange,
+    OnError, Profile, RawFormat, Reencoded, StreamChoice, TrainClipQuality, TrainOptions, TrainReport, TrainSize,
+    TrainWindowCost, WindowUse, convert,
 };
 pub use dataset::{
     ColumnProgress, ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, EarlierRun, Extent, FieldEntry,

@@ -679,6 +679,7 @@ def convert(
     stream: str | int = "best",
     on_change: Literal["reencode", "refuse"] = "reencode",
     on_error: Literal["skip", "fail"] = "skip",
+    retry_failed: bool = False,
 ) -> dict[str, Any]:
     """Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes on later.
 
@@ -711,6 +712,8 @@ def convert(
             values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as they are.
             `"refuse"`: the video fails.
         on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
+        retry_failed: converts the shards once more from which an earlier call left clips out because they could not be
+            converted. Shards that lack no clip stay as they are.
 
     Returns:
         The report: counts, what was re-encoded and why, what failed and why; with the profile train under "train" also PSNR, and

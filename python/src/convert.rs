@@ -1,8 +1,8 @@
 //! `framefeed.convert`.
 
 use framefeed::{
-    CheckLevel, ConvertEvent, ConvertOptions, OnChange, OnError, Profile, RawFormat, StreamChoice, TrainOptions,
-    TrainSize,
+    CheckLevel, ConvertEvent, ConvertOptions, EarlierFailures, OnChange, OnError, Profile, RawFormat, StreamChoice,
+    TrainOptions, TrainSize,
 };
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ impl StreamArgument {
 
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", stream=StreamArgument::Text("best".to_owned()), on_change="reencode", on_error="skip"))]
+#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", stream=StreamArgument::Text("best".to_owned()), on_change="reencode", on_error="skip", retry_failed=false))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
@@ -57,6 +57,7 @@ pub(crate) fn convert<'py>(
     stream: StreamArgument,
     on_change: &str,
     on_error: &str,
+    retry_failed: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let sources = match sources {
         Sources::One(path) => vec![path],
@@ -80,7 +81,8 @@ pub(crate) fn convert<'py>(
         .check(choose("check", check, &[("full", CheckLevel::Full), ("fast", CheckLevel::Fast)])?)
         .stream(stream.choice()?)
         .on_change(choose("on_change", on_change, &[("reencode", OnChange::Reencode), ("refuse", OnChange::Refuse)])?)
-        .on_error(choose("on_error", on_error, &[("skip", OnError::Skip), ("fail", OnError::Fail)])?);
+        .on_error(choose("on_error", on_error, &[("skip", OnError::Skip), ("fail", OnError::Fail)])?)
+        .earlier_failures(if retry_failed { EarlierFailures::Retry } else { EarlierFailures::Keep });
     let report = cancellable(py, |cancel| framefeed::convert(&options, &|_: ConvertEvent<'_>| {}, cancel))?;
     let text = serde_json::to_string(&report)
         .map_err(|error| raise(framefeed::Error::invalid("the report is not JSON").with_source(error)))?;

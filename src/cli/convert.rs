@@ -4,8 +4,8 @@ use super::units::{bytes, count, grouped, hours, parse_bytes, parse_size};
 use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
-    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, OnChange, OnError, Profile, RawFormat,
-    Result, StreamChoice, TrainOptions, TrainReport, TrainSize, WindowUse, convert,
+    CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, EarlierFailures, OnChange, OnError,
+    Profile, RawFormat, Result, StreamChoice, TrainOptions, TrainReport, TrainSize, WindowUse, convert,
 };
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -114,6 +114,13 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = OnErrorArg::Skip)]
     on_error: OnErrorArg,
 
+    /// Convert the shards once more from which an earlier run left clips out because they could not be converted.
+    ///
+    /// Shards that lack no clip stay as they are. Videos that could not be read because the machine failed need no option: they
+    /// are never left out, and the same command reads them again.
+    #[arg(long)]
+    retry_failed: bool,
+
     /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
@@ -188,7 +195,8 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
         .on_error(match args.on_error {
             OnErrorArg::Skip => OnError::Skip,
             OnErrorArg::Fail => OnError::Fail,
-        });
+        })
+        .earlier_failures(if args.retry_failed { EarlierFailures::Retry } else { EarlierFailures::Keep });
     let bar = Bar(output::progress_bar("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left {prefix}"));
     let result = convert(&options, &bar, &signal::is_asked_to_stop);
     bar.0.finish_and_clear();

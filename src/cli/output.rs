@@ -106,6 +106,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         ErrorKind::Conflict if message.contains("already exists") => Some("--force replaces it"),
         ErrorKind::Conflict if message.starts_with("the report") => Some("choose another name with --report"),
+        // The message says what to do: to remove the folder would be to lose them.
+        ErrorKind::Conflict if message.contains("columns") => None,
         ErrorKind::Conflict => Some("choose another folder with --out, or remove this one if it is not needed"),
         ErrorKind::NotFound if message == "no such record" => {
             Some("keys are listed in index.arrow; a key is the video's path without its extension")

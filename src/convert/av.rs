@@ -4,9 +4,10 @@
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
 use super::i420::{Chroma, Picture, Samples};
+use super::source_file::{self, SourceFile};
 use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
@@ -133,8 +134,35 @@ pub(super) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool)
     // `file:` keeps names with a colon from being taken for a protocol.
     let url = format!("file:{name}");
     let interrupt = move || Instant::now() > deadline;
-    av::format::input_with_interrupt_and_dictionary(&url, interrupt, options)
-        .map_err(|error| Error::decode(message_of(error)).with_path(path))
+    let file = SourceFile::open(path)?;
+    let opened = av::format::context::StreamIo::from_read_seek(file)
+        .and_then(|io| av::format::input_from_stream_with_interrupt(io, Some(&url), Some(options), interrupt));
+    // What was found out without the bytes that could not be read is not to be believed.
+    if let Some(trouble) = source_file::trouble() {
+        return Err(trouble);
+    }
+    opened.map_err(|error| read_failure(error).unwrap_or_else(|| Error::decode(message_of(error))).with_path(path))
+}
+
+/// The error that FFmpeg's `error` is where the source is not to blame: out of time or out of memory. Read errors of the
+/// machine are [`source_file::trouble`]; demuxers use the same numbers for damage.
+pub(super) fn read_failure(error: av::Error) -> Option<Error> {
+    match error {
+        av::Error::Exit => Some(out_of_time()),
+        // A damaged file may ask for more memory than any machine has.
+        av::Error::Other { errno: libc::ENOMEM } if Vec::<u8>::new().try_reserve_exact(64 << 20).is_err() => {
+            Some(Error::new(ErrorKind::OutOfMemory, "no memory to read the source"))
+        }
+        _ => None,
+    }
+}
+
+/// The deadline has passed. Where most of the time went into waiting for bytes, the machine is to blame.
+pub(super) fn out_of_time() -> Error {
+    if source_file::has_mostly_waited() {
+        return Error::new(ErrorKind::Io, "cannot read: its bytes came so slowly that the time for it is used up");
+    }
+    Error::new(ErrorKind::LimitExceeded, "converting takes longer than any ordinary file of its size")
 }
 
 /// Demuxers that open other files than the one they are given, or reach out to a network.

@@ -5,6 +5,7 @@ use super::changes::OnChange;
 use super::ingest::{self, FrameSink, Given, Range};
 use super::reading::{Reading, named};
 use super::source::Source;
+use super::source_file;
 use super::streams::StreamChoice;
 use super::tap::Tap;
 use super::train::{self, TrainFacts, TrainOptions};
@@ -84,7 +85,7 @@ pub(crate) struct ClipOutput {
 
 /// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
 pub(crate) fn probe(path: &Path, stream: StreamChoice) -> Result<SourceInfo> {
-    let source = Source::open(path, stream)?;
+    let source = source_file::watched(|| Source::open(path, stream))?;
     Ok(SourceInfo {
         duration_seconds: source.duration_seconds,
         stream_index: source.index,

@@ -5,37 +5,17 @@ use super::out::OutFolder;
 use super::plan::Plan;
 use super::raw;
 use super::report::{ConvertReport, Failure};
+use super::standing::{Standing, shard_entries};
 use super::train::TrainTotals;
 use super::unit::UnitReport;
-use crate::format::{DatasetKind, IndexEntry, Manifest, ShardEntry, publish};
+use crate::format::{DatasetKind, IndexEntry, Manifest, publish};
 use crate::shard::{build_index, build_tensor_index};
 use crate::{Error, ErrorKind, Result};
 
 const INDEX_FILE: &str = "index.arrow";
 
-/// True where the dataset that these units give has been published.
-pub(super) fn is_published(out: &OutFolder, units: &[UnitReport]) -> bool {
-    let Ok(manifest) = Manifest::read(out.root()) else { return false };
-    let IndexEntry { file, bytes, .. } = &manifest.index;
-    manifest.shards == shard_entries(units)
-        && std::fs::metadata(out.root().join(file)).is_ok_and(|meta| meta.len() == *bytes)
-}
-
-fn shard_entries(units: &[UnitReport]) -> Vec<ShardEntry> {
-    let with_shard = units.iter().filter(|unit| unit.rows > 0);
-    with_shard
-        .map(|unit| ShardEntry {
-            id: unit.id.clone(),
-            file: OutFolder::shard_file(&unit.id),
-            rows: unit.rows,
-            bytes: unit.bytes,
-            blake3: unit.blake3.clone(),
-        })
-        .collect()
-}
-
 /// Publishes index, failures and manifest. `units` are those of the plan, all of them, in order.
-pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Result<()> {
+pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport], standing: &Standing) -> Result<()> {
     let shards = shard_entries(units);
     if shards.is_empty() {
         let first = failures(plan, units).next().map_or_else(
@@ -55,8 +35,6 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
         Profile::Copy | Profile::Train => build_index(stored.map(|unit| unit.open_shard(out)))?,
         Profile::Raw => build_tensor_index(stored.map(|unit| unit.open_tensors(out)))?,
     };
-    write_failures(out, plan, units)?;
-    publish(&out.root().join(INDEX_FILE), &built.bytes)?;
     let index = IndexEntry { file: INDEX_FILE.to_owned(), ..built.entry };
     let manifest = match plan.profile {
         Profile::Copy => Manifest::new(DatasetKind::Video, "copy", index, shards),
@@ -67,7 +45,10 @@ pub(super) fn commit(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Resu
             ..Manifest::new(DatasetKind::Tensor, "raw", index, shards)
         },
     };
-    Manifest { frames: built.frames, seconds: built.seconds, ..manifest }.write(out.root())
+    let manifest = standing.kept(Manifest { frames: built.frames, seconds: built.seconds, ..manifest }, out)?;
+    write_failures(out, plan, units)?;
+    publish(&out.root().join(INDEX_FILE), &built.bytes)?;
+    manifest.write(out.root())
 }
 
 fn failures<'a>(plan: &'a Plan, units: &'a [UnitReport]) -> impl Iterator<Item = &'a Failure> {

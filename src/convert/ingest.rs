@@ -6,6 +6,7 @@ use super::av::{self, Decoder};
 use super::bitstream::{ParameterSets, PictureFacts, Scanner};
 use super::changes::{Appearance, Appearances};
 use super::source::Source;
+use super::source_file;
 use super::store::{PacketStore, Slot};
 use super::timeline::{Jump, Timeline};
 use super::timestamps::SourceTime;
@@ -203,7 +204,7 @@ fn read_range<'a>(
     if let Some(seek) = range.seek
         && !av::seek_before(&mut reader.source.input, reader.source.index, seek.start.saturating_sub(seek.back))
     {
-        return Ok(None);
+        return source_file::trouble().map_or(Ok(None), Err);
     }
     while let Some(packet) = reader.next_packet(cancel)? {
         if let Some(seek) = range.seek {
@@ -263,12 +264,20 @@ impl Reader<'_> {
         loop {
             self.source.check_budget(cancel)?;
             let mut packet = ff::Packet::empty();
-            match packet.read(&mut self.source.input) {
+            let read = packet.read(&mut self.source.input);
+            // Demuxers take an error of the machine for the end, or pass over what they could not read.
+            if let Some(trouble) = source_file::trouble() {
+                return Err(trouble);
+            }
+            match read {
                 Ok(()) => {}
                 Err(ff::Error::Eof) => return Ok(None),
                 Err(ff::Error::Other { errno }) if errno == libc::EAGAIN => continue,
                 Err(error) => {
-                    // The ffmpeg command ends here as well.
+                    if let Some(failure) = av::read_failure(error) {
+                        return Err(failure);
+                    }
+                    // The demuxer found damage. The ffmpeg command ends here as well.
                     self.out.read_error = Some(error.to_string());
                     return Ok(None);
                 }

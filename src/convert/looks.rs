@@ -2,13 +2,15 @@
 //! are shown. What cannot be looked into says nothing; its conversion will say why.
 
 use super::pieces::{self, Cut, Stretches};
+use super::report::{Failure, unread_error};
+use super::source_file::{is_of_the_machine, watched};
 use super::sources::Candidate;
 use super::{ClipRequest, ConvertOptions, Profile, SourceInfo, clip, probe};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What is known of a source.
 #[derive(Debug, Default)]
@@ -72,6 +74,8 @@ pub(super) fn looks<'a>(
     let wanted: Vec<(&str, BTreeSet<u64>)> = wanted.into_iter().collect();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(HashMap::with_capacity(wanted.len()));
+    // What lies in them is not known, and the plan must not depend on that.
+    let unread = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..options.num_jobs().min(wanted.len()) {
             scope.spawn(|| {
@@ -79,8 +83,13 @@ pub(super) fn looks<'a>(
                     if cancel() {
                         break;
                     }
-                    let look = look(path.as_ref(), frames, options, &cancel);
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*path, look);
+                    match watched(|| look(path.as_ref(), frames, options, &cancel)) {
+                        Ok(look) => _ = found.lock().unwrap_or_else(PoisonError::into_inner).insert(*path, look),
+                        Err(error) => {
+                            let line = Failure::new(*path, None, &error).line();
+                            unread.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                        }
+                    }
                 }
             });
         }
@@ -88,24 +97,43 @@ pub(super) fn looks<'a>(
     if cancel() {
         return Err(Error::new(ErrorKind::Closed, "interrupted while converting"));
     }
-    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    let unread = unread.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !unread.is_empty() {
+        return Err(unread_error(unread.into_iter()));
+    }
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn look(path: &Path, frames: &BTreeSet<u64>, options: &ConvertOptions, cancel: &dyn Fn() -> bool) -> Look {
+/// # Errors
+/// Where the machine fails; all else that goes wrong is for the conversion to say.
+fn look(path: &Path, frames: &BTreeSet<u64>, options: &ConvertOptions, cancel: &dyn Fn() -> bool) -> Result<Look> {
     let mut look = Look::default();
-    if let Ok(SourceInfo { duration_seconds, width, height, .. }) = probe(path, options.stream) {
+    if let Some(SourceInfo { duration_seconds, width, height, .. }) = told(probe(path, options.stream))? {
         look.seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         look.pixels = u64::from(width) * u64::from(height);
-        let stretches = |seconds| pieces::stretches(path, options.stream, seconds, cancel).ok();
-        look.stretches = options.split_seconds.and_then(stretches);
+        if let Some(seconds) = options.split_seconds {
+            look.stretches = told(pieces::stretches(path, options.stream, seconds, cancel))?;
+        }
         look.seconds = look.stretches.as_ref().and_then(Stretches::end).or(look.seconds);
     }
     if !frames.is_empty() {
         let (stream, on_change) = (options.stream, options.on_change);
         let request = ClipRequest { source: path.to_owned(), stream, on_change, ..ClipRequest::default() };
-        look.frames = Some(frame_times(&request, frames, cancel));
+        look.frames = match frame_times(&request, frames, cancel) {
+            Err(error) if is_of_the_machine(&error) => return Err(error),
+            times => Some(times),
+        };
     }
-    look
+    Ok(look)
+}
+
+/// What was told, where the machine did not keep it from being told.
+fn told<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if is_of_the_machine(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Decodes a source once, for only that tells which frames it has.

@@ -41,7 +41,9 @@ mod shard_writer;
 mod sidecar;
 mod sniff;
 mod source;
+mod source_file;
 mod sources;
+mod standing;
 mod store;
 mod streams;
 mod tap;
@@ -67,15 +69,17 @@ mod time_tests;
 pub use changes::OnChange;
 pub use clip::CheckLevel;
 pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
-pub use options::{ConvertOptions, OnError, Profile, RawFormat};
+pub use options::{ConvertOptions, EarlierFailures, OnError, Profile, RawFormat};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
 pub use streams::StreamChoice;
 pub use train::{TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse};
 
 use crate::format::{MANIFEST_FILE, publish};
 use crate::{Error, ErrorKind, Result};
-use out::OutFolder;
+use out::{NEW_SHARD, OutFolder};
 use plan::{Plan, PlanUnit};
+use run::OpenUnit;
+use standing::Standing;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
@@ -85,9 +89,12 @@ use unit::UnitReport;
 /// true the call ends with [`ErrorKind::Closed`], no manifest is written, and the same call goes on later.
 ///
 /// Called again with the same sources and options it converts what is missing, which is nothing once it has succeeded.
+/// Columns that were added to the dataset since stay.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] where `out` holds something else, or another run is writing it; `InvalidArgument` for
+/// [`ErrorKind::Conflict`] where `out` holds something else, another run is writing it, or columns would be lost;
+/// [`ErrorKind::Io`] where sources cannot be read because the machine fails: everything else is converted and kept, no
+/// manifest is written, and the same call goes on later; `InvalidArgument` for
 /// options and lists; with [`OnError::Fail`] the first clip's error; where nothing at all could be converted, the first
 /// failure. An output folder that is full or broken is an error under either policy.
 pub fn convert(
@@ -98,7 +105,7 @@ pub fn convert(
     let started = Instant::now();
     options.validate()?;
     progress.event(ConvertEvent::Planning);
-    let listing = sources::list_sources(&options.sources, &options.out)?;
+    let listing = list(options)?;
     if options.on_error == OnError::Fail
         && let Some(failure) = listing.failed.first()
     {
@@ -109,38 +116,71 @@ pub fn convert(
     if options.on_error == OnError::Fail {
         commit::first_failure(&plan, &[])?;
     }
-    let mut done: HashMap<&str, UnitReport> = HashMap::new();
-    for unit in &plan.units {
-        if let Some(report) = UnitReport::load_done(&out, unit, &plan.fingerprint, plan.profile) {
-            done.insert(&unit.id, report);
-        }
-    }
-    let open: Vec<&PlanUnit> = plan.units.iter().filter(|unit| !done.contains_key(unit.id.as_str())).collect();
+    let mut standing = Standing::read(&out)?;
+    let (mut done, open) = take_stock(&plan, options, &out, cancel)?;
+    standing.check_retry(&open, &out)?;
     let clips_done: u64 = done.values().map(|unit| unit.rows).sum();
     announce(progress, &plan, &open);
     remove_leftovers(&out, &open)?;
-    let run::Finished { units: made, kept_clips } = run::run_units(&plan, &open, options, &out, progress, cancel)?;
+    let run::Finished { units: made, kept_clips, waiting } =
+        run::run_units(&plan, &open, options, &out, &standing, progress, cancel)?;
     let clips_made: u64 = made.iter().map(|unit| unit.rows).sum();
-    done.extend(open.iter().map(|unit| unit.id.as_str()).zip(made));
-    let units: Vec<UnitReport> = plan.units.iter().filter_map(|unit| done.remove(unit.id.as_str())).collect();
+    done.extend(open.iter().map(|open| open.unit.id.as_str()).zip(made));
+    let mut units: Vec<UnitReport> = plan.units.iter().filter_map(|unit| done.remove(unit.id.as_str())).collect();
     if options.on_error == OnError::Fail {
         commit::first_failure(&plan, &units)?;
     }
-    let up_to_date = open.is_empty() && commit::is_published(&out, &units);
+    let up_to_date = open.is_empty() && standing.is_published(&out, &units)?;
     if !up_to_date {
         if cancel() {
             return Err(Error::new(ErrorKind::Closed, "interrupted while converting").with_path(out.root()));
         }
         progress.event(ConvertEvent::Committing);
-        commit::commit(&out, &plan, &units)?;
+        standing.place(&out, &mut units, &waiting)?;
+        commit::commit(&out, &plan, &units, &standing)?;
     }
+    let report = commit::report(&out, &plan, &units);
+    let warnings = report.warnings.iter().cloned().chain(out.notes()).collect();
     Ok(ConvertReport {
         up_to_date,
-        clips_converted: clips_made - kept_clips,
+        clips_converted: clips_made.saturating_sub(kept_clips),
         clips_reused: clips_done + kept_clips,
         wall_seconds: started.elapsed().as_secs_f64(),
-        ..commit::report(&out, &plan, &units)
+        warnings,
+        ..report
     })
+}
+
+/// Lists the sources; once more, after a pause, where the machine fails.
+///
+/// # Errors
+/// `Io` where it still does: what cannot be looked at is neither there nor missing.
+fn list(options: &ConvertOptions) -> Result<sources::Listing> {
+    source_file::retried(|| {
+        let listing = sources::list_sources(&options.sources, &options.out)?;
+        let unread: Vec<_> = listing.failed.iter().filter(|failure| failure.is_of_the_machine).collect();
+        if unread.is_empty() { Ok(listing) } else { Err(report::unread_error(unread.iter().map(|f| f.line()))) }
+    })
+}
+
+/// The reports of the units that are done, by id, and the units that are not.
+fn take_stock<'a>(
+    plan: &'a Plan,
+    options: &ConvertOptions,
+    out: &OutFolder,
+    cancel: &(dyn Fn() -> bool + Sync),
+) -> Result<(HashMap<&'a str, UnitReport>, Vec<OpenUnit<'a>>)> {
+    let (mut done, mut open) = (HashMap::new(), Vec::new());
+    for unit in &plan.units {
+        match UnitReport::load_done(out, unit, plan, cancel)? {
+            Some(report) if options.earlier_failures == EarlierFailures::Retry && !report.failed.is_empty() => {
+                open.push(OpenUnit { unit, before: Some(report) });
+            }
+            Some(report) => _ = done.insert(unit.id.as_str(), report),
+            None => open.push(OpenUnit { unit, before: None }),
+        }
+    }
+    Ok((done, open))
 }
 
 /// The plan of these sources: the one in the folder where it is of the same inputs, or a new one where the folder holds
@@ -152,7 +192,11 @@ fn plan_of(
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<Plan> {
     let fingerprint = plan::fingerprint(options, &listing)?;
-    let old: Option<Plan> = std::fs::read(out.plan()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let old: Option<Plan> = match std::fs::read(out.plan()) {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(Error::io("read", out.plan(), e)),
+    };
     match old {
         Some(plan) if plan.fingerprint == fingerprint => return Ok(plan),
         _ if out.root().join(MANIFEST_FILE).exists() || has_shards(out) => {
@@ -175,11 +219,11 @@ fn has_shards(out: &OutFolder) -> bool {
     })
 }
 
-fn announce(progress: &dyn ConvertProgress, plan: &Plan, open: &[&PlanUnit]) {
+fn announce(progress: &dyn ConvertProgress, plan: &Plan, open: &[OpenUnit<'_>]) {
     let bytes = |unit: &PlanUnit| unit.clips.iter().map(|clip| clip.bytes).sum::<u64>();
     let all_bytes: u64 = plan.units.iter().map(bytes).sum();
-    let open_bytes: u64 = open.iter().map(|unit| bytes(unit)).sum();
-    let open_clips: u64 = open.iter().map(|unit| unit.clips.len() as u64).sum();
+    let open_bytes: u64 = open.iter().map(|open| bytes(open.unit)).sum();
+    let open_clips: u64 = open.iter().map(|open| open.unit.clips.len() as u64).sum();
     progress.event(ConvertEvent::Planned {
         clips: plan.num_clips(),
         bytes: all_bytes,
@@ -189,16 +233,18 @@ fn announce(progress: &dyn ConvertProgress, plan: &Plan, open: &[&PlanUnit]) {
     });
 }
 
-/// Removes what a killed run left half done: files under temporary names, and clips of units that are not open any more.
-fn remove_leftovers(out: &OutFolder, open: &[&PlanUnit]) -> Result<()> {
-    let open: HashSet<&str> = open.iter().map(|unit| unit.id.as_str()).collect();
+/// Removes what a killed run left half done: files under temporary names, shards that were not put in their place, and
+/// clips of units that are not open any more.
+fn remove_leftovers(out: &OutFolder, open: &[OpenUnit<'_>]) -> Result<()> {
+    let open: HashSet<&str> = open.iter().map(|open| open.unit.id.as_str()).collect();
     let state = out.tmp();
     let folders = [out.root().to_owned(), out.root().join("shards"), out.plan().with_file_name("units")];
     for folder in folders.iter().chain(out.plan().parent().map(Path::to_owned).iter()) {
         for entry in std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))? {
             let path = entry.map_err(|e| Error::io("read", folder, e))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with('.') && name.ends_with(".tmp") && path.is_file() {
+            let is_leftover = name.ends_with(".tmp") || name.ends_with(NEW_SHARD);
+            if name.starts_with('.') && is_leftover && path.is_file() {
                 std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
             }
         }

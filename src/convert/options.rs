@@ -1,5 +1,5 @@
-//! What to convert, and how. The options that change what is written are part of the plan's fingerprint; `jobs` and
-//! `on_error` are not.
+//! What to convert, and how. The options that change what is written are part of the plan's fingerprint; `jobs`,
+//! `on_error` and `earlier_failures` are not.
 
 use super::train::TrainOptions;
 use super::{CheckLevel, OnChange, StreamChoice};
@@ -50,6 +50,19 @@ pub enum OnError {
     Fail,
 }
 
+/// What to do with clips that an earlier run left out because they could not be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EarlierFailures {
+    /// They stay left out.
+    #[default]
+    Keep,
+    /// Convert the shards that lack them once more, with those of them that can be converted by now. Shards that lack
+    /// none stay as they are. Where columns were added to the dataset, this is a conflict: they hold tensors for the
+    /// clips that there are.
+    Retry,
+}
+
 /// Options of [`super::convert`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -82,6 +95,8 @@ pub struct ConvertOptions {
     pub on_change: OnChange,
     /// What to do with what cannot be converted. Default: [`OnError::Skip`].
     pub on_error: OnError,
+    /// What to do with what an earlier run could not convert. Default: [`EarlierFailures::Keep`].
+    pub earlier_failures: EarlierFailures,
 }
 
 impl ConvertOptions {
@@ -102,6 +117,7 @@ impl ConvertOptions {
             stream: StreamChoice::Best,
             on_change: OnChange::Reencode,
             on_error: OnError::Skip,
+            earlier_failures: EarlierFailures::Keep,
         }
     }
 
@@ -186,6 +202,13 @@ impl ConvertOptions {
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
+        self
+    }
+
+    /// Sets [`Self::earlier_failures`].
+    #[must_use]
+    pub fn earlier_failures(mut self, earlier_failures: EarlierFailures) -> Self {
+        self.earlier_failures = earlier_failures;
         self
     }
 

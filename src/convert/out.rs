@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! OUT/manifest.json, index.arrow, shards/<id>.tar      the dataset
+//! OUT/shards/.<id>.tar.new                             a shard that is whole and waits to be put in its place
 //! OUT/.framefeed/lock                                  locked while a conversion runs; holds its process number
 //! OUT/.framefeed/plan.json                             the plan
 //! OUT/.framefeed/units/<id>.json                       what each finished unit did
@@ -9,17 +10,20 @@
 //! OUT/.framefeed/failures.jsonl                        what is not in the dataset, and why
 //! ```
 
-use crate::format::MANIFEST_FILE;
+use crate::format::{MANIFEST_FILE, sync_folder};
 use crate::shard::{FolderLock, PLAN_FILE, STATE_FOLDER, WRITER_MARK};
 use crate::{Error, ErrorKind, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The output folder, locked. The lock goes with it, and with the process.
 #[derive(Debug)]
 pub(super) struct OutFolder {
     root: PathBuf,
     _lock: FolderLock,
+    /// What a person should know about this run.
+    notes: Mutex<Vec<String>>,
 }
 
 impl OutFolder {
@@ -48,11 +52,22 @@ impl OutFolder {
             let message = "the output folder is that of a writer of tensors which has not finished";
             return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
         }
-        let out = Self { root: root.to_owned(), _lock: lock };
+        let out = Self { root: root.to_owned(), _lock: lock, notes: Mutex::default() };
         for folder in [out.root.join("shards"), state.join("units"), state.join("tmp")] {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         }
         Ok(out)
+    }
+
+    /// Says something that a person should know about this run: in the log, and in its report.
+    pub(super) fn note(&self, note: String) {
+        tracing::warn!("{note}");
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
+    /// What was said.
+    pub(super) fn notes(self) -> Vec<String> {
+        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -87,6 +102,34 @@ impl OutFolder {
 
     pub(super) fn shard(&self, id: &str) -> PathBuf {
         self.root.join(Self::shard_file(id))
+    }
+
+    /// Where a shard is written. It lies beside its place, so that [`place_shard`](Self::place_shard) is one rename.
+    pub(super) fn new_shard(&self, id: &str) -> PathBuf {
+        self.root.join("shards").join(format!(".{id}{NEW_SHARD}"))
+    }
+
+    /// Puts a new shard in its place.
+    pub(super) fn place_shard(&self, id: &str) -> Result<()> {
+        let (new, path) = (self.new_shard(id), self.shard(id));
+        fs::rename(&new, &path).map_err(|e| Error::io("rename to", &path, e))?;
+        sync_folder(&path)
+    }
+
+    /// Removes the clips of a unit that is done, or is not to be done any more.
+    pub(super) fn remove_unit_tmp(&self, id: &str) -> Result<()> {
+        remove_existing(&self.unit_tmp(id), |folder| fs::remove_dir_all(folder))
+    }
+}
+
+/// How the name of a new shard ends.
+pub(super) const NEW_SHARD: &str = ".tar.new";
+
+/// Removes what lies at `path`, where anything does.
+pub(super) fn remove_existing(path: &Path, remove: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+    match remove(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
+        _ => Ok(()),
     }
 }
 

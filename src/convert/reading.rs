@@ -92,7 +92,7 @@ impl Reading {
             let mut store = PacketStore::new(mp4);
             let ingest = Self::read(&mut again, Range::default(), &mut store, None, tap, cancel)?;
             let ingest = ingest.ok_or_else(|| Error::decode("cannot read the source").with_path(&source.path))?;
-            return Self::select(source, Range::default(), ingest, store, None, request)?.checked(request);
+            return Self::select(&again, Range::default(), ingest, store, None, request)?.checked(request);
         }
         reading.checked(request)
     }

@@ -8,7 +8,10 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 /// Why `path` could not be opened.
-pub(super) fn of_opening(path: &Path, error: &Error) -> Error {
+pub(super) fn of_opening(path: &Path, error: Error) -> Error {
+    if error.kind() != ErrorKind::Decode && error.kind() != ErrorKind::Unsupported {
+        return error;
+    }
     let message = error.message();
     let head = head(path);
     if error.kind() == ErrorKind::Unsupported {

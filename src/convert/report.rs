@@ -1,5 +1,6 @@
 //! What a conversion did, for people and for programs, and what it says while it runs.
 
+use super::source_file::is_of_the_machine;
 use super::train::TrainReport;
 use crate::error::Shown;
 use crate::{Error, ErrorKind};
@@ -18,6 +19,9 @@ const KINDS: [ErrorKind; 9] = [
     ErrorKind::Io,
 ];
 
+/// Sources named in the error of a run that could not read them.
+const MAX_UNREAD_SHOWN: usize = 10;
+
 /// A source, cut or list row that could not be converted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -31,6 +35,9 @@ pub struct Failure {
     pub kind: String,
     /// Why, in one line.
     pub reason: String,
+    /// The machine is to blame. Never written down: such a failure ends the run.
+    #[serde(skip)]
+    pub(super) is_of_the_machine: bool,
 }
 
 impl Failure {
@@ -47,7 +54,18 @@ impl Failure {
         let source = source.into();
         // The source is named already.
         let reason = error.report().replace(&format!(", in '{}'", Shown(&source)), "");
-        Self { source, key: key.map(str::to_owned), kind: error.kind().as_str().to_owned(), reason }
+        Self {
+            source,
+            key: key.map(str::to_owned),
+            kind: error.kind().as_str().to_owned(),
+            reason,
+            is_of_the_machine: is_of_the_machine(error),
+        }
+    }
+
+    /// Source and reason.
+    pub(super) fn line(&self) -> String {
+        format!("'{}': {}", Shown(&self.source), self.reason)
     }
 
     /// The error again, without its place: that stands in the reason.
@@ -59,6 +77,29 @@ impl Failure {
             None => error,
         }
     }
+}
+
+/// The error of a run that could not read these sources, each as [`Failure::line`] says it.
+pub(super) fn unread_error(sources: impl Iterator<Item = String>) -> Error {
+    let mut lines: Vec<String> = sources.collect();
+    lines.sort();
+    lines.dedup();
+    let count = match lines.len() {
+        1 => "a source".to_owned(),
+        count => format!("{count} sources"),
+    };
+    let shown = lines.iter().take(MAX_UNREAD_SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match lines.len().saturating_sub(MAX_UNREAD_SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Error::new(
+        ErrorKind::Io,
+        format!(
+            "{count} could not be read, so that nothing was published ({shown}{more}); what was converted is kept: once the \
+             sources can be read, the same command converts what is missing"
+        ),
+    )
 }
 
 /// A clip that had to be encoded anew.

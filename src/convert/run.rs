@@ -4,18 +4,20 @@
 //! So one shard uses all cores as well as many do, the bytes do not depend on the number of workers, and how far the
 //! workers run ahead of the appending is bounded in clips and in bytes. A clip is kept until its shard is published.
 
-use super::out::OutFolder;
+use super::out::{OutFolder, remove_existing};
 use super::plan::{Plan, PlanClip, PlanUnit};
 use super::raw::{self, RawFrames};
 use super::reading::NO_FRAME;
-use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded};
+use super::report::{ConvertEvent, ConvertProgress, Failure, Reencoded, unread_error};
 use super::saved::{load_clip, save_clip};
 use super::shard_writer::{Made, UnitShard};
+use super::source_file::{is_of_the_machine, system_error, watched};
+use super::standing::{Placing, Standing};
 use super::train::TrainTotals;
 use super::unit::UnitReport;
 use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, RawFormat, convert_clip};
 use crate::{Error, ErrorKind, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,8 @@ enum Outcome {
     Failed(Failure),
     /// A piece that holds no frame: the source is shorter than it says.
     Empty,
+    /// The machine could not read the source: the shard cannot be finished by this run.
+    Unread,
 }
 
 impl Outcome {
@@ -55,12 +59,28 @@ struct Board {
     outcomes: HashMap<usize, Outcome>,
     /// Why everything stops.
     fatal: Option<Error>,
+    /// The sources that the machine could not read, as an error lists them.
+    unread: Vec<String>,
+    /// How many of those came one after another.
+    unread_in_a_row: usize,
+}
+
+/// So many sources in a row that cannot be read are no bad sectors but a file system that is away.
+const MAX_UNREAD_IN_A_ROW: usize = 32;
+
+/// A unit that is to be run.
+#[derive(Debug)]
+pub(super) struct OpenUnit<'a> {
+    pub(super) unit: &'a PlanUnit,
+    /// What it did before, where clips of it that failed are tried again.
+    pub(super) before: Option<UnitReport>,
 }
 
 struct Run<'a> {
     plan: &'a Plan,
     options: &'a ConvertOptions,
     out: &'a OutFolder,
+    standing: &'a Standing,
     progress: &'a dyn ConvertProgress,
     cancel: &'a (dyn Fn() -> bool + Sync),
     tasks: Vec<Task<'a>>,
@@ -75,19 +95,25 @@ pub(super) struct Finished {
     pub(super) units: Vec<UnitReport>,
     /// Clips of theirs that an earlier run had made.
     pub(super) kept_clips: u64,
+    /// Ids of those whose shards wait to be put in their places.
+    pub(super) waiting: HashSet<String>,
 }
 
 /// Runs `units`, in order, and returns their reports.
+///
+/// # Errors
+/// `Io` that names the sources which the machine could not read; units without any of them are finished.
 pub(super) fn run_units(
     plan: &Plan,
-    units: &[&PlanUnit],
+    units: &[OpenUnit<'_>],
     options: &ConvertOptions,
     out: &OutFolder,
+    standing: &Standing,
     progress: &dyn ConvertProgress,
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<Finished> {
     let mut tasks = Vec::new();
-    for unit in units {
+    for OpenUnit { unit, .. } in units {
         let folder = out.unit_tmp(&unit.id);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         for (number, clip) in unit.clips.iter().enumerate() {
@@ -100,6 +126,7 @@ pub(super) fn run_units(
         plan,
         options,
         out,
+        standing,
         progress,
         cancel,
         tasks,
@@ -158,6 +185,11 @@ impl Run<'_> {
                 Err(error) if is_fatal(&error, self.out.root()) => {
                     return self.abort(error.with_record(&task.clip.key));
                 }
+                Err(error) if self.may_wait(&error) => {
+                    self.note_unread(task, &error);
+                    self.board().outcomes.insert(number, Outcome::Unread);
+                    self.changed.notify_all();
+                }
                 Err(error) => {
                     let failure = task.clip.failure(&error);
                     if self.options.on_error == OnError::Fail {
@@ -209,7 +241,7 @@ impl Run<'_> {
             Some(clip) => (clip, true),
             None => (self.convert(task, &request)?, false),
         };
-        let (path, cancel) = (task.mp4.with_extension("raw"), || self.should_stop());
+        let (path, cancel) = (raw_file(task), || self.should_stop());
         let raw = match (self.plan.profile, self.plan.raw_format) {
             (Profile::Copy | Profile::Train, _) => None,
             (Profile::Raw, RawFormat::Rgb) => {
@@ -238,6 +270,25 @@ impl Run<'_> {
         Ok(clip)
     }
 
+    /// True where the machine could not read a source, and others may be read all the same.
+    fn may_wait(&self, error: &Error) -> bool {
+        self.options.on_error == OnError::Skip && is_of_the_machine(error) && !is_fatal(error, self.out.root())
+    }
+
+    /// Leaves a clip to the next run.
+    fn note_unread(&self, task: &Task<'_>, error: &Error) {
+        let failure = Failure::new(&task.clip.source, Some(&task.clip.key), error);
+        tracing::warn!(source = %failure.source, reason = %failure.reason, "cannot be read, left to the next run");
+        let mut board = self.board();
+        board.unread.push(failure.line());
+        board.unread_in_a_row += 1;
+        if board.unread_in_a_row >= MAX_UNREAD_IN_A_ROW {
+            let error = unread_error(board.unread.iter().cloned());
+            drop(board);
+            self.abort(error);
+        }
+    }
+
     fn hand_in(&self, number: usize, task: &Task<'_>, outcome: Outcome) {
         let failure = match &outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -250,53 +301,102 @@ impl Run<'_> {
         self.progress.event(ConvertEvent::ClipDone { key: &task.clip.key, bytes: task.clip.bytes, failure });
         let mut board = self.board();
         board.waiting_bytes += outcome.bytes();
+        if !matches!(&outcome, Outcome::Clip(made) if made.was_kept) {
+            board.unread_in_a_row = 0;
+        }
         board.outcomes.insert(number, outcome);
         drop(board);
         self.changed.notify_all();
     }
 
     /// The calling thread: appends the clips in plan order.
-    fn append(&self, units: &[&PlanUnit]) -> Result<Finished> {
+    fn append(&self, units: &[OpenUnit<'_>]) -> Result<Finished> {
         let mut number = 0;
         let mut finished = Finished::default();
-        for unit in units {
+        for open in units {
+            let unit = open.unit;
             let mut report = UnitReport::new(unit, &self.plan.fingerprint);
             let mut writer: Option<UnitShard> = None;
+            let mut is_unread = false;
             for _ in &unit.clips {
                 let Some(task) = self.tasks.get(number) else { break };
                 match self.outcome(number)? {
                     Outcome::Clip(made) => {
-                        let shard = match &mut writer {
-                            Some(shard) => shard,
-                            none => none.insert(UnitShard::create(self.plan.profile, &self.out.shard(&unit.id))?),
-                        };
                         let (bytes, was_kept) = (made.bytes(), made.was_kept);
-                        match self.add(shard, &mut report, task, *made)? {
-                            None => finished.kept_clips += u64::from(was_kept),
-                            Some(failure) => report.failed.push(failure),
+                        if is_unread {
+                            // The clip itself is kept for the next run.
+                            remove_existing(&raw_file(task), |path| std::fs::remove_file(path))?;
+                        } else {
+                            let shard = match &mut writer {
+                                Some(shard) => shard,
+                                none => none.insert(self.new_shard(unit)?),
+                            };
+                            match self.add(shard, &mut report, task, *made) {
+                                Ok(None) => finished.kept_clips += u64::from(was_kept),
+                                Ok(Some(failure)) => report.failed.push(failure),
+                                Err(error) if self.may_wait(&error) => {
+                                    self.note_unread(task, &error);
+                                    (is_unread, writer) = (true, None);
+                                }
+                                Err(error) => return Err(error),
+                            }
                         }
                         self.board().waiting_bytes -= bytes;
                     }
                     Outcome::Failed(failure) => report.failed.push(failure),
                     Outcome::Empty => report.empty += 1,
+                    Outcome::Unread => (is_unread, writer) = (true, None),
                 }
                 number += 1;
                 self.board().appended = number;
                 self.changed.notify_all();
             }
-            // A shard whose clips were all refused is none.
-            if let Some(writer) = writer.filter(|shard| !shard.is_empty()) {
-                let summary = writer.finish()?;
-                (report.rows, report.bytes, report.blake3) = (summary.rows, summary.bytes, summary.blake3);
+            if !is_unread {
+                // A shard whose clips were all refused is none.
+                if let Some(writer) = writer.filter(|shard| !shard.is_empty()) {
+                    let summary = writer.finish()?;
+                    (report.rows, report.bytes, report.blake3) = (summary.rows, summary.bytes, summary.blake3);
+                }
+                self.finish_unit(open, report, &mut finished)?;
             }
-            report.publish(self.out)?;
-            let folder = self.out.unit_tmp(&unit.id);
-            std::fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, e))?;
-            let (id, rows, bytes) = (unit.id.as_str(), report.rows, report.bytes);
-            self.progress.event(ConvertEvent::ShardDone { id, rows, bytes });
-            finished.units.push(report);
         }
-        Ok(finished)
+        let unread = std::mem::take(&mut self.board().unread);
+        if unread.is_empty() { Ok(finished) } else { Err(unread_error(unread.into_iter())) }
+    }
+
+    fn new_shard(&self, unit: &PlanUnit) -> Result<UnitShard> {
+        UnitShard::create(self.plan.profile, &self.out.new_shard(&unit.id))
+    }
+
+    /// Puts the shard in its place, with its report, as far as the dataset that stands allows that now.
+    fn finish_unit(&self, open: &OpenUnit<'_>, mut report: UnitReport, finished: &mut Finished) -> Result<()> {
+        let id = open.unit.id.as_str();
+        let remove_new = || remove_existing(&self.out.new_shard(id), |path| std::fs::remove_file(path));
+        if let Some(before) = open.before.as_ref().filter(|before| report.lacks_clips_of(before)) {
+            self.out.note(format!("shard {id} stays as it was: clips that it holds could not be converted again"));
+            remove_new()?;
+            self.out.remove_unit_tmp(id)?;
+            finished.units.push(before.clone());
+            return Ok(());
+        }
+        match self.standing.placing(&report, self.out) {
+            Ok(Placing::Now) => {
+                if report.rows > 0 {
+                    self.out.place_shard(id)?;
+                    report.note_time(self.out)?;
+                }
+                report.publish(self.out)?;
+                self.out.remove_unit_tmp(id)?;
+            }
+            Ok(Placing::AtCommit) => _ = finished.waiting.insert(id.to_owned()),
+            Err(conflict) => {
+                remove_new()?;
+                return Err(conflict);
+            }
+        }
+        self.progress.event(ConvertEvent::ShardDone { id, rows: report.rows, bytes: report.bytes });
+        finished.units.push(report);
+        Ok(())
     }
 
     /// Adds a clip to its shard. Where the shard refuses what lies in the clip's file, the clip is made once more, for the file may
@@ -319,7 +419,7 @@ impl Run<'_> {
         };
         match added {
             Ok(()) => Ok(None),
-            Err(error) if is_ours(&error) && self.options.on_error == OnError::Skip => {
+            Err(error) if is_ours(&error) && self.options.on_error == OnError::Skip && !self.may_wait(&error) => {
                 // The path that it may name is that of the clip's own file, which is gone soon.
                 let error = Error::new(error.kind(), error.message());
                 let failure = task.clip.failure(&error);
@@ -378,16 +478,15 @@ fn is_fatal(error: &Error, out: &Path) -> bool {
     {
         return true;
     }
-    let mut cause = std::error::Error::source(error);
-    while let Some(this) = cause {
-        if let Some(code) = this.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
-            && [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EROFS, libc::EMFILE, libc::ENFILE].contains(&code)
-        {
-            return true;
-        }
-        cause = this.source();
-    }
-    false
+    let code = system_error(error).and_then(std::io::Error::raw_os_error);
+    code.is_some_and(|code| {
+        [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EROFS, libc::EMFILE, libc::ENFILE].contains(&code)
+    })
+}
+
+/// Where the frames of the raw profile wait.
+fn raw_file(task: &Task<'_>) -> PathBuf {
+    task.mp4.with_extension("raw")
 }
 
 /// Not every layer below says that the disk was full. So after a failure, and before what it has left behind is removed,
@@ -399,9 +498,10 @@ fn try_writing(mp4: &Path) -> Result<()> {
     written.and(removed)
 }
 
-/// What `work` returns; a panic in one clip must not leave the others waiting for it.
+/// What `work` returns, where the machine could read what it needed; a panic in one clip must not leave the others waiting
+/// for it.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_error(panic.as_ref())))
+    watched(|| catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_error(panic.as_ref()))))
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {

@@ -1,6 +1,8 @@
 //! Whether a file of a folder is a video: by its extension, and where that is none that is known, by its first bytes.
 
+use super::source_file::is_of_the_machine;
 use crate::format::open_regular;
+use crate::{Error, Result};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -85,14 +87,23 @@ pub(super) fn is_known_other(path: &Path) -> bool {
 }
 
 /// By its name; where that says nothing and it is a regular file, by its first bytes.
-pub(super) fn looks_like_video(path: &Path) -> bool {
+///
+/// # Errors
+/// Where the machine fails, which does not tell.
+pub(super) fn looks_like_video(path: &Path) -> Result<bool> {
     match (is_named_video(path), is_known_other(path)) {
-        (true, _) => true,
-        (_, true) => false,
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
         _ => {
             let mut head = Vec::new();
-            let read = open_regular(path).map(|(file, _)| file.take(1024).read_to_end(&mut head));
-            matches!(read, Ok(Ok(_))) && is_video_content(&head)
+            let read = open_regular(path).and_then(|(file, _)| {
+                file.take(1024).read_to_end(&mut head).map_err(|error| Error::io("read", path, error))
+            });
+            match read {
+                Ok(_) => Ok(is_video_content(&head)),
+                Err(error) if is_of_the_machine(&error) => Err(error),
+                Err(_) => Ok(false),
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::av::{self, StreamFacts};
 use super::ingest::ENCRYPTED;
 use super::reasons;
+use super::source_file::SourceFile;
 use super::streams::{self, Chosen, StreamChoice};
 use crate::format::open_regular;
 use crate::media::TimeBase;
@@ -41,24 +42,15 @@ pub(super) fn deadline(file_bytes: u64) -> Instant {
 impl Source {
     /// Opens `path` and chooses its video stream.
     pub(super) fn open(path: &Path, choice: StreamChoice) -> Result<Self> {
-        let metadata = std::fs::metadata(path).map_err(|error| Error::io("open", path, error))?;
-        if metadata.is_dir() {
-            return Err(Error::invalid("is a folder, not a video").with_path(path));
-        }
-        if !metadata.is_file() {
-            return Err(Error::invalid("is not a regular file").with_path(path));
-        }
-        if metadata.len() == 0 {
-            return Err(Error::corrupt("the file is empty").with_path(path));
-        }
+        let file_bytes = SourceFile::open(path)?.len();
         let (file, _) = open_regular(path)?;
         if is_playlist(&head(&file)) {
             let message = "is a playlist, which names other files and holds no video; name those files";
             return Err(Error::unsupported(message).with_path(path));
         }
-        let deadline = deadline(metadata.len());
+        let deadline = deadline(file_bytes);
         let mut input =
-            av::open_input(path, deadline, false).map_err(|error| reasons::of_opening(path, &error).with_path(path))?;
+            av::open_input(path, deadline, false).map_err(|error| reasons::of_opening(path, error).with_path(path))?;
         if matches!(input.format().name(), "tty" | "lrc" | "srt" | "webvtt" | "ass") {
             let text = Error::unsupported("is a text file, not a video");
             return Err(reasons::of_no_stream(path, text).with_path(path));
@@ -100,7 +92,7 @@ impl Source {
             facts,
             time_base,
             interval,
-            file_bytes: metadata.len(),
+            file_bytes,
             num_video_streams: if choice == StreamChoice::Best { num_streams } else { 1 },
             duration_seconds,
             stream_ticks,
@@ -120,11 +112,7 @@ impl Source {
             return Err(Error::new(ErrorKind::Closed, "cancelled"));
         }
         if Instant::now() > self.deadline {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "converting takes longer than any ordinary file of its size",
-            )
-            .with_path(&self.path));
+            return Err(av::out_of_time().with_path(&self.path));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::passed_over::{PassedOver, Why};
 use super::report::Failure;
 use super::sidecar::read_sidecar;
 use super::sniff::{is_known_other, is_named_video, looks_like_video};
+use super::source_file::is_of_the_machine;
 use crate::format::check_column_name;
 use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -77,7 +78,9 @@ pub(super) fn list_sources(sources: &[PathBuf], out: &Path) -> Result<Listing> {
     }
     listing.notes.extend(listing.passed_over.notes());
     match first_error {
-        Some(error) if listing.candidates.is_empty() => Err(error),
+        Some(error) if listing.candidates.is_empty() && !listing.failed.iter().any(|f| f.is_of_the_machine) => {
+            Err(error)
+        }
         _ => Ok(listing),
     }
 }
@@ -128,9 +131,10 @@ impl Listing {
                     if is_hidden && path != folder {
                         continue;
                     }
-                    if path.extension().is_none() || is_named_video(&path) {
-                        let cause = e.into_io_error().unwrap_or_else(|| std::io::Error::other("unknown"));
-                        self.fail(&path.to_string_lossy(), &Error::io("open", &path, cause));
+                    let cause = e.into_io_error().unwrap_or_else(|| std::io::Error::other("unknown"));
+                    let error = Error::io("open", &path, cause);
+                    if path.extension().is_none() || is_named_video(&path) || is_of_the_machine(&error) {
+                        self.fail(&path.to_string_lossy(), &error);
                     }
                 }
             }
@@ -147,12 +151,19 @@ impl Listing {
     fn add_found(&mut self, path: &Path, folder: &Path) {
         // Half a document is nobody's concern, nor are hidden files at large.
         let is_inner_video = || path.file_stem().is_some_and(|inner| is_named_video(Path::new(inner)));
-        match Why::of(path) {
+        let why = Why::of(path);
+        let is_looked_into = why.is_none() || (why != Some(Why::Hidden) && !is_inner_video());
+        let looks_like_video = match is_looked_into.then(|| looks_like_video(path)) {
+            Some(Err(error)) => return self.fail(&path.to_string_lossy(), &error),
+            Some(Ok(is_video)) => is_video,
+            None => false,
+        };
+        match why {
             Some(Why::Hidden) if is_named_video(path) => self.passed_over.add(Why::Hidden, path),
-            Some(why) if why != Why::Hidden && (is_inner_video() || looks_like_video(path)) => {
+            Some(why) if why != Why::Hidden && (is_inner_video() || looks_like_video) => {
                 self.passed_over.add(why, path);
             }
-            None if looks_like_video(path) => {
+            None if looks_like_video => {
                 let relative = path.strip_prefix(folder).unwrap_or(path);
                 self.add_file(path, &relative.to_string_lossy());
             }

@@ -1,15 +1,17 @@
-//! A file system in user space (FUSE) that holds one file and has trouble with its device: short answers, interruptions,
-//! errors at a byte, silence, answers out of order. All of it is below the kernel, so that everything above is as it is in
-//! service.
+//! A file system in user space (FUSE) that holds one file, or copies of others, and has trouble with its device: short
+//! answers, interruptions, errors at a byte or from a moment on, silence, answers out of order. All of it is below the
+//! kernel, so that everything above is as it is in service.
 //!
 //! A process of its own serves it: a process that waits for itself cannot be killed. Where FUSE is not to be had there is no
 //! file system, which is said; `REQUIRE_FUSE=1` makes that a failure.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
 
 mod server;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Once;
 
@@ -41,9 +43,32 @@ pub(crate) enum Pages {
     Cached,
 }
 
+/// What a program asks of the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Attributes, by name or of an open file.
+    Look,
+    /// The names in the folder.
+    List,
+    Open,
+    Read,
+}
+
+/// One kind of request fails, from a moment on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Failing {
+    pub(crate) request: Request,
+    /// Of this file alone; `None` is all of them, and the folder.
+    pub(crate) file: Option<String>,
+    /// So many succeed first, counted since the trouble was set.
+    pub(crate) after: u64,
+    pub(crate) error: i32,
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Trouble {
+    pub(crate) failing: Option<Failing>,
     pub(crate) pages: Pages,
     /// Answers hold 1 to so many bytes.
     pub(crate) longest_answer: Option<usize>,
@@ -72,6 +97,8 @@ pub(crate) struct Counted {
 struct Settings {
     dir: PathBuf,
     trouble: Trouble,
+    /// Name of each file, and the file that it is a copy of; without any there is one with [`content`].
+    copies: Vec<(String, PathBuf)>,
 }
 
 /// Says something to the reader.
@@ -91,9 +118,14 @@ pub(crate) struct FaultyFs {
 impl FaultyFs {
     /// Mounts a file with [`content`]; `None` where FUSE is not to be had.
     pub(crate) fn mount(trouble: &Trouble) -> Option<Self> {
+        Self::mount_copies(&[], trouble)
+    }
+
+    /// Mounts copies of files under these names.
+    pub(crate) fn mount_copies(copies: &[(String, PathBuf)], trouble: &Trouble) -> Option<Self> {
         static SAID: Once = Once::new();
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings { dir: dir.path().to_owned(), trouble: trouble.clone() };
+        let settings = Settings { dir: dir.path().to_owned(), trouble: trouble.clone(), copies: copies.to_vec() };
         let mut server = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "faulty_fs::server::serve", "--ignored", "--nocapture"])
             .env(SETTINGS, serde_json::to_string(&settings).unwrap())
@@ -115,6 +147,17 @@ impl FaultyFs {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join(NAME)
+    }
+
+    /// The folder that it is mounted on.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// From now on there is this trouble and no other.
+    pub(crate) fn set(&mut self, trouble: &Trouble) {
+        self.order(&format!("trouble {}", serde_json::to_string(trouble).unwrap()));
+        assert_eq!(self.answer(), "set");
     }
 
     /// Ends the silence.

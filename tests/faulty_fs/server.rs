@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request,
+    LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen, Request,
 };
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::{NAME, Pages, SETTINGS, Settings, Trouble, content, say};
 
+/// The first file's; the others follow.
 const FILE: INodeNo = INodeNo(2);
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -37,8 +38,58 @@ struct Counts {
     overtakings: AtomicU64,
 }
 
+/// A file of the file system.
+struct Held {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// The files, and what goes wrong with them.
+struct Files {
+    held: Vec<Held>,
+    trouble: Mutex<State>,
+}
+
+struct State {
+    trouble: Trouble,
+    /// Requests of the kind that fails.
+    asked: u64,
+    /// How often a read at an offset of a file has failed.
+    failures: HashMap<(u64, u64), usize>,
+}
+
+impl State {
+    fn new(trouble: Trouble) -> Self {
+        Self { trouble, asked: 0, failures: HashMap::new() }
+    }
+}
+
+impl Files {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.trouble.lock().unwrap()
+    }
+
+    fn file(&self, ino: INodeNo) -> Option<&Held> {
+        self.held.get(usize::try_from(ino.0.checked_sub(FILE.0)?).ok()?)
+    }
+
+    /// The error that such a request has now.
+    fn error(&self, request: super::Request, name: Option<&str>) -> Option<Errno> {
+        let mut state = self.state();
+        let failing = state.trouble.failing.as_ref()?;
+        let is_meant = failing.request == request && failing.file.as_deref().is_none_or(|file| name == Some(file));
+        if !is_meant {
+            return None;
+        }
+        let (after, error) = (failing.after, failing.error);
+        state.asked += 1;
+        (state.asked > after).then(|| Errno::from_i32(error))
+    }
+}
+
 /// A read that reached the file system.
 struct Asked {
+    ino: INodeNo,
     offset: u64,
     len: usize,
     reply: ReplyData,
@@ -46,23 +97,22 @@ struct Asked {
 
 /// Answers reads.
 struct Device {
-    bytes: Vec<u8>,
-    trouble: Trouble,
+    files: Arc<Files>,
     counts: Arc<Counts>,
     voice: Receiver<()>,
-    /// How often a read at an offset has failed.
-    failures: HashMap<u64, usize>,
     random: u64,
 }
 
 impl Device {
     fn serve(mut self, asked: &Receiver<Asked>) {
         while let Ok(first) = asked.recv() {
-            if std::mem::take(&mut self.trouble.silent) {
+            let is_silent = std::mem::take(&mut self.files.state().trouble.silent);
+            if is_silent {
                 let _ = self.voice.recv_timeout(LONGEST_SILENCE);
             }
             let mut held = vec![first];
-            while self.trouble.newest_first && held.len() < MAX_HELD {
+            let newest_first = self.files.state().trouble.newest_first;
+            while newest_first && held.len() < MAX_HELD {
                 let Ok(next) = asked.recv_timeout(HOLD) else { break };
                 held.push(next);
             }
@@ -73,43 +123,52 @@ impl Device {
         }
     }
 
-    fn answer(&mut self, Asked { offset, len, reply }: Asked) {
-        let start = self.bytes.len().min(offset as usize);
-        let mut end = self.bytes.len().min(start + len);
-        if let Some(error) = self.error(offset, start..end) {
+    fn answer(&mut self, Asked { ino, offset, len, reply }: Asked) {
+        let files = Arc::clone(&self.files);
+        let Some(Held { name, bytes }) = files.file(ino) else { return reply.error(Errno::ENOENT) };
+        let start = bytes.len().min(offset as usize);
+        let mut end = bytes.len().min(start + len);
+        let failing = files.error(super::Request::Read, Some(name));
+        if let Some(error) = failing.or_else(|| self.error(ino, offset, start..end)) {
             self.counts.errors.fetch_add(1, Ordering::Relaxed);
-            return reply.error(Errno::from_i32(error));
+            return reply.error(error);
         }
-        if let Some(longest) = self.trouble.longest_answer {
+        let longest_answer = files.state().trouble.longest_answer;
+        if let Some(longest) = longest_answer {
             self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let cut = end.min(start + 1 + (self.random >> 33) as usize % longest);
             self.counts.short_answers.fetch_add(u64::from(cut < end), Ordering::Relaxed);
             end = cut;
         }
-        reply.data(&self.bytes[start..end]);
+        reply.data(&bytes[start..end]);
     }
 
-    fn error(&mut self, offset: u64, touched: std::ops::Range<usize>) -> Option<i32> {
-        let failures = self.failures.entry(offset).or_default();
-        if let Some(&error) = self.trouble.passing.get(*failures) {
+    fn error(&self, ino: INodeNo, offset: u64, touched: std::ops::Range<usize>) -> Option<Errno> {
+        let mut state = self.files.state();
+        let State { trouble, failures, .. } = &mut *state;
+        let failures = failures.entry((ino.0, offset)).or_default();
+        if let Some(&error) = trouble.passing.get(*failures) {
             *failures += 1;
-            return Some(error);
+            return Some(Errno::from_i32(error));
         }
-        self.trouble.bad_byte.is_some_and(|byte| touched.contains(&(byte as usize))).then_some(libc::EIO)
+        trouble.bad_byte.is_some_and(|byte| touched.contains(&(byte as usize))).then_some(Errno::EIO)
     }
 }
 
 /// What the kernel talks to.
-struct OneFile {
-    len: u64,
-    pages: Pages,
+struct Front {
+    files: Arc<Files>,
+    /// How long the kernel may know what a name stands for.
+    ttl: Duration,
     device: Sender<Asked>,
 }
 
-impl OneFile {
+impl Front {
     fn attributes(&self, ino: INodeNo) -> FileAttr {
-        let (kind, perm, size) =
-            if ino == FILE { (FileType::RegularFile, 0o444, self.len) } else { (FileType::Directory, 0o555, 0) };
+        let (kind, perm, size) = match self.files.file(ino) {
+            Some(file) => (FileType::RegularFile, 0o444, file.bytes.len() as u64),
+            None => (FileType::Directory, 0o555, 0),
+        };
         FileAttr {
             ino,
             size,
@@ -130,21 +189,43 @@ impl OneFile {
     }
 }
 
-impl Filesystem for OneFile {
+impl Filesystem for Front {
     fn lookup(&self, _request: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        if name == NAME {
-            reply.entry(&TTL, &self.attributes(FILE), Generation(0));
-        } else {
-            reply.error(Errno::ENOENT);
+        if let Some(error) = self.files.error(super::Request::Look, name.to_str()) {
+            return reply.error(error);
+        }
+        match self.files.held.iter().position(|file| name == file.name.as_str()) {
+            Some(number) => reply.entry(&self.ttl, &self.attributes(INodeNo(FILE.0 + number as u64)), Generation(0)),
+            None => reply.error(Errno::ENOENT),
         }
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
-        reply.attr(&TTL, &self.attributes(ino));
+        match self.files.error(super::Request::Look, self.files.file(ino).map(|file| file.name.as_str())) {
+            Some(error) => reply.error(error),
+            None => reply.attr(&self.ttl, &self.attributes(ino)),
+        }
     }
 
-    fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        let flags = match self.pages {
+    fn readdir(&self, _request: &Request, _ino: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        if let Some(error) = self.files.error(super::Request::List, None) {
+            return reply.error(error);
+        }
+        for (number, file) in self.files.held.iter().enumerate().skip(offset as usize) {
+            let ino = INodeNo(FILE.0 + number as u64);
+            if reply.add(ino, number as u64 + 1, FileType::RegularFile, &file.name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if let Some(error) = self.files.error(super::Request::Open, self.files.file(ino).map(|file| file.name.as_str()))
+        {
+            return reply.error(error);
+        }
+        let flags = match self.files.state().trouble.pages {
             Pages::Uncached => FopenFlags::FOPEN_DIRECT_IO,
             Pages::Cached => FopenFlags::empty(),
         };
@@ -154,7 +235,7 @@ impl Filesystem for OneFile {
     fn read(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         _handle: FileHandle,
         offset: u64,
         size: u32,
@@ -163,7 +244,7 @@ impl Filesystem for OneFile {
         reply: ReplyData,
     ) {
         // The device lives as long as the file system does; a read that it does not take fails when its reply is dropped.
-        let _ = self.device.send(Asked { offset, len: size as usize, reply });
+        let _ = self.device.send(Asked { ino, offset, len: size as usize, reply });
     }
 }
 
@@ -172,24 +253,34 @@ impl Filesystem for OneFile {
 fn serve() {
     // Without settings it is somebody who runs all ignored tests.
     let Ok(settings) = std::env::var(SETTINGS) else { return };
-    let Settings { dir, trouble } = serde_json::from_str(&settings).unwrap();
+    let Settings { dir, trouble, copies } = serde_json::from_str(&settings).unwrap();
     let counts = Arc::<Counts>::default();
     let (voice, voice_here) = channel();
     let (sender, asked) = channel();
-    let bytes = content();
-    let files = OneFile { len: bytes.len() as u64, pages: trouble.pages, device: sender };
+    let mut held: Vec<Held> =
+        copies.iter().map(|(name, path)| Held { name: name.clone(), bytes: std::fs::read(path).unwrap() }).collect();
+    // Whoever changes the trouble on the way wants it to be felt at once.
+    let ttl = if held.is_empty() { TTL } else { Duration::ZERO };
+    if held.is_empty() {
+        held.push(Held { name: NAME.to_owned(), bytes: content() });
+    }
+    let files = Arc::new(Files { held, trouble: Mutex::new(State::new(trouble)) });
+    let front = Front { files: Arc::clone(&files), ttl, device: sender };
     let mut config = Config::default();
     config.mount_options = vec![MountOption::RO, MountOption::FSName("faulty".to_owned())];
-    let session = match fuser::spawn_mount(files, &dir, &config) {
+    let session = match fuser::spawn_mount(front, &dir, &config) {
         Ok(session) => session,
         Err(error) => return say(&format!("refused {error}")),
     };
-    let counts_there = Arc::clone(&counts);
-    let device =
-        Device { bytes, trouble, counts: counts_there, voice: voice_here, failures: HashMap::new(), random: 7 };
+    let device = Device { files: Arc::clone(&files), counts: Arc::clone(&counts), voice: voice_here, random: 7 };
     let device = std::thread::spawn(move || device.serve(&asked));
     say("mounted");
     for order in io::stdin().lock().lines().map_while(Result::ok) {
+        if let Some(trouble) = order.strip_prefix("trouble ") {
+            *files.state() = State::new(serde_json::from_str(trouble).unwrap());
+            say("set");
+            continue;
+        }
         match order.as_str() {
             "speak" => voice.send(()).expect("the device listens"),
             "count" => {

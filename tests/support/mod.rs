@@ -134,6 +134,23 @@ pub(crate) fn published(out: &Path) -> BTreeMap<String, String> {
     files
 }
 
+/// Adds a column with a small tensor for each record.
+pub(crate) fn add_column(out: &Path, name: &str) {
+    let dataset = framefeed::Dataset::open(out).expect("a dataset");
+    let description = serde_json::json!({"model": "x"}).as_object().expect("an object").clone();
+    let mut writer = framefeed::ColumnWriter::create(&dataset, name, description).expect("a new column");
+    for record in 0..dataset.len() {
+        let tensor = framefeed::NewTensor {
+            name: name.to_owned(),
+            dtype: framefeed::TensorType::UInt8,
+            shape: vec![2],
+            data: vec![record as u8, 7].into(),
+        };
+        writer.add(record, vec![tensor]).expect("a tensor");
+    }
+    writer.finish().expect("a column");
+}
+
 /// All keys of a dataset.
 pub(crate) fn keys(out: &Path) -> Vec<String> {
     let dataset = framefeed::Dataset::open(out).expect("a dataset");
