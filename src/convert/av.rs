@@ -5,104 +5,23 @@
 
 use super::i420::{Chroma, Picture, Samples};
 use super::source_file::{self, SourceFile};
+pub(super) use crate::decode::ffmpeg::log::{
+    begin as begin_messages, first_message, may_have_complained, may_have_warned,
+};
 use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next::{self as av, ffi};
-use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 
-thread_local! {
-    /// The first complaint of FFmpeg on this thread since [`begin_messages`].
-    static FIRST_MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// A decoder of this thread warned of something since then.
-    static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// C's `va_list` as the bindings pass it.
-#[cfg(all(target_arch = "x86_64", not(windows)))]
-type Arguments = *mut ffi::__va_list_tag;
-#[cfg(not(all(target_arch = "x86_64", not(windows))))]
-type Arguments = ffi::va_list;
-
-/// Keeps FFmpeg's messages off stderr; errors are remembered per thread, see [`first_message`].
-///
-/// # Safety
-/// Called by FFmpeg alone, with a format and its arguments that belong together.
-unsafe extern "C" fn remember(
-    context: *mut libc::c_void,
-    level: libc::c_int,
-    format: *const libc::c_char,
-    arguments: Arguments,
-) {
-    if level == ffi::AV_LOG_WARNING {
-        // SAFETY: FFmpeg speaks for a context of its own, or for none.
-        if unsafe { is_codec(context) } {
-            let _ = HAS_WARNED.try_with(|warned| warned.set(true));
-        }
-    }
-    if level > ffi::AV_LOG_ERROR {
-        return;
-    }
-    // `try_with`: FFmpeg may speak while the thread's variables are being torn down.
-    let wanted = FIRST_MESSAGE.try_with(|slot| slot.try_borrow().is_ok_and(|slot| slot.is_none()));
-    if !wanted.unwrap_or(false) {
-        return;
-    }
-    let mut line = [0_u8; 512];
-    let mut prefix = 0;
-    let (buffer, size) = (line.as_mut_ptr().cast(), line.len() as libc::c_int);
-    // SAFETY: format and arguments are FFmpeg's own pair; the buffer is `size` bytes long.
-    unsafe { ffi::av_log_format_line2(context, level, format, arguments, buffer, size, &raw mut prefix) };
-    let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
-    let text = String::from_utf8_lossy(line.get(..end).unwrap_or_default()).trim().to_owned();
-    let _ = FIRST_MESSAGE.try_with(|slot| {
-        if let Ok(mut slot) = slot.try_borrow_mut() {
-            *slot = Some(text);
-        }
-    });
-}
-
-/// True for the context of a decoder or encoder.
-///
-/// # Safety
-/// `context` is null or begins with a pointer to its class, as every context that FFmpeg speaks for does.
-unsafe fn is_codec(context: *const libc::c_void) -> bool {
-    // SAFETY: by the caller's promise.
-    let Some(&class) = (unsafe { context.cast::<*const ffi::AVClass>().as_ref() }) else { return false };
-    // SAFETY: null, or a class, which lives for ever.
-    let codecs = unsafe { ffi::avcodec_get_class() };
-    std::ptr::eq(class, codecs)
-}
-
 /// Prepares FFmpeg for this process, once.
 pub(super) fn init() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = av::init();
-        // SAFETY: the callback is a function of this program and lives for ever.
-        unsafe { ffi::av_log_set_callback(Some(remember)) };
-    });
-}
-
-/// Forgets what FFmpeg said on this thread.
-pub(super) fn begin_messages() {
-    FIRST_MESSAGE.with(|slot| *slot.borrow_mut() = None);
-    HAS_WARNED.set(false);
-}
-
-/// Whether a decoder of this thread has warned of something since [`begin_messages`]: less than a complaint, and often nothing at all.
-pub(super) fn has_warned() -> bool {
-    HAS_WARNED.get()
-}
-
-/// What FFmpeg complained of first on this thread since [`begin_messages`].
-pub(super) fn first_message() -> Option<String> {
-    FIRST_MESSAGE.with(|slot| slot.borrow().clone())
+    ONCE.call_once(|| _ = av::init());
 }
 
 /// What FFmpeg complained of, or else the words of its error code.

@@ -9,6 +9,7 @@ use super::source_file;
 use super::streams::StreamChoice;
 use super::tap::Tap;
 use super::train::{self, TrainFacts, TrainOptions};
+use crate::decode::ffmpeg::log::Listening;
 use crate::media::StreamInfo;
 use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ pub(crate) struct ClipOutput {
 
 /// Looks at the headers of `path`: no frame is decoded beyond what finding the streams takes.
 pub(crate) fn probe(path: &Path, stream: StreamChoice) -> Result<SourceInfo> {
+    let _listening = Listening::begin();
     let source = source_file::watched(|| Source::open(path, stream))?;
     Ok(SourceInfo {
         duration_seconds: source.duration_seconds,
@@ -102,6 +104,7 @@ pub(crate) fn probe(path: &Path, stream: StreamChoice) -> Result<SourceInfo> {
 /// returns true the call ends with [`crate::ErrorKind::Closed`].
 pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<ClipOutput> {
     check_times(request)?;
+    let _listening = Listening::begin();
     let path = &request.source;
     let mut source = Source::open(path, request.stream)?;
     if !source.facts.decodable {
@@ -151,6 +154,7 @@ pub(super) fn source_frames(
     cancel: &dyn Fn() -> bool,
     sink: &mut FrameSink<'_>,
 ) -> Result<()> {
+    let _listening = Listening::begin();
     let path = &request.source;
     let mut source = Source::open(path, request.stream)?;
     let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
@@ -159,6 +163,7 @@ pub(super) fn source_frames(
 
 /// When the frames of `request` are shown, in seconds after the source's first one, as [`convert_clip`] stores them.
 pub(super) fn frame_seconds(request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Vec<f64>> {
+    let _listening = Listening::begin();
     let path = &request.source;
     let mut source = Source::open(path, request.stream)?;
     // Nothing is kept, so nothing is written beside the file that is named here.
@@ -188,6 +193,7 @@ pub(super) fn first_picture(
     stream: StreamChoice,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Option<FrameFacts>> {
+    let _listening = Listening::begin();
     let mut source = Source::open(path, stream)?;
     let range = Range { first_frame_only: true, ..Range::default() };
     let ingest = ingest::read(&mut source, range, None, cancel, &mut |_| Ok(()))?.unwrap_or_default();

@@ -253,8 +253,8 @@ fn read_range<'a>(
     let timeline = &reader.timeline;
     (reader.out.first_jump, reader.out.num_jumps) = (timeline.first_jump, timeline.num_jumps);
     reader.out.num_far_times = timeline.num_dropped;
-    reader.out.has_complaints = av::first_message().is_some();
-    reader.out.has_warnings = av::has_warned();
+    reader.out.has_complaints = av::may_have_complained();
+    reader.out.has_warnings = av::may_have_warned();
     Ok(Some(reader.out))
 }
 

@@ -6,6 +6,7 @@ use super::report::{Failure, unread_error};
 use super::source_file::{is_of_the_machine, watched};
 use super::sources::Candidate;
 use super::{ClipRequest, ConvertOptions, Profile, SourceInfo, clip, probe};
+use crate::decode::ffmpeg::log::Listening;
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -107,6 +108,7 @@ pub(super) fn looks<'a>(
 /// # Errors
 /// Where the machine fails; all else that goes wrong is for the conversion to say.
 fn look(path: &Path, frames: &BTreeSet<u64>, options: &ConvertOptions, cancel: &dyn Fn() -> bool) -> Result<Look> {
+    let _listening = Listening::begin();
     let mut look = Look::default();
     if let Some(SourceInfo { duration_seconds, width, height, .. }) = told(probe(path, options.stream))? {
         look.seconds = duration_seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);

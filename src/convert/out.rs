@@ -10,7 +10,7 @@
 //! OUT/.framefeed/failures.jsonl                        what is not in the dataset, and why
 //! ```
 
-use crate::format::{MANIFEST_FILE, sync_folder};
+use crate::format::{MANIFEST_FILE, refuse_link, sync_folder};
 use crate::shard::{FolderLock, PLAN_FILE, STATE_FOLDER, WRITER_MARK};
 use crate::{Error, ErrorKind, Result};
 use std::fs;
@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub(super) struct OutFolder {
     root: PathBuf,
-    _lock: FolderLock,
+    lock: FolderLock,
     /// What a person should know about this run.
     notes: Mutex<Vec<String>>,
 }
@@ -52,7 +52,11 @@ impl OutFolder {
             let message = "the output folder is that of a writer of tensors which has not finished";
             return Err(Error::new(ErrorKind::Conflict, message).with_path(root));
         }
-        let out = Self { root: root.to_owned(), _lock: lock, notes: Mutex::default() };
+        let out = Self { root: root.to_owned(), lock, notes: Mutex::default() };
+        out.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(out.lock.note());
+        for folder in [state.join("units"), state.join("tmp")] {
+            refuse_link(&folder)?;
+        }
         for folder in [out.root.join("shards"), state.join("units"), state.join("tmp")] {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         }

@@ -6,7 +6,7 @@ use super::i420::{self, Picture};
 use super::ingest::Given;
 use super::{ClipOutput, ClipRequest, RawFormat, av};
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
-use crate::format::{crc32c, map, open_regular};
+use crate::format::{crc32c, create_new_file, map, open_regular};
 use crate::media::{FrameView, PixelFormat, StreamInfo};
 use crate::shard::{NewTensor, NewTensorRecord};
 use crate::transform::{Layout, Transform, TransformOptions};
@@ -175,7 +175,7 @@ struct FrameFile<'a> {
 
 impl<'a> FrameFile<'a> {
     fn create(path: &'a Path, frame_bytes: usize) -> Result<Self> {
-        let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
+        let file = create_new_file(path)?;
         Ok(Self { path, file, one: vec![0; frame_bytes], written: 0 })
     }
 

@@ -16,8 +16,10 @@ use super::standing::{Placing, Standing};
 use super::train::TrainTotals;
 use super::unit::UnitReport;
 use super::{ClipOutput, ClipRequest, ConvertOptions, OnError, Profile, RawFormat, convert_clip};
+use crate::format::{create_new_file, refuse_link};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,6 +117,7 @@ pub(super) fn run_units(
     let mut tasks = Vec::new();
     for OpenUnit { unit, .. } in units {
         let folder = out.unit_tmp(&unit.id);
+        refuse_link(&folder)?;
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         for (number, clip) in unit.clips.iter().enumerate() {
             let mp4 = folder.join(format!("{number}.mp4"));
@@ -261,6 +264,8 @@ impl Run<'_> {
     fn convert(&self, task: &Task<'_>, request: &ClipRequest) -> Result<ClipOutput> {
         let cancel = || self.should_stop();
         guarded(|| raw::check_source(self.plan.raw_format, request, &cancel))?;
+        // The muxer writes over what lies there, be it a link.
+        remove_existing(&task.mp4, |path| std::fs::remove_file(path))?;
         let clip = guarded(|| convert_clip(request, &task.mp4, &cancel));
         if clip.as_ref().is_err_and(|error| error.kind() != ErrorKind::Closed) {
             try_writing(&task.mp4)?;
@@ -493,7 +498,8 @@ fn raw_file(task: &Task<'_>) -> PathBuf {
 /// a mebibyte is written beside the MP4: where that fails, the clip is not to blame.
 fn try_writing(mp4: &Path) -> Result<()> {
     let path = mp4.with_extension("probe");
-    let written = std::fs::write(&path, vec![1_u8; 1 << 20]).map_err(|e| Error::io("write", &path, e));
+    let written = create_new_file(&path)
+        .and_then(|mut file| file.write_all(&vec![1_u8; 1 << 20]).map_err(|e| Error::io("write", &path, e)));
     let removed = std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e));
     written.and(removed)
 }

@@ -1,5 +1,6 @@
 //! Packets on their way from the source to the MP4: in memory while they are few, in an unnamed file once they are many.
 
+use crate::format::create_new_file;
 use crate::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -47,8 +48,7 @@ impl PacketStore {
         let file = match &mut self.file {
             Some(file) => file,
             slot => {
-                let file = File::options().read(true).write(true).create(true).truncate(true).open(&self.path);
-                let file = file.map_err(|error| Error::io("create", &self.path, error))?;
+                let file = create_new_file(&self.path)?;
                 std::fs::remove_file(&self.path).map_err(|error| Error::io("unlink", &self.path, error))?;
                 slot.insert(file)
             }

@@ -1,6 +1,6 @@
 //! `manifest.json`: what a dataset is. Written last; a folder without it is not a dataset.
 
-use super::{check_field_name, crc32c, open_regular};
+use super::{check_field_name, crc32c, create_new_file, open_regular};
 use crate::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -328,7 +328,7 @@ fn check_hash(hash: &str) -> Result<()> {
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path)?;
     let write = || -> Result<()> {
-        let mut file = File::create(&temporary).map_err(|error| Error::io("create", &temporary, error))?;
+        let mut file = create_new_file(&temporary)?;
         file.write_all(bytes).map_err(|error| Error::io("write", &temporary, error))?;
         file.sync_all().map_err(|error| Error::io("sync", &temporary, error))?;
         fs::rename(&temporary, path).map_err(|error| Error::io("rename to", path, error))

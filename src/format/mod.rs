@@ -9,6 +9,7 @@
 
 mod checksum;
 mod columns;
+mod create;
 mod dataset_index;
 mod field_columns;
 mod ipc;
@@ -27,6 +28,7 @@ mod validate;
 pub use checksum::crc32c;
 pub(crate) use checksum::{Crc32c, Followed, combine_crc32c};
 pub(crate) use columns::{check_name as check_column_name, check_names as check_column_names};
+pub(crate) use create::{create_new_file, open_own_file, refuse_link};
 pub(crate) use dataset_index::IndexBuilder;
 pub use dataset_index::{DatasetIndex, IndexPlace, IndexRow};
 pub use key::{sanitize_key, validate_key};

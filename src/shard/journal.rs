@@ -10,7 +10,7 @@
 
 use super::TensorShard;
 use super::sink::Sink;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{self, Member, TensorField, TensorRecord, TensorType, crc32c, validate_tensor_record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -44,7 +44,7 @@ impl Journal {
     /// Begins the journal of the shard that will be `shard`.
     pub(super) fn create(shard: &Path) -> Result<Self> {
         let path = journal_name(shard)?;
-        let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
+        let file = format::create_new_file(&path)?;
         Ok(Self { path, file, bytes: 0, synced: Instant::now() })
     }
 
@@ -87,10 +87,10 @@ impl Journal {
     /// Goes on with the shard that will be `shard`, behind the last record that is whole. `None` where there is none.
     pub(super) fn recover(shard: &Path) -> Result<Option<Recovered>> {
         let path = journal_name(shard)?;
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match format::open_own_file(&path, OpenOptions::new().read(true).write(true)) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path, error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
         let Some(mut sink) = Sink::reopen(format::temporary_name(shard)?)? else { return Ok(None) };
         let mut lines = BufReader::new(file);

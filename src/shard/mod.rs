@@ -5,6 +5,7 @@
 mod check;
 #[cfg(test)]
 mod foreign_tests;
+mod holder;
 mod index;
 mod journal;
 mod lock;

@@ -55,17 +55,17 @@ pub(super) struct Mark {
 
 impl Sink {
     pub(super) fn create(path: PathBuf) -> Result<Self> {
-        let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
+        let file = format::create_new_file(&path)?;
         Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: false })
     }
 
     /// Opens the file that an earlier process left, to read it from its start with [`confirm`](Self::confirm). It is kept
     /// when this is dropped. `None` where there is none.
     pub(super) fn reopen(path: PathBuf) -> Result<Option<Self>> {
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        match format::open_own_file(&path, OpenOptions::new().read(true).write(true)) {
             Ok(file) => Ok(Some(Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: true })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("open", &path, error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

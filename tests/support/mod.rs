@@ -139,7 +139,8 @@ pub(crate) fn add_column(out: &Path, name: &str) {
     let dataset = framefeed::Dataset::open(out).expect("a dataset");
     let description = serde_json::json!({"model": "x"}).as_object().expect("an object").clone();
     let mut writer = framefeed::ColumnWriter::create(&dataset, name, description).expect("a new column");
-    for record in 0..dataset.len() {
+    // What an earlier writer left is taken up.
+    for record in writer.position()..dataset.len() {
         let tensor = framefeed::NewTensor {
             name: name.to_owned(),
             dtype: framefeed::TensorType::UInt8,

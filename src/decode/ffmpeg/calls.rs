@@ -7,7 +7,6 @@ use ffmpeg_next::ffi;
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::ptr::{self, NonNull};
-use std::sync::Once;
 
 /// A negative number that libav returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,23 +55,6 @@ pub(super) fn check(code: c_int) -> AvResult<c_int> {
 /// A pointer as libav's allocation functions return it: null is refused memory.
 pub(super) fn check_alloc<T>(pointer: *mut T) -> AvResult<NonNull<T>> {
     NonNull::new(pointer).ok_or(AvError::NO_MEMORY)
-}
-
-/// Sets libav's log level for the process, once. See the module's docs.
-pub(crate) fn init_logging() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let level = match std::env::var("FRAMEFEED_FFMPEG_LOG").as_deref() {
-            Ok("error") => ffi::AV_LOG_ERROR,
-            Ok("warning") => ffi::AV_LOG_WARNING,
-            Ok("info") => ffi::AV_LOG_INFO,
-            Ok("verbose") => ffi::AV_LOG_VERBOSE,
-            Ok("debug") => ffi::AV_LOG_DEBUG,
-            _ => ffi::AV_LOG_QUIET,
-        };
-        // SAFETY: sets one integer of libavutil; any value and any thread are allowed.
-        unsafe { ffi::av_log_set_level(level) };
-    });
 }
 
 /// The default decoder for FFmpeg's codec name.

@@ -1,9 +1,10 @@
 //! An open decoder.
 #![expect(unsafe_code, reason = "owns an AVCodecContext")]
 
-use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, init_logging, padded_copy};
+use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, padded_copy};
 use super::fill::Fill;
 use super::frame::{DecodedFrame, Frame};
+use super::log;
 use super::packet::{Packet, Tag};
 use super::pictures::Pictures;
 use crate::media::nal::{find_start_code, nal_length, units};
@@ -131,7 +132,6 @@ impl Parameters {
 impl CodecContext {
     /// Opens the decoder of a record.
     pub(crate) fn open(stream: &StreamInfo, options: OpenOptions) -> Result<Self> {
-        init_logging();
         let name = CString::new(stream.codec.as_str()).map_err(|_| no_decoder(stream.codec))?;
         let (id, decoder) = find_decoder_by_codec(&name).ok_or_else(|| no_decoder(stream.codec))?;
         let doing = "set up the decoder";
@@ -145,7 +145,6 @@ impl CodecContext {
     /// Opens the decoder for what libavformat found in a file.
     #[cfg(test)]
     pub(crate) fn open_parameters(parameters: &ffmpeg_next::codec::Parameters, options: OpenOptions) -> Result<Self> {
-        init_logging();
         // SAFETY: used while `parameters` is borrowed.
         let pointer = unsafe { parameters.as_ptr() };
         let decoder = super::calls::find_decoder(parameters.id().into())
@@ -184,6 +183,7 @@ impl CodecContext {
         this.pictures = Some(Pictures::serve(this.fields_mut(), options.fill));
         let fields = this.fields_mut();
         fields.thread_count = 1;
+        fields.log_level_offset = log::level_offset();
         fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);
         // SAFETY: a context that is not open yet, and the decoder it was made for.
         check(unsafe { ffi::avcodec_open2(this.pointer.as_ptr(), decoder.as_ptr(), ptr::null_mut()) })

@@ -1,13 +1,14 @@
 //! libavcodec in thin owning types. Raw declarations come from `ffmpeg_next::ffi`; [`calls`] makes functions that return
 //! `Result` of them; `Packet`, `Frame` and [`CodecContext`] own what they point to. No raw pointer leaves this module.
 //!
-//! libav's messages are switched off, for the whole process, when the first decoder is opened; the environment variable
-//! `FRAMEFEED_FFMPEG_LOG` (`error`, `warning`, `info`, `verbose`, `debug`) switches them on.
+//! What libav says of our decoding is printed where the environment variable `FRAMEFEED_FFMPEG_LOG` (`error`, `warning`,
+//! `info`, `verbose`, `debug`) asks for it; see [`log`].
 
 mod calls;
 mod context;
 mod fill;
 mod frame;
+pub(crate) mod log;
 mod packet;
 mod pictures;
 
