@@ -58,7 +58,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (other, path) = (dir.path().join("other"), dir.path().join("new"));
         fs::write(&other, "content").unwrap();
-        for link in [|a: &Path, b: &Path| std::os::unix::fs::symlink(a, b), |a: &Path, b: &Path| fs::hard_link(a, b)] {
+        let links: [fn(&Path, &Path) -> std::io::Result<()>; 2] =
+            [|a, b| std::os::unix::fs::symlink(a, b), |a, b| fs::hard_link(a, b)];
+        for link in links {
             link(&other, &path).unwrap();
             create_new_file(&path).unwrap().write_all(b"x").unwrap();
             assert_eq!((fs::read(&other).unwrap(), fs::read(&path).unwrap()), (b"content".to_vec(), b"x".to_vec()));
