@@ -44,8 +44,8 @@ pub use pipeline::{
     Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
     ErrorPolicy, Excluded, FieldBatch, FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder,
     LoaderState, LoaderStats, Next, OrderKey, Problem, Ragged, Redraw, ShapeCount, Shuffle, SizeCount, Skipped,
-    StoredTensor, VerifyLevel, VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field, read_field,
-    verify_dataset, window_reads,
+    SourceBatch, StoredTensor, VerifyLevel, VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field,
+    read_field, verify_dataset, window_reads,
 };
 #[doc(hidden)]
 pub use pipeline::{PartialBatch, PartialBatches, PartialLoader, Stage};

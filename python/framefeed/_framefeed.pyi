@@ -396,10 +396,13 @@ class Loader:
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
         color      list[dict], with `format="yuv420"`: each clip's `matrix` (FFmpeg's name, such as `"bt709"`), `range` (`"limited"` or
                    `"full"`) and `guessed`, whether the source did not state them
+        fps        float64 Tensor [B]: the records' average frames per second, whatever the window takes
+        duration   float64 Tensor [B]: the records' durations in seconds
+        source_size   int64 Tensor [B, 2]: the records' display height and width, before they were resized
         record     int64 Tensor [B]: the records' numbers in the dataset
         position   int64 Tensor [B]: the samples' positions in the epoch
         epoch      int
-        columns    dict[str, list]: the user columns asked for, each of one type; a missing float is NaN, anything else None
+        columns    dict[str, list]: the columns asked for, each of one type; a missing float is NaN, anything else None
         skipped    list[dict]: samples that `on_error` left out since the last batch: epoch, position, record, reason
         substituted   list[dict]: samples of this batch that `on_error` replaced
 
@@ -430,7 +433,7 @@ class Loader:
             By default (None) they do with `shuffle`, for training, and do not without, for validation.
         ragged: where the shapes of a field differ: `"error"`, which names two records; `"pad"`, zeros behind each axis to the
             largest of the batch; or `"bucket"`, every batch is of one shape of every field, and each shape has one batch an epoch
-            that may not be full.
+            that may not be full. Or one of these for each field, by name: `{"latents": "bucket", "text": "pad"}`; `"error"` for the others.
         checksum: whether stored tensors are checked; packets of video always are.
         field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
         engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`, `"pread"`, `"memory"`. With
@@ -455,7 +458,8 @@ class Loader:
             shard, a failing disk, a codec that its FFmpeg cannot decode, memory that is refused. A substitute is found as long as one
             record is sound.
         drop_last: leave out the last batch if it is not full.
-        columns: names of user columns to hand out.
+        columns: names of columns to hand out: the user's, or those of the dataset's index (`frames`, `codec`, `width`, ...; see
+            :meth:`Dataset.table`). A user's column comes before one of the index that has the same name.
         captions: whether to hand out captions.
         world_size: processes that share the samples. A dataset is not split over processes yet. Where a job has several (`WORLD_SIZE` is
             above 1, or torch.distributed was initialised with more than one) a loader without this argument is refused, because
@@ -487,7 +491,7 @@ class Loader:
         shuffle: bool = False,
         seed: int = 0,
         redraw: bool | None = None,
-        ragged: Ragged = "error",
+        ragged: Ragged | Mapping[str, Ragged] = ...,
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         engine: Engine = "auto",

@@ -84,10 +84,13 @@ class DataLoader:
         frame      int64 Tensor [B, T]: frame numbers in the record
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
         color      list[dict], with ``format="yuv420"``: each clip's ``matrix``, ``range`` and ``guessed``; see :class:`framefeed.Loader`
+        fps        float64 Tensor [B]: the records' average frames per second, whatever the window takes
+        duration   float64 Tensor [B]: the records' durations in seconds
+        source_size   int64 Tensor [B, 2]: the records' display height and width, before they were resized
         record     int64 Tensor [B]: the records' numbers in the dataset
         position   int64 Tensor [B]: the samples' positions in the epoch
         epoch      int
-        columns    dict: the user columns asked for. A tensor [B] where they are numbers or booleans (a missing float is
+        columns    dict: the columns asked for. A tensor [B] where they are numbers or booleans (a missing float is
                    NaN), a list where they are text, or where a row has no whole number or boolean
         skipped, substituted   list[dict]: samples that ``on_error`` left out since the last batch, or replaced in this one
 
@@ -113,7 +116,7 @@ class DataLoader:
             same frames at each pass; see :class:`framefeed.Loader`.
         device: where pixels and stored tensors go: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
         ragged: where the shapes of a field differ: ``"error"``, ``"pad"`` with zeros to the largest of the batch, or ``"bucket"``,
-            every batch of one shape.
+            every batch of one shape; or one of these for each field: ``{"latents": "bucket", "text": "pad"}``.
         checksum: whether stored tensors are checked, ``"on"`` or ``"off"``.
         field_descriptions: what the fields' descriptions must say, ``{"latents": {"vae": "..."}}``.
         engine: how storage is read; see :class:`framefeed.Loader`.
@@ -126,7 +129,8 @@ class DataLoader:
         prefetch_bytes: memory of those batches.
         on_error: for clips that can't be read or decoded: ``"raise"``, ``"skip"`` or ``"substitute"``; see :class:`framefeed.Loader`.
         drop_last: leave out the last batch if it is not full.
-        columns: names of user columns to hand out.
+        columns: names of columns to hand out: the user's, or those of the dataset's index (``frames``, ``codec``, ...; see
+            :meth:`framefeed.Dataset.table`).
         captions: whether to hand out captions.
         world_size: must be given as 1 where the job has several processes, each of which is to read all samples; see
             :class:`framefeed.Loader`.
@@ -159,7 +163,7 @@ class DataLoader:
         seed: int = 0,
         redraw: bool | None = None,
         device: str | torch.device = "cpu",
-        ragged: Ragged = "error",
+        ragged: Ragged | Mapping[str, Ragged] = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         engine: Engine = "auto",

@@ -95,6 +95,17 @@ pub(crate) fn names(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     Ok(names)
 }
 
+/// One text, or several by name.
+pub(crate) fn text_or_texts(value: &Bound<'_, PyAny>) -> PyResult<Vec<(Option<String>, String)>> {
+    if let Ok(text) = value.extract() {
+        return Ok(vec![(None, text)]);
+    }
+    let pair =
+        |(name, text): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Some((Some(name.extract().ok()?), text.extract().ok()?));
+    let texts = optional_mapping(value).ok().flatten().and_then(|texts| texts.iter().map(pair).collect());
+    texts.ok_or_else(|| wrong_type(value, "a str, or a dict of str by field"))
+}
+
 /// One number for each of R, G and B.
 pub(crate) fn channels(value: &Bound<'_, PyAny>) -> PyResult<[f32; 3]> {
     extract(value, "three floats, one for each of R, G and B")

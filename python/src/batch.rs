@@ -21,6 +21,12 @@ pub(crate) fn batch_to_dict(py: Python<'_>, batch: Batch) -> PyResult<Bound<'_, 
     if let Some(video) = batch.video {
         set_video(&dict, video)?;
     }
+    if let Some(sources) = batch.sources {
+        dict.set_item("fps", Bound::new(py, Tensor::from_float64(&sources.fps, &[rows]))?)?;
+        dict.set_item("duration", Bound::new(py, Tensor::from_float64(&sources.seconds, &[rows]))?)?;
+        let sizes: Vec<i64> = sources.sizes.iter().flat_map(|&(h, w)| [i64::from(h), i64::from(w)]).collect();
+        dict.set_item("source_size", Bound::new(py, Tensor::from_int64(&sizes, &[rows, 2]))?)?;
+    }
     for field in batch.fields {
         set_field(&dict, field)?;
     }

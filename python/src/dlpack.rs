@@ -218,6 +218,12 @@ impl Tensor {
         Self::from_bytes(bytes, shape, Element::Int64)
     }
 
+    /// Numbers.
+    pub(crate) fn from_float64(values: &[f64], shape: &[usize]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        Self::from_bytes(bytes, shape, Element::Float64)
+    }
+
     fn copy_of(&self) -> Self {
         // SAFETY: `address` and `num_bytes` were taken from one slice, whose owner `self.memory` keeps alive and in place.
         let bytes = unsafe { std::slice::from_raw_parts(self.memory.address, self.memory.num_bytes) };

@@ -50,7 +50,7 @@ impl PyLoader {
     #[new]
     #[pyo3(signature = (
         dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
-        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, redraw=None, ragged="error",
+        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, redraw=None, ragged=Vec::new(),
         checksum="on", field_descriptions=None, engine="auto", direct_io="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, decode_limits=None, prefetch_batches=None,
         prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true, world_size=None
     ))]
@@ -73,7 +73,7 @@ impl PyLoader {
         #[pyo3(from_py_with = arguments::boolean)] shuffle: bool,
         #[pyo3(from_py_with = arguments::int)] seed: i128,
         #[pyo3(from_py_with = arguments::optional_boolean)] redraw: Option<bool>,
-        #[pyo3(from_py_with = arguments::text)] ragged: &str,
+        #[pyo3(from_py_with = arguments::text_or_texts)] ragged: Vec<(Option<String>, String)>,
         #[pyo3(from_py_with = arguments::text)] checksum: &str,
         #[pyo3(from_py_with = arguments::optional_mapping)] field_descriptions: Option<Bound<'_, PyDict>>,
         #[pyo3(from_py_with = arguments::text)] engine: &str,
@@ -104,7 +104,6 @@ impl PyLoader {
         let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
             .batch_size(batch_size)
             .fields(fields)
-            .ragged(Ragged::parse(ragged).map_err(raise)?)
             .checksum(Checksum::parse(checksum).map_err(raise)?)
             .storage(storage)
             .transform(transform)
@@ -119,6 +118,13 @@ impl PyLoader {
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
             .limits(options::decode_limits(decode_limits)?)
             .columns(columns);
+        for (field, name) in ragged {
+            let ragged = Ragged::parse(&name).map_err(raise)?;
+            builder = match field {
+                Some(field) => builder.field_ragged(field, ragged),
+                None => builder.ragged(ragged),
+            };
+        }
         if captions {
             builder = builder.with_captions();
         }

@@ -77,6 +77,41 @@ def test_tensors_come_as_they_were_written(make: Make) -> None:
     assert stats["field_bytes"] == stats["read_bytes"] == stats["tensor_bytes"] == NUM_RECORDS * 4 * 3 * 8 * 4
 
 
+def test_each_field_is_ragged_in_its_own_way(tmp_path: Path) -> None:
+    shapes = [(2, 3), (2, 4), (2, 3), (2, 4), (2, 3), (2, 3), (2, 4)]
+    with framefeed.Writer(tmp_path / "set") as writer:
+        for number, shape in enumerate(shapes):
+            fields = {"latents": np.full(shape, number), "text": np.arange(1, number + 2), "one": np.float32(number)}
+            writer.add(f"r{number}", fields)
+    dataset = framefeed.Dataset(tmp_path / "set")
+    names = ["text", "latents", "one"]
+    loader = framefeed.Loader(dataset, batch_size=3, fields=names, ragged={"latents": "bucket", "text": "pad"}, shuffle=True)
+    assert "latents bucket, text pad" in loader.describe()
+    seen = []
+    for batch in loader:
+        rows = numbers(batch)
+        seen += rows
+        assert len({shapes[number] for number in rows}) == 1 and "latents_lengths" not in batch
+        assert batch["latents"].shape == (len(rows), *shapes[rows[0]])
+        assert batch["text"].shape == (len(rows), max(rows) + 1)
+        for row, number in enumerate(rows):
+            assert (batch["latents"].numpy()[row] == number).all() and batch["one"].numpy()[row] == number
+            assert batch["text_lengths"].numpy()[row].tolist() == [number + 1]
+            padded = [*range(1, number + 2), *[0] * (max(rows) - number)]
+            assert batch["text"].numpy()[row].tolist() == padded
+    assert sorted(seen) == list(range(7))
+    for ragged, message in [
+        ({"latents": "bucket"}, "'text' has several shapes"),
+        ({"texts": "pad"}, "'texts' is none of the fields"),
+        ({"text": "fill"}, "ragged is 'fill'"),
+    ]:
+        with pytest.raises(framefeed.InvalidArgumentError, match=message):
+            framefeed.Loader(dataset, batch_size=3, fields=names, ragged=ragged)
+    for wrong in (3, {"text": 3}):
+        with pytest.raises(TypeError, match="ragged.* must be a str, or a dict of str by field"):
+            framefeed.Loader(dataset, batch_size=3, fields=names, ragged=wrong)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_type_comes_back(tmp_path: Path, dtype: str) -> None:
     values = (np.arange(24).reshape(2, 12) % 2 if dtype == "bool" else np.arange(24).reshape(2, 12)).astype(dtype)

@@ -62,7 +62,22 @@ def test_a_batch_holds_what_its_records_hold(make_loader: Make, dataset: framefe
             assert np.array_equal(batch["video"].numpy()[row], clip), key
             for name in ("score", "rank", "good", "camera"):
                 assert batch["columns"][name][row] == record.columns.get(name)
+            assert batch["fps"].numpy()[row] == pytest.approx(record.fps)
+            assert batch["duration"].numpy()[row] == pytest.approx(record.duration)
+            assert tuple(batch["source_size"].numpy()[row]) == record.size
         assert batch["skipped"] == batch["substituted"] == []
+
+
+def test_columns_of_the_index_come_by_name(make_loader: Make, dataset: framefeed.Dataset) -> None:
+    table = dataset.table()
+    names = [name for name in table.column_names if name != "columns"]
+    assert {"key", "frames", "codec", "fps", "duration", "height"} <= set(names)
+    expected = {row["key"]: row for row in table.to_pylist()}
+    for batch in make_loader(columns=names, captions=False):
+        for row, key in enumerate(batch["key"]):
+            assert {name: batch["columns"][name][row] for name in names} == {name: expected[key][name] for name in names}
+    with pytest.raises(framefeed.InvalidArgumentError, match="did you mean 'codec'"):
+        make_loader(columns=["codek"])
 
 
 def test_planes_at_half_the_bytes_are_the_decoders_own_where_nothing_is_resized(dataset: framefeed.Dataset) -> None:

@@ -4,6 +4,7 @@ mod buckets;
 mod column_writer;
 mod earlier_run;
 mod fields;
+mod index_columns;
 mod names;
 mod open;
 mod order;

@@ -327,7 +327,8 @@ impl Dataset {
                 Err(error) => drop(unreadable.get_or_insert(error)),
             }
         }
-        let known = known.iter().map(String::as_str);
+        let own = self.own_columns().map(|(name, _)| name);
+        let known = known.iter().map(String::as_str).chain(own);
         Err(unreadable.unwrap_or_else(|| Error::invalid(format!("columns: {}", no_such("column", name, known)))))
     }
 

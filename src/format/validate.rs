@@ -70,9 +70,12 @@ pub(super) fn check_fields(fields: &[TensorField], mut position: u64, data_end: 
 }
 
 /// Entries of a loader's batch that are no fields, as Python names them.
-const BATCH_ENTRIES: [&str; 13] = [
+const BATCH_ENTRIES: [&str; 16] = [
     "video",
     "color",
+    "fps",
+    "duration",
+    "source_size",
     "key",
     "caption",
     "pts",

@@ -1,11 +1,12 @@
 //! Rows to a batch: what came of every row, brought together when the last one is there.
 
-use super::batch::{Batch, FieldBatch, Skipped, VideoBatch};
+use super::batch::{Batch, FieldBatch, Skipped, SourceBatch, VideoBatch};
 use super::fields::{FieldSpec, widen};
 use super::row::Content;
 use super::shared::LoaderShared;
 use crate::batch::{BatchAssembly, BatchBuffer, ColumnValues, place};
 use crate::error::{Error, Result};
+use crate::format::DatasetKind;
 use crate::media::{ColorSpec, TimeBase};
 use crate::transform::ClipShape;
 use serde_json::Value;
@@ -33,10 +34,21 @@ pub(super) struct RowFacts {
     pub(super) record: u64,
     pub(super) key: String,
     pub(super) caption: Option<String>,
+    /// Of a record of video.
+    pub(super) source: Option<RowSource>,
     /// One for each column of the loader.
     pub(super) columns: Vec<Option<Value>>,
     /// Records that should have stood here.
     pub(super) failed: Vec<Skipped>,
+}
+
+/// What the dataset's index says of a record's video as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowSource {
+    pub(super) fps: f64,
+    pub(super) seconds: f64,
+    /// Height and width for display.
+    pub(super) size: (u32, u32),
 }
 
 /// What comes with a clip's pixels.
@@ -143,6 +155,7 @@ fn batch(
         records: Vec::with_capacity(rows),
         keys: Vec::with_capacity(rows),
         captions: shared.options.captions.then(|| Vec::with_capacity(rows)),
+        sources: (shared.dataset.kind() == DatasetKind::Video).then(SourceBatch::default),
         columns: Vec::new(),
         skipped,
         substituted: Vec::new(),
@@ -156,6 +169,11 @@ fn batch(
         batch.records.push(facts.record);
         batch.keys.push(facts.key);
         batch.captions.iter_mut().for_each(|captions| captions.push(facts.caption.clone()));
+        if let (Some(sources), Some(source)) = (&mut batch.sources, facts.source) {
+            sources.fps.push(source.fps);
+            sources.seconds.push(source.seconds);
+            sources.sizes.push(source.size);
+        }
         columns.iter_mut().zip(facts.columns).for_each(|(column, value)| column.push(value));
         batch.substituted.extend(facts.failed);
         clips.extend(content.clip);

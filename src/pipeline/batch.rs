@@ -65,6 +65,18 @@ impl fmt::Debug for VideoBatch {
     }
 }
 
+/// What the dataset's index says of the records' videos as a whole, for conditions of a model: one entry for each row.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SourceBatch {
+    /// Average frames per second of the record, whatever the window takes.
+    pub fps: Vec<f64>,
+    /// Duration of the record in seconds.
+    pub seconds: Vec<f64>,
+    /// Height and width of the record for display, in square pixels, before it was resized for the batch.
+    pub sizes: Vec<(u32, u32)>,
+}
+
 /// One tensor field of a batch.
 #[non_exhaustive]
 pub struct FieldBatch {
@@ -105,7 +117,9 @@ pub struct Batch {
     pub keys: Vec<String>,
     /// Caption of each record; `None` where captions were not asked for.
     pub captions: Option<Vec<Option<String>>>,
-    /// The user columns that were asked for, in that order.
+    /// What the records' videos are as a whole; `None` where the records are of tensors.
+    pub sources: Option<SourceBatch>,
+    /// The columns that were asked for, in that order.
     pub columns: Vec<(String, ColumnValues)>,
     /// Samples that the error policy left out since the batch before: no rows of this batch.
     pub skipped: Vec<Skipped>,

@@ -3,9 +3,9 @@
 use super::fields::{self, FieldSpec};
 use super::loader::Loader;
 use super::options::{LoaderBuilder, Options};
-use super::policies::LastBatch;
+use super::policies::{LastBatch, Ragged};
 use super::schedule::Cut;
-use super::shared::{Column, LoaderShared, Sizes, VideoSpec, open_storage};
+use super::shared::{Column, ColumnOrigin, LoaderShared, Sizes, VideoSpec, open_storage};
 use super::survey::{Survey, survey};
 use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
@@ -39,7 +39,8 @@ impl LoaderBuilder {
         if options.window.is_none() && options.fields.is_empty() {
             return Err(Error::invalid("window must be set where there are no fields"));
         }
-        fields::check_names(&options.fields, options.ragged)?;
+        let ragged = options.ragged_fields()?;
+        fields::check_names(&options.fields, &ragged)?;
         for (name, expected) in &options.field_descriptions {
             dataset.check_description(name, expected)?;
         }
@@ -48,7 +49,7 @@ impl LoaderBuilder {
             None => Samples::all(&dataset)?,
         };
         let Survey { specs, samples, bucket_lens, num_incomplete, incomplete, unreadable } =
-            survey(&dataset, &options.fields, options.ragged, options.on_error, samples, options.batch_size)?;
+            survey(&dataset, &options.fields, &ragged, options.on_error, samples, options.batch_size)?;
         let largest = bucket_lens.iter().copied().max().unwrap_or(samples.len());
         if options.last_batch == LastBatch::Drop && largest < options.batch_size as u64 {
             let (batch_size, of) = (options.batch_size, if bucket_lens.is_empty() { "" } else { " of one shape" });
@@ -127,6 +128,20 @@ pub(super) fn check_memory(rows: usize, what: &str, row_bytes: usize) -> Result<
 }
 
 impl Options {
+    /// What becomes of each field where it is ragged.
+    pub(super) fn ragged_fields(&self) -> Result<Vec<Ragged>> {
+        for (number, (name, _)) in self.field_ragged.iter().enumerate() {
+            if !self.fields.contains(name) {
+                return Err(Error::invalid(format!("ragged: '{name}' is none of the fields {:?}", self.fields)));
+            }
+            if self.field_ragged[..number].iter().any(|(other, _)| other == name) {
+                return Err(Error::invalid(format!("ragged: '{name}' is named twice")));
+            }
+        }
+        let of = |field: &String| self.field_ragged.iter().find(|(name, _)| name == field).map(|&(_, ragged)| ragged);
+        Ok(self.fields.iter().map(|field| of(field).unwrap_or(self.ragged)).collect())
+    }
+
     fn check(&self) -> Result<()> {
         let range = |name: &str, value: usize, max: usize| {
             if (1..=max).contains(&value) {
@@ -165,14 +180,20 @@ fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS)
 }
 
+/// A user's column comes before one of the index that has the same name.
 fn column(dataset: &Dataset, name: &str) -> Result<Column> {
-    let kind = match dataset.column(name)? {
+    let own = dataset.own_columns().find(|(known, _)| *known == name);
+    let (kind, origin) = match (dataset.column(name), own) {
+        (Err(error), Some((_, kind))) if error.kind() == ErrorKind::InvalidArgument => (kind, ColumnOrigin::Index),
+        (kind, _) => (kind?, ColumnOrigin::User),
+    };
+    let kind = match kind {
         IndexColumn::Bool => ColumnKind::Bool,
         IndexColumn::Int64 => ColumnKind::Int64,
         IndexColumn::Float64 => ColumnKind::Float64,
         IndexColumn::Text => ColumnKind::Text,
     };
-    Ok(Column { name: name.to_owned(), kind })
+    Ok(Column { name: name.to_owned(), kind, origin })
 }
 
 /// The display sizes of samples, (height, width).

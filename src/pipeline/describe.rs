@@ -85,6 +85,10 @@ fn content(shared: &LoaderShared) -> String {
 
 /// How fields are read.
 fn fields(options: &Options, readers: usize) -> String {
-    let (ragged, checksum) = (options.ragged.as_str(), options.checksum.as_str());
+    let mut ragged = options.ragged.as_str().to_owned();
+    for (name, of) in &options.field_ragged {
+        let _ = write!(ragged, ", {name} {}", of.as_str()); // a string takes all
+    }
+    let checksum = options.checksum.as_str();
     format!("read into their places by {readers} threads with an engine each, checksum {checksum}, ragged: {ragged}")
 }

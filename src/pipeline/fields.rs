@@ -68,15 +68,14 @@ pub(super) struct PlannedTensor {
 }
 
 /// Refuses fields that are named twice, or like another entry of a batch.
-pub(super) fn check_names(names: &[String], ragged: Ragged) -> Result<()> {
+pub(super) fn check_names(names: &[String], ragged: &[Ragged]) -> Result<()> {
+    let is_padded = |name: &str| names.iter().zip(ragged).any(|(other, &r)| other == name && r == Ragged::Pad);
     for (number, name) in names.iter().enumerate() {
         let fault = if names[..number].contains(name) {
             "is named twice"
         } else if is_batch_entry(name) {
             "is the name of another entry of a batch"
-        } else if ragged == Ragged::Pad
-            && name.strip_suffix(LENGTHS_SUFFIX).is_some_and(|of| names.iter().any(|other| other == of))
-        {
+        } else if name.strip_suffix(LENGTHS_SUFFIX).is_some_and(is_padded) {
             "is the name of the lengths of another field"
         } else {
             continue;

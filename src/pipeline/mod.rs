@@ -46,7 +46,7 @@ mod tests;
 mod worker;
 
 pub use access::{ClipReader, DecodedClip, DecodedFrame};
-pub use batch::{Batch, FieldBatch, Skipped, VideoBatch};
+pub use batch::{Batch, FieldBatch, Skipped, SourceBatch, VideoBatch};
 pub use batches::{Batches, Next};
 pub use clip::window_reads;
 pub use excluded::Excluded;

@@ -15,6 +15,8 @@ pub(super) struct Options {
     pub(super) window: Option<Window>,
     pub(super) fields: Vec<String>,
     pub(super) ragged: Ragged,
+    /// Of single fields, in place of `ragged`.
+    pub(super) field_ragged: Vec<(String, Ragged)>,
     pub(super) checksum: Checksum,
     pub(super) field_descriptions: Vec<(String, Map<String, Value>)>,
     pub(super) transform: TransformOptions,
@@ -65,6 +67,7 @@ impl LoaderBuilder {
             window: None,
             fields: Vec::new(),
             ragged: Ragged::Error,
+            field_ragged: Vec::new(),
             checksum: Checksum::On,
             field_descriptions: Vec::new(),
             transform: TransformOptions::new(),
@@ -117,6 +120,13 @@ impl LoaderBuilder {
     #[must_use]
     pub fn ragged(mut self, ragged: Ragged) -> Self {
         self.options.ragged = ragged;
+        self
+    }
+
+    /// As [`ragged`](Self::ragged), of one field: latents in buckets and text padded, say. May be called for each field.
+    #[must_use]
+    pub fn field_ragged(mut self, name: impl Into<String>, ragged: Ragged) -> Self {
+        self.options.field_ragged.push((name.into(), ragged));
         self
     }
 

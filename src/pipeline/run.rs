@@ -1,15 +1,16 @@
 //! One iteration: what its threads share, and what becomes of a row that is settled or has failed.
 
-use super::assemble::{DeliveredRow, Outcome, RowFacts, RowOutcome};
+use super::assemble::{DeliveredRow, Outcome, RowFacts, RowOutcome, RowSource};
 use super::batch::Skipped;
 use super::monitor::Monitor;
 use super::policies::{ErrorPolicy, Shuffle};
 use super::row::{Settled, Task};
-use super::shared::LoaderShared;
+use super::shared::{ColumnOrigin, LoaderShared};
 use super::stats::add;
 use super::worker::panic_message;
 use crate::dataset::Order;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::DatasetKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -123,16 +124,29 @@ fn facts(shared: &LoaderShared, record: usize) -> Result<RowFacts> {
         record: record as u64,
         key: String::new(),
         caption: None,
+        source: None,
         columns: Vec::new(),
         failed: Vec::new(),
     };
-    if shared.options.captions || !shared.columns.is_empty() {
-        let mut whole = shared.dataset.metadata(record)?;
-        facts.caption = whole.caption.take();
-        facts.columns = shared.columns.iter().map(|column| whole.columns.swap_remove(&column.name)).collect();
-        facts.key = whole.key;
+    let dataset = &shared.dataset;
+    let has_user_columns = shared.columns.iter().any(|column| column.origin == ColumnOrigin::User);
+    let mut columns = serde_json::Map::new();
+    if shared.options.captions || has_user_columns {
+        let whole = dataset.metadata(record)?;
+        (facts.key, facts.caption, columns) = (whole.key, whole.caption, whole.columns);
     } else {
-        shared.dataset.key(record)?.clone_into(&mut facts.key);
+        dataset.key(record)?.clone_into(&mut facts.key);
+    }
+    for column in &shared.columns {
+        facts.columns.push(match column.origin {
+            ColumnOrigin::User => columns.swap_remove(&column.name),
+            ColumnOrigin::Index => Some(dataset.own_value(record, &column.name)?),
+        });
+    }
+    if dataset.kind() == DatasetKind::Video {
+        let row = dataset.row(record)?;
+        let seconds = row.time_base.seconds(row.duration);
+        facts.source = Some(RowSource { fps: row.fps, seconds, size: (row.height, row.width) });
     }
     Ok(facts)
 }

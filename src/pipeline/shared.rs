@@ -19,11 +19,21 @@ use crate::transform::{ClipShape, DType, FrameFormat, MAX_OUTPUT_SIDE};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// A user column that batches carry.
+/// A column that batches carry.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: ColumnKind,
+    pub(super) origin: ColumnOrigin,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ColumnOrigin {
+    /// The user wrote them.
+    User,
+    /// The dataset's index has them for every record.
+    Index,
 }
 
 /// The clips of batches.

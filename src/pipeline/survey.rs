@@ -40,11 +40,12 @@ struct Found {
 struct Scan<'a> {
     dataset: &'a Dataset,
     names: &'a [String],
-    ragged: Ragged,
+    /// One for each name.
+    ragged: &'a [Ragged],
     /// One for each name; `None` before the first record that has all of them.
     found: Vec<Option<Found>>,
     buckets: Vec<Vec<u32>>,
-    /// The bucket of each combination of shapes.
+    /// The bucket of each combination of shapes: of fields that are not in buckets, no shape.
     numbers: HashMap<Vec<Vec<u64>>, usize>,
     num_incomplete: u64,
     incomplete: Vec<u32>,
@@ -63,7 +64,7 @@ struct Scan<'a> {
 pub(super) fn survey(
     dataset: &Dataset,
     names: &[String],
-    ragged: Ragged,
+    ragged: &[Ragged],
     on_error: ErrorPolicy,
     samples: Samples,
     batch_size: usize,
@@ -78,9 +79,9 @@ pub(super) fn survey(
     scan.check_found()?;
     let specs = scan.specs(batch_size, &samples)?;
     let buckets = std::mem::take(&mut scan.buckets);
-    let bucket_lens = match ragged {
-        Ragged::Bucket => buckets.iter().map(|bucket| bucket.len() as u64).collect(),
-        Ragged::Error | Ragged::Pad => Vec::new(),
+    let bucket_lens = match ragged.contains(&Ragged::Bucket) {
+        true => buckets.iter().map(|bucket| bucket.len() as u64).collect(),
+        false => Vec::new(),
     };
     let is_whole = scan.num_incomplete == 0 && buckets.len() == 1;
     let samples = if is_whole { samples } else { samples.narrowed(buckets.concat()) };
@@ -88,7 +89,7 @@ pub(super) fn survey(
 }
 
 impl<'a> Scan<'a> {
-    fn new(dataset: &'a Dataset, names: &'a [String], ragged: Ragged) -> Self {
+    fn new(dataset: &'a Dataset, names: &'a [String], ragged: &'a [Ragged]) -> Self {
         Self {
             dataset,
             names,
@@ -131,19 +132,22 @@ impl<'a> Scan<'a> {
 
     /// Compares a record with those before; gives its bucket.
     fn add(&mut self, record: usize, entries: Vec<FieldEntry>) -> Result<usize> {
-        for ((found, name), entry) in self.found.iter_mut().zip(self.names).zip(&entries) {
+        let fields = self.found.iter_mut().zip(self.names).zip(self.ragged).zip(&entries);
+        for (((found, name), &ragged), entry) in fields {
             match found {
-                Some(found) => found.compare(self.dataset, name, self.ragged, record, entry)?,
+                Some(found) => found.compare(self.dataset, name, ragged, record, entry)?,
                 None => *found = Some(Found::new(record, entry)),
             }
         }
-        Ok(match self.ragged {
-            Ragged::Bucket => {
-                let next = self.numbers.len();
-                *self.numbers.entry(entries.into_iter().map(|entry| entry.shape).collect()).or_insert(next)
-            }
-            Ragged::Error | Ragged::Pad => 0,
-        })
+        if !self.ragged.contains(&Ragged::Bucket) {
+            return Ok(0);
+        }
+        let shape = |(entry, &ragged): (FieldEntry, &Ragged)| match ragged {
+            Ragged::Bucket => entry.shape,
+            Ragged::Error | Ragged::Pad => Vec::new(),
+        };
+        let next = self.numbers.len();
+        Ok(*self.numbers.entry(entries.into_iter().zip(self.ragged).map(shape).collect()).or_insert(next))
     }
 
     /// Refuses a dataset of which no record is known to have all fields.
@@ -167,14 +171,19 @@ impl<'a> Scan<'a> {
     fn specs(&mut self, batch_size: usize, samples: &Samples) -> Result<Vec<FieldSpec>> {
         let mut specs = Vec::with_capacity(self.names.len());
         let mut extents = Vec::with_capacity(self.names.len());
-        for (name, found) in self.names.iter().zip(self.found.drain(..).flatten()) {
-            let (spec, extent) = found.into_spec(name, self.ragged, batch_size.min(samples.len() as usize));
+        let fields = self.names.iter().zip(self.ragged).zip(self.found.drain(..).flatten());
+        for ((name, &ragged), found) in fields {
+            let (spec, extent) = found.into_spec(name, ragged, batch_size.min(samples.len() as usize));
             specs.push(spec);
             extents.push(extent);
         }
-        if self.ragged == Ragged::Bucket {
+        if self.ragged.contains(&Ragged::Bucket) {
             for (shapes, &number) in &self.numbers {
-                check_rows(&specs, shapes, batch_size.min(self.buckets[number].len()))?;
+                let sides = extents.iter().zip(shapes).zip(self.ragged);
+                let sides =
+                    sides.map(|((extent, shape), &ragged)| if ragged == Ragged::Bucket { shape } else { extent });
+                let sides: Vec<_> = sides.cloned().collect();
+                check_rows(&specs, &sides, batch_size.min(self.buckets[number].len()))?;
             }
         } else {
             check_rows(&specs, &extents, batch_size.min(self.buckets[0].len()))?;
