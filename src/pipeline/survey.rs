@@ -79,9 +79,10 @@ pub(super) fn survey(
     scan.check_found()?;
     let specs = scan.specs(batch_size, &samples)?;
     let buckets = std::mem::take(&mut scan.buckets);
-    let bucket_lens = match ragged.contains(&Ragged::Bucket) {
-        true => buckets.iter().map(|bucket| bucket.len() as u64).collect(),
-        false => Vec::new(),
+    let bucket_lens = if ragged.contains(&Ragged::Bucket) {
+        buckets.iter().map(|bucket| bucket.len() as u64).collect()
+    } else {
+        Vec::new()
     };
     let is_whole = scan.num_incomplete == 0 && buckets.len() == 1;
     let samples = if is_whole { samples } else { samples.narrowed(buckets.concat()) };
