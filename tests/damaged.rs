@@ -82,7 +82,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     };
     match random.below(4) {
         0 | 1 => {
-            for _ in 0..1 + random.below(6) {
+            for _ in 0..=random.below(6) {
                 let place = place(bytes, random);
                 bytes[place] = random.next() as u8;
             }
@@ -116,7 +116,7 @@ fn fuzzed(folder: &Path, count: usize, seed: u64) {
     for number in 0..count {
         let source = SOURCES[number % SOURCES.len()];
         let mut path = sound(source, random.below(6));
-        if number / SOURCES.len() % 4 == 3 && !source.0.ends_with(".mpg") {
+        if number / SOURCES.len() % 4 == 3 && extension(&path) != "mpg" {
             path = without_packets(&path, source.0, 4 + random.below(6), 1 + random.below(4));
         }
         let mut bytes = std::fs::read(&path).unwrap();
