@@ -5,7 +5,7 @@ use super::{Ending, output, signal};
 use clap::{Args, ValueEnum};
 use framefeed::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, EarlierFailures, OnChange, OnError,
-    Profile, RawFormat, Result, StreamChoice, TrainOptions, TrainReport, TrainSize, WindowUse, convert,
+    Profile, RawFormat, Reencoded, Result, StreamChoice, TrainOptions, TrainReport, TrainSize, WindowUse, convert,
 };
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -279,7 +279,11 @@ fn summary(report: &ConvertReport) -> String {
     if let Some(report) = &report.train {
         train(&mut text, report);
     }
-    section(&mut text, "re-encoded", report.reencoded.iter().map(|clip| format!("{}: {}", clip.key, clip.reason)));
+    if report.reencoded_bytes_out > report.reencoded_bytes_in && report.reencoded_bytes_in > 0 {
+        let (from, to) = (bytes(report.reencoded_bytes_in), bytes(report.reencoded_bytes_out));
+        let _ = writeln!(text, "re-encoding made the video larger: {from} in the sources, {to} now");
+    }
+    section(&mut text, "re-encoded", report.reencoded.iter().map(reencoded));
     section(
         &mut text,
         "left out",
@@ -287,6 +291,15 @@ fn summary(report: &ConvertReport) -> String {
     );
     section(&mut text, "to know", report.warnings.iter().cloned());
     text
+}
+
+/// A clip, why it was encoded anew, and what that did to its size.
+fn reencoded(clip: &Reencoded) -> String {
+    let Reencoded { key, reason, bytes_in, bytes_out, .. } = clip;
+    if *bytes_in == 0 {
+        return format!("{key}: {reason}");
+    }
+    format!("{key}: {reason} ({} before, {} now)", bytes(*bytes_in), bytes(*bytes_out))
 }
 
 /// Quality, and what windows cost before and after.

@@ -8,6 +8,7 @@ use super::source_file::{self, SourceFile};
 pub(super) use crate::decode::ffmpeg::log::{
     begin as begin_messages, first_message, may_have_complained, may_have_warned,
 };
+use super::pixels::{Component, Family, PixelLayout};
 use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::{Error, ErrorKind, Result};
@@ -181,6 +182,8 @@ pub(super) struct StreamFacts {
     pub(super) is_encrypted: bool,
     /// A decoder exists.
     pub(super) decodable: bool,
+    /// The codec keeps every sample as it was.
+    pub(super) is_lossless: bool,
 }
 
 /// Colour as tagged: code points of H.273, and FFmpeg's range and chroma location numbers.
@@ -263,7 +266,17 @@ pub(super) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
         // Matroska's ContentEncryption, and the FourCC of FairPlay; of Common Encryption each packet says it.
         is_encrypted: stream.metadata().get("enc_key_id").is_some() || par.codec_tag == u32::from_le_bytes(*b"drmi"),
         decodable: av::decoder::find(id).is_some(),
+        is_lossless: is_lossless(id),
     }
+}
+
+/// True of codecs that cannot lose anything.
+fn is_lossless(id: av::codec::Id) -> bool {
+    // SAFETY: any id is allowed; what comes out is null or a static table's entry.
+    let descriptor = unsafe { ffi::avcodec_descriptor_get(id.into()) };
+    // SAFETY: as above.
+    let props = unsafe { descriptor.as_ref() }.map_or(0, |descriptor| descriptor.props);
+    props & (ffi::AV_CODEC_PROP_LOSSLESS | ffi::AV_CODEC_PROP_LOSSY) == ffi::AV_CODEC_PROP_LOSSLESS
 }
 
 /// Makes the demuxer pass over every stream but `wanted`.
@@ -508,14 +521,114 @@ pub(super) fn sample_aspect(
     (ratio.num, ratio.den)
 }
 
-/// The frame's planes as our own view; `None` where the format is not planar, or the picture is stored upside down.
+/// What the descriptor of a pixel format says; `None` where there is none, or where pictures lie in a device's memory.
+pub(super) fn pixel_layout(format: av::format::Pixel) -> Option<PixelLayout> {
+    let descriptor = format.descriptor()?;
+    let name = descriptor.name();
+    // SAFETY: descriptors are static tables of FFmpeg's.
+    let raw = unsafe { &*descriptor.as_ptr() };
+    let has = |flag: libc::c_int| raw.flags & flag as u64 != 0;
+    let count = usize::from(raw.nb_components);
+    // Of the packed 4:1:1 of DV cameras no descriptor can say where its luma lies; libswscale does not read it either.
+    let is_known = !has(ffi::AV_PIX_FMT_FLAG_HWACCEL) && count > 0 && format != av::format::Pixel::UYYVYY411;
+    let colors = count - usize::from(has(ffi::AV_PIX_FMT_FLAG_ALPHA) && count > 1);
+    let family = if has(ffi::AV_PIX_FMT_FLAG_PAL) {
+        Family::Palette
+    } else if has(ffi::AV_PIX_FMT_FLAG_BAYER) {
+        Family::Bayer
+    } else if matches!(format, av::format::Pixel::XYZ12LE | av::format::Pixel::XYZ12BE) {
+        Family::Xyz
+    } else if has(ffi::AV_PIX_FMT_FLAG_RGB) {
+        Family::Rgb
+    } else if colors == 1 {
+        Family::Gray
+    } else {
+        Family::Yuv
+    };
+    let number = |value: libc::c_int| u32::try_from(value).unwrap_or(0);
+    let component = |component: &ffi::AVComponentDescriptor| Component {
+        plane: number(component.plane) as usize,
+        step: number(component.step),
+        offset: number(component.offset),
+        shift: number(component.shift),
+        depth: number(component.depth),
+    };
+    let [first, second, third, _] = &raw.comp;
+    is_known.then(|| PixelLayout {
+        name,
+        family,
+        components: [component(first), component(second), component(third)],
+        log2_chroma_w: raw.log2_chroma_w,
+        log2_chroma_h: raw.log2_chroma_h,
+        has_alpha: has(ffi::AV_PIX_FMT_FLAG_ALPHA),
+        is_float: has(ffi::AV_PIX_FMT_FLAG_FLOAT),
+        is_big_endian: has(ffi::AV_PIX_FMT_FLAG_BE),
+        is_bit_stream: has(ffi::AV_PIX_FMT_FLAG_BITSTREAM),
+        is_inverted: format == av::format::Pixel::MonoWhite,
+    })
+}
+
+/// Reads the samples of row `y` of a component, of which a row has as many as `samples`, without their neighbours in their
+/// bytes; floating-point ones as their bits. False where the picture has no such row.
+pub(super) fn read_samples(frame: &av::frame::Video, component: usize, y: u32, samples: &mut [u32]) -> bool {
+    let Some(layout) = pixel_layout(frame.format()) else { return false };
+    let Some(&Component { plane, .. }) =
+        layout.components.get(component).filter(|_| component < layout.num_components())
+    else {
+        return false;
+    };
+    let is_chroma = layout.family == Family::Yuv && component > 0;
+    let (w, h) = if is_chroma { (layout.log2_chroma_w, layout.log2_chroma_h) } else { (0, 0) };
+    let (width, height) = (frame.width().div_ceil(1 << w), frame.height().div_ceil(1 << h));
+    // SAFETY: the frame is alive.
+    let pointer = unsafe { frame.as_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &*pointer };
+    let is_there = raw.data.get(plane).is_some_and(|data| !data.is_null());
+    if !is_there || y >= height || samples.len() != width as usize {
+        return false;
+    }
+    let mut data = [std::ptr::null::<u8>(); 4];
+    let mut strides = [0; 4];
+    for (to, from) in data.iter_mut().zip(&raw.data) {
+        *to = from.cast_const();
+    }
+    for (to, from) in strides.iter_mut().zip(&raw.linesize) {
+        *to = *from;
+    }
+    let Some(descriptor) = frame.format().descriptor() else { return false };
+    let (out, bytes) = (samples.as_mut_ptr().cast(), size_of::<u32>() as libc::c_int);
+    let (y, component, width) = (y as libc::c_int, component as libc::c_int, width as libc::c_int);
+    // SAFETY: FFmpeg's contract for a decoded frame: the planes of its format have their rows, `linesize` apart in either
+    // direction, and row `y` of the component, which is one of the format's, lies in a plane that is there; it has `width`
+    // samples, and `samples` has room for as many of four bytes.
+    unsafe {
+        ffi::av_read_image_line2(
+            out,
+            data.as_mut_ptr(),
+            strides.as_ptr(),
+            descriptor.as_ptr(),
+            0,
+            y,
+            component,
+            width,
+            0,
+            bytes,
+        );
+    };
+    true
+}
+
+/// The frame's planes as our own view, without alpha; `None` where its samples do not lie plane by plane as ours do, or the
+/// picture is stored upside down.
 pub(super) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
-    let format = PixelFormat::parse(pixel_name(frame))?;
+    let layout = pixel_layout(frame.format())?;
+    let (format, numbers) = (layout.planar(), layout.planes()?);
     let (width, height) = (frame.width(), frame.height());
     let mut planes = [PlaneView { data: &[], stride: 0 }; 3];
-    for (index, view) in planes.iter_mut().enumerate().take(format.num_planes()) {
+    for (index, (view, number)) in planes.iter_mut().zip(numbers).enumerate().take(format.num_planes()) {
         let (samples, rows) = format.plane_size(index, width, height);
-        *view = plane(frame, index, samples as usize * format.bytes_per_sample(), rows as usize)?;
+        *view = plane(frame, number, samples as usize * format.bytes_per_sample(), rows as usize)?;
     }
     Some(FrameView { format, width, height, planes })
 }
@@ -802,11 +915,13 @@ pub(super) fn set_encoder_tags(encoder: &mut av::encoder::video::Video, color: C
 /// FFmpeg's matrix of that code point; unspecified for those that records of ours rarely have.
 fn space(code: u8) -> ffi::AVColorSpace {
     match code {
+        0 => ffi::AVColorSpace::AVCOL_SPC_RGB,
         1 => ffi::AVColorSpace::AVCOL_SPC_BT709,
         4 => ffi::AVColorSpace::AVCOL_SPC_FCC,
         5 => ffi::AVColorSpace::AVCOL_SPC_BT470BG,
         6 => ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
         7 => ffi::AVColorSpace::AVCOL_SPC_SMPTE240M,
+        8 => ffi::AVColorSpace::AVCOL_SPC_YCGCO,
         9 => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
         _ => ffi::AVColorSpace::AVCOL_SPC_UNSPECIFIED,
     }

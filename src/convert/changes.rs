@@ -3,6 +3,7 @@
 
 use super::av::{FrameFacts, StreamFacts};
 use super::facts;
+use super::pixels::PixelLayout;
 use crate::media::{Codec, ColorModel, ColorSpec, Orientation, PixelFormat, Ratio};
 use crate::{Error, Result};
 use std::ops;
@@ -45,7 +46,7 @@ impl Appearance {
     /// What the record of a clip says whose first frame has `guess_height` lines.
     pub(super) fn shown(&self, stream: &StreamFacts, guess_height: u32) -> Shown {
         let facts = &self.facts;
-        let pixel = PixelFormat::parse(&facts.format).unwrap_or(PixelFormat::YUV420P);
+        let pixel = PixelLayout::of_name(&facts.format).map_or(PixelFormat::YUV420P, |layout| layout.planar());
         let codec = Codec::parse(&stream.codec).unwrap_or(Codec::H264);
         let color = facts::color(facts.color, stream.color, &facts.format, pixel, codec, guess_height);
         let matrix = match pixel.model {

@@ -10,7 +10,7 @@ use super::streams::StreamChoice;
 use super::tap::Tap;
 use super::train::{self, TrainFacts, TrainOptions};
 use crate::decode::ffmpeg::log::Listening;
-use crate::media::StreamInfo;
+use crate::media::{ColorSpec, PixelFormat, StreamInfo};
 use crate::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +65,8 @@ pub(crate) struct ClipRequest {
     pub on_change: OnChange,
     /// Encode the frames anew in this way; `None` keeps their packets.
     pub train: Option<TrainOptions>,
+    /// The frames will be stored as a tensor of 8-bit samples, and the MP4 not at all.
+    pub is_raw: bool,
 }
 
 /// A stored clip.
@@ -76,6 +78,8 @@ pub(crate) struct ClipOutput {
     pub bytes: u64,
     /// Why the pictures were encoded anew; `None` where the source's packets were copied.
     pub reencoded: Option<String>,
+    /// Bytes of the source's packets of this clip.
+    pub bytes_in: u64,
     /// What a person should know about this source.
     pub warnings: Vec<String>,
     /// Index of the chosen video stream among the file's streams.
@@ -126,6 +130,7 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
             Err(error) => return Err(error.with_path(path)),
         }
     }
+    let is_copied = finished.is_some();
     let finished = match finished {
         Some(finished) => finished,
         None => reading.reencode(mp4_path, request, cancel).map_err(|error| error.with_path(path))?,
@@ -136,29 +141,46 @@ pub(crate) fn convert_clip(request: &ClipRequest, mp4_path: &Path, cancel: &dyn 
             count => format!("{count} keyframes are none: decoding cannot start there"),
         });
     }
+    if request.is_raw || !is_copied {
+        warnings.extend(reading.losses(if request.is_raw { 8 } else { finished.stream.pixel_format.depth }));
+    }
     Ok(ClipOutput {
         stream: finished.stream,
         bytes: finished.bytes,
         reencoded: reason,
+        bytes_in: reading.packet_bytes(),
         warnings,
         stream_index: source.index,
         train: None,
     })
 }
 
-/// Decodes the frames of `request` from its source, as [`convert_clip`] did to store them beside `mp4_path`, and hands each
-/// one to `sink` with its number among them.
-pub(super) fn source_frames(
-    request: &ClipRequest,
-    mp4_path: &Path,
-    cancel: &dyn Fn() -> bool,
-    sink: &mut FrameSink<'_>,
-) -> Result<()> {
-    let _listening = Listening::begin();
-    let path = &request.source;
-    let mut source = Source::open(path, request.stream)?;
-    let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
-    reading.frames(request, cancel, sink).map_err(|error| error.with_path(path))
+/// A source that is read once more for its frames.
+pub(super) struct SourceFrames<'a> {
+    request: &'a ClipRequest,
+    reading: Reading,
+}
+
+impl<'a> SourceFrames<'a> {
+    /// Of `request`, as [`convert_clip`] read it to store it beside `mp4_path`.
+    pub(super) fn open(request: &'a ClipRequest, mp4_path: &Path, cancel: &dyn Fn() -> bool) -> Result<Self> {
+        let _listening = Listening::begin();
+        let mut source = Source::open(&request.source, request.stream)?;
+        let reading = Reading::of(&mut source, request, mp4_path, cancel, &mut ())?;
+        Ok(Self { request, reading })
+    }
+
+    /// The samples of its pictures as planes, and their colour.
+    pub(super) fn pictures(&self) -> Result<(PixelFormat, ColorSpec)> {
+        self.reading.pictures().map_err(|error| error.with_path(&self.request.source))
+    }
+
+    /// Hands each frame to `sink` with its number among those of the request.
+    pub(super) fn read(&self, cancel: &dyn Fn() -> bool, sink: &mut FrameSink<'_>) -> Result<()> {
+        let _listening = Listening::begin();
+        let path = &self.request.source;
+        self.reading.frames(self.request, cancel, sink).map_err(|error| error.with_path(path))
+    }
 }
 
 /// When the frames of `request` are shown, in seconds after the source's first one, as [`convert_clip`] stores them.

@@ -75,7 +75,7 @@ pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Conv
     warnings.sort();
     let mut reencoded: Vec<_> = units.iter().flat_map(|unit| unit.reencoded.iter().cloned()).collect();
     reencoded.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut train = None;
+    let mut train: Option<TrainTotals> = None;
     for totals in units.iter().filter_map(|unit| unit.train.clone()) {
         totals.add_to(&mut train);
     }
@@ -89,6 +89,12 @@ pub(super) fn report(out: &OutFolder, plan: &Plan, units: &[UnitReport]) -> Conv
         bytes_out: sum(|unit| unit.bytes),
         shards: units.iter().filter(|unit| unit.rows > 0).count() as u64,
         train: train.as_ref().map(TrainTotals::report),
+        reencoded_bytes_in: train
+            .as_ref()
+            .map_or(reencoded.iter().map(|clip| clip.bytes_in).sum(), |train| train.bytes_in),
+        reencoded_bytes_out: train
+            .as_ref()
+            .map_or(reencoded.iter().map(|clip| clip.bytes_out).sum(), |train| train.bytes_out),
         reencoded,
         failed,
         warnings,

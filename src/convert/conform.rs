@@ -3,7 +3,8 @@
 
 use super::av::{self, Scaler, ScalerEnd, StreamFacts};
 use super::changes::{Appearance, Shown};
-use crate::media::{Orientation, PixelFormat};
+use super::pixels::PixelLayout;
+use crate::media::Orientation;
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
 
@@ -64,7 +65,7 @@ impl Conformer {
         if by == Orientation::UPRIGHT {
             return Ok(Route::Scale(Scaler::new(begin, self.end)?));
         }
-        let depth = PixelFormat::parse(&look.facts.format).map_or(8, |format| format.depth);
+        let depth = PixelLayout::of_name(&look.facts.format).map_or(8, |layout| layout.planar().depth);
         let pixel = if depth > 8 { ff::format::Pixel::YUV444P16LE } else { ff::format::Pixel::YUV444P };
         let full = ScalerEnd { pixel, ..begin };
         let (width, height) = begin.size;

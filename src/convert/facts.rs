@@ -1,6 +1,7 @@
 //! From what a stream and its first frame say to what a record says: colour, orientation, sample aspect ratio.
 
 use super::av::ColorTags;
+use super::pixels::PixelLayout;
 use crate::media::{ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, Orientation, PixelFormat, Ratio};
 
 /// The colour of a record. `format` is FFmpeg's name of the decoder's pixel format, whose `j` variants mean full range.
@@ -27,8 +28,11 @@ pub(super) fn color(
         _ => guess.primaries,
     };
     let tagged = |frame: u32, stream: u32| stated(frame, stream).filter(|&code| code != 0).map(|code| code as u8);
+    // libswscale takes gray of 8 bits for full range whatever it is tagged, and that of more bits where it is not tagged; but not
+    // that of floating-point numbers.
+    let is_gray = pixel.model == ColorModel::Gray && !PixelLayout::of_name(format).is_ok_and(|layout| layout.is_float);
     // What a frame says comes first: H.264 keeps a `yuvj` format where the range becomes limited on the way.
-    let is_full = is_rgb || (format.starts_with("yuvj") && frame.range != 1);
+    let is_full = is_rgb || (is_gray && pixel.depth == 8) || (format.starts_with("yuvj") && frame.range != 1);
     let range = if is_full {
         Some(ColorRange::Full)
     } else {
@@ -42,14 +46,15 @@ pub(super) fn color(
         (1, _) | (0, 1) => ChromaLocation::Left,
         (2, _) | (0, 2) => ChromaLocation::Center,
         (3, _) | (0, 3) => ChromaLocation::TopLeft,
-        _ if matches!(codec, Codec::Mjpeg | Codec::Mpeg1) => ChromaLocation::Center,
+        // 4:1:0 is of codecs older than any that say so; ffmpeg takes it to lie between its luma samples.
+        _ if matches!(codec, Codec::Mjpeg | Codec::Mpeg1) || pixel.log2_chroma_h == 2 => ChromaLocation::Center,
         _ => guess.chroma_location,
     };
     ColorSpec {
         matrix: matrix.unwrap_or(guess.matrix),
         primaries: tagged(frame.primaries, stream.primaries).unwrap_or(base),
         transfer: tagged(frame.transfer, stream.transfer).unwrap_or(if base == 9 { 14 } else { base }),
-        range: range.unwrap_or(guess.range),
+        range: range.unwrap_or(if is_gray { ColorRange::Full } else { guess.range }),
         chroma_location,
         guessed: matrix.is_none() || range.is_none(),
     }
@@ -124,12 +129,23 @@ mod tests {
     #[test]
     fn untagged_colour_is_guessed_by_height_and_tags_are_kept() {
         let none = ColorTags { matrix: 2, primaries: 2, transfer: 2, range: 0, chroma_location: 0 };
+        let limited = ColorTags { range: 1, ..none };
         let sd = color(none, none, "yuv420p", PixelFormat::YUV420P, Codec::H264, 480);
         assert_eq!((sd.matrix, sd.guessed, sd.range), (6, true, ColorRange::Limited));
         let tagged = ColorTags { matrix: 9, primaries: 9, transfer: 16, range: 1, chroma_location: 3 };
         let hdr = color(tagged, none, "yuv420p10le", PixelFormat::YUV420P, Codec::Hevc, 480);
         assert_eq!((hdr.matrix, hdr.transfer, hdr.guessed), (9, 16, false));
         assert_eq!(hdr.chroma_location, ChromaLocation::TopLeft);
+        for (depth, tagged, expected) in [
+            (8, none, ColorRange::Full),
+            (8, limited, ColorRange::Full),
+            (16, none, ColorRange::Full),
+            (16, limited, ColorRange::Limited),
+        ] {
+            let gray = PixelFormat { model: ColorModel::Gray, depth, log2_chroma_w: 0, log2_chroma_h: 0 };
+            let range = color(tagged, none, &gray.name(), gray, Codec::Png, 480).range;
+            assert_eq!(range, expected, "{depth} bits, tagged {}", tagged.range);
+        }
         let full = color(none, none, "yuvj420p", PixelFormat::YUV420P, Codec::Mjpeg, 1080);
         assert_eq!((full.matrix, full.range, full.chroma_location), (1, ColorRange::Full, ChromaLocation::Center));
     }

@@ -29,7 +29,9 @@ mod options;
 mod out;
 mod passed_over;
 mod pieces;
+mod pixels;
 mod plan;
+mod planes;
 mod raw;
 mod reading;
 mod reasons;
@@ -47,16 +49,20 @@ mod standing;
 mod store;
 mod streams;
 mod tap;
+mod target;
 mod timeline;
 mod timestamps;
 mod train;
 mod unit;
 mod unpack;
+mod upsample;
 
 #[cfg(test)]
 mod change_tests;
 #[cfg(test)]
 mod clip_tests;
+#[cfg(test)]
+mod pixel_tests;
 #[cfg(test)]
 mod reason_tests;
 #[cfg(test)]

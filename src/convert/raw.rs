@@ -1,13 +1,14 @@
 //! The raw profile: the frames of a proved clip as one tensor, RGB as displayed or I420 as decoded and turned, in a file that
 //! waits for its shard.
 
-use super::clip::{first_picture, source_frames};
+use super::clip::{SourceFrames, first_picture};
 use super::i420::{self, Picture};
 use super::ingest::Given;
+use super::planes::PlaneReader;
 use super::{ClipOutput, ClipRequest, RawFormat, av};
 use crate::decode::{ClipDecoder, DecodeLimits, DecodePlan, DecoderOptions, PacketSource};
 use crate::format::{crc32c, create_new_file, map, open_regular};
-use crate::media::{FrameView, PixelFormat, StreamInfo};
+use crate::media::{FrameView, StreamInfo};
 use crate::shard::{NewTensor, NewTensorRecord};
 use crate::transform::{Layout, Transform, TransformOptions};
 use crate::{Error, Result, TensorType};
@@ -51,8 +52,8 @@ impl RawFrames {
     }
 
     /// Decodes every frame of the clip that `request` asked for into the file `path` as RGB, resized to `size` (height, width)
-    /// where it is given: from its MP4 at `mp4`, or, where that one had to be encoded anew, from the source, if its pictures have the
-    /// size and format of the MP4's. One frame is in memory at a time.
+    /// where it is given: from its MP4 at `mp4`, or, where that one had to be encoded anew, from the source. One frame is in memory at a
+    /// time.
     pub(super) fn rgb(
         clip: &ClipOutput,
         request: &ClipRequest,
@@ -66,15 +67,20 @@ impl RawFrames {
         if let Some((height, width)) = size {
             options = options.size(height, width);
         }
-        let mut transform = Transform::new(&options, stream)?;
+        let are_sources = clip.reencoded.is_some();
+        let source = if are_sources { Some(SourceFrames::open(request, mp4, cancel)?) } else { None };
+        let mut transform = match &source {
+            Some(source) => {
+                let (pixel_format, color) = source.pictures()?;
+                Transform::new(&options, &StreamInfo { pixel_format, color, ..stream.clone() })?
+            }
+            None => Transform::new(&options, stream)?,
+        };
         let mut frames = FrameFile::create(path, transform.clip_shape(1).num_bytes(transform.dtype())?)?;
-        let are_sources = clip.reencoded.is_some() && has_pictures_of(request, stream, cancel)?;
-        if are_sources {
-            source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
-                let view = av::view(frame).filter(|view| is_of(view, stream));
-                let other =
-                    || Error::unsupported("its pictures change their size or format, or lie from the bottom row up");
-                transform.apply(&view.ok_or_else(other)?, &mut frames.one, 1, 0)?;
+        if let Some(source) = source {
+            let mut reader = PlaneReader::new();
+            source.read(cancel, &mut |&Given { number, frame, .. }| {
+                transform.apply(&reader.view(frame)?, &mut frames.one, 1, 0)?;
                 frames.put(number)
             })?;
         } else {
@@ -112,7 +118,7 @@ impl RawFrames {
                 positions.iter().try_for_each(|&position| frames.put(position as usize))
             })?;
         } else {
-            source_frames(request, mp4, cancel, &mut |&Given { number, frame, .. }| {
+            SourceFrames::open(request, mp4, cancel)?.read(cancel, &mut |&Given { number, frame, .. }| {
                 i420::check_picture(av::pixel_name(frame), frame.width(), frame.height())?;
                 let upside_down = || Error::unsupported("its pictures are stored from the bottom row up");
                 let picture = av::picture_420(frame).ok_or_else(upside_down)?;
@@ -138,18 +144,6 @@ impl RawFrames {
         let tensor = NewTensor { name: FIELD.to_owned(), dtype: TensorType::UInt8, shape: self.shape, data };
         Ok(NewTensorRecord { key, caption, columns, fields: vec![tensor] })
     }
-}
-
-/// Whether the first picture of a source is of the size and format of `stream`, which was made from it.
-fn has_pictures_of(request: &ClipRequest, stream: &StreamInfo, cancel: &dyn Fn() -> bool) -> Result<bool> {
-    Ok(first_picture(&request.source, request.stream, cancel)?.is_some_and(|first| {
-        (first.width, first.height) == (stream.width, stream.height)
-            && PixelFormat::parse(&first.format) == Some(stream.pixel_format)
-    }))
-}
-
-fn is_of(view: &FrameView<'_>, stream: &StreamInfo) -> bool {
-    (view.width, view.height, view.format) == (stream.width, stream.height, stream.pixel_format)
 }
 
 /// What a dataset says of the field.

@@ -8,6 +8,7 @@ use super::conform::Conformer;
 use super::draft::{Draft, DraftPacket, Finished};
 use super::ingest::{self, ENCRYPTED, FrameSink, Given, Ingest, Range, Seek};
 use super::mux::Presentation;
+use super::pixels::PixelLayout;
 use super::reasons;
 use super::reencode;
 use super::source::Source;
@@ -346,6 +347,25 @@ impl Reading {
         facts::color(first.color, self.stream.color, &first.format, pixel, codec, first.height)
     }
 
+    /// What the pictures of the source are: their samples as planes, and their colour.
+    pub(super) fn pictures(&self) -> Result<(PixelFormat, ColorSpec)> {
+        let planar = PixelLayout::of_name(&self.look.facts.format)?.planar();
+        Ok((planar, self.color(Codec::parse(&self.stream.codec).unwrap_or(Codec::H264), planar)))
+    }
+
+    /// What of the pictures is lost where each colour sample has `depth` bits in the end.
+    pub(super) fn losses(&self, depth: u8) -> Vec<String> {
+        PixelLayout::of_name(&self.look.facts.format).map(|layout| layout.losses(depth)).unwrap_or_default()
+    }
+
+    /// Bytes of the packets that the wanted frames come from, and of those between them.
+    pub(super) fn packet_bytes(&self) -> u64 {
+        let packets = self.ingest.frames.get(self.wanted.clone()).unwrap_or_default().iter().map(|frame| frame.packet);
+        let range = packets.clone().min().zip(packets.max()).map(|(first, last)| first as usize..=last as usize);
+        let packets = range.and_then(|range| self.ingest.packets.get(range)).unwrap_or_default();
+        packets.iter().map(|packet| u64::from(packet.bytes)).sum()
+    }
+
     /// Time of a frame of the reading.
     pub(super) fn frame_pts(&self, frame: usize) -> Option<i64> {
         let packet = self.ingest.frames.get(frame)?.packet;
@@ -479,8 +499,7 @@ impl Reading {
     pub(super) fn reencode(&self, mp4: &Path, request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Finished> {
         let mut source = Source::open(&request.source, request.stream)?;
         let mut store = PacketStore::new(mp4);
-        let planar = PixelFormat::parse(&self.look.facts.format).unwrap_or(PixelFormat::YUV420P);
-        let color = self.color(Codec::parse(&self.stream.codec).unwrap_or(Codec::H264), planar);
+        let (_, color) = self.pictures()?;
         let track = self.track();
         let wanted = self.wanted.clone();
         let picture = reencode::Picture { facts: &self.look.facts, color, track: &track };
@@ -492,7 +511,7 @@ impl Reading {
             codec: Codec::H264,
             packets,
             frame_packets,
-            crcs: None,
+            crcs: encoded.crcs,
             is_damaged: false,
             is_doubted: false,
             shown: self.shown(),

@@ -1,20 +1,30 @@
-//! Encoding anew what an MP4 cannot hold: visually lossless H.264 by libx264, the same frames at the same times. Single
-//! threaded and bit exact, so that the same source gives the same bytes.
+//! Encoding anew what an MP4 cannot hold: H.264 by libx264, the same frames at the same times. Single threaded and bit exact, so
+//! that the same source gives the same bytes.
+//!
+//! What a source keeps without loss stays without loss, and so do RGB and gray, whose levels often mean something: the stored
+//! clip is then proved against the source's own pictures. Of other sources, which are lossy video already, next to all
+//! levels of the RGB are within two of the source's, and files stay in the profiles that hardware decodes. Of 10 frames of VP8, 1080 lines,
+//! 99.5 % were (98.2 % at CRF 6, 93.2 % at CRF 12), at most 7 off (36, 43), in 1.95 MB (1.58, 0.76; without loss 3.3).
 
 use super::av::{self, FrameFacts, TrackFacts};
 use super::bitstream::Scanner;
 use super::conform::Conformer;
 use super::draft::DraftPacket;
-use super::ingest::{self, Range};
+use super::ingest::{self, Range, frame_crc};
+use super::pixels::PixelLayout;
+use super::planes::PlaneReader;
 use super::source::Source;
 use super::store::{PacketStore, Slot};
+use super::target::{PictureMaker, Target};
 use super::timestamps;
-use crate::media::{Codec, ColorModel, ColorRange, ColorSpec, PixelFormat};
+use crate::media::{Codec, ColorModel, ColorSpec, PixelFormat};
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 
-/// Constant rate factor: visually lossless.
-const CRF: &str = "12";
+/// Quantizer of what is lossy already, at 8 bits; each further bit is 6 more. 0 is without loss.
+const QP: u32 = 8;
+/// Finer chroma, because a level of it is up to two of blue; no psychovisual decisions, which trade levels for grain.
+const LOSSY_PARAMS: &str = ":chroma-qp-offset=-6:psy=0";
 /// Speed against size.
 const PRESET: &str = "veryfast";
 /// Closed GOPs. And no macroblock tree: with it, libx264 (build 164) reads memory that nobody wrote, for sizes that are no
@@ -42,55 +52,8 @@ pub(super) struct Encoded {
     pub(super) parameters: ff::codec::Parameters,
     pub(super) pixel_format: PixelFormat,
     pub(super) color: ColorSpec,
-}
-
-/// The format to encode a picture in: the nearest that H.264 has, by FFmpeg's name.
-pub(super) fn target(facts: &FrameFacts) -> Result<(&'static str, PixelFormat, bool)> {
-    let name = facts.format.as_str();
-    let pixel: ff::format::Pixel =
-        name.parse().map_err(|_| Error::unsupported(format!("pixel format {name} is unknown")))?;
-    let descriptor = pixel.descriptor().ok_or_else(|| Error::unsupported(format!("pixel format {name} is unknown")))?;
-    let planar = PixelFormat::parse(name);
-    let is_yuv = planar.is_some_and(|format| format.model == ColorModel::Yuv)
-        || name.starts_with("yuva")
-        || name.starts_with("nv")
-        || name.starts_with("yuyv")
-        || name.starts_with("uyvy")
-        || name.starts_with("p0")
-        || name.starts_with("p2");
-    let is_gray = name.starts_with("gray") || name.starts_with("ya") || name.starts_with("mono");
-    let deep = name.contains("10")
-        || name.contains("12")
-        || name.contains("14")
-        || name.contains("16")
-        || name.contains("48")
-        || name.contains("64");
-    let (even_w, even_h) = (facts.width.is_multiple_of(2), facts.height.is_multiple_of(2));
-    let (w, h) = if is_yuv { (descriptor.log2_chroma_w(), descriptor.log2_chroma_h()) } else { (0, 0) };
-    let full = name.starts_with("yuvj");
-    let target = if is_gray && planar.is_some() && !deep {
-        "gray"
-    } else if is_gray || (is_yuv && w > 0 && h > 0 && even_w && even_h) {
-        match (deep, full) {
-            (true, _) => "yuv420p10le",
-            (false, true) => "yuvj420p",
-            (false, false) => "yuv420p",
-        }
-    } else if is_yuv && w > 0 && even_w {
-        match (deep, full) {
-            (true, _) => "yuv422p10le",
-            (false, true) => "yuvj422p",
-            (false, false) => "yuv422p",
-        }
-    } else {
-        match (deep, full) {
-            (true, _) => "yuv444p10le",
-            (false, true) => "yuvj444p",
-            (false, false) => "yuv444p",
-        }
-    };
-    let format = PixelFormat::parse(target).ok_or_else(|| Error::unsupported(format!("no format for {name}")))?;
-    Ok((target, format, !is_yuv && !is_gray))
+    /// Checksum of each picture, where it was encoded without loss.
+    pub(super) crcs: Option<Vec<u32>>,
 }
 
 /// Decodes `range` of the source again and encodes its frames `wanted`, made alike by `conformer`.
@@ -103,17 +66,17 @@ pub(super) fn encode(
     store: &mut PacketStore,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Encoded> {
-    let Picture { facts, mut color, track } = *picture;
-    let (name, pixel_format, from_rgb) = target(facts)?;
-    if from_rgb {
-        // What libswscale converts RGB to by default.
-        color = ColorSpec { matrix: 6, range: ColorRange::Limited, ..color };
-    }
-    let pixel: ff::format::Pixel = name.parse().map_err(|_| Error::unsupported(format!("no pixel format {name}")))?;
-    let mut encoder = open(source, facts, pixel, color, track)?;
+    let Picture { facts, color, track } = *picture;
+    let planar = PixelLayout::of_name(&facts.format)?.planar();
+    let size = (facts.width, facts.height);
+    let target = Target::new(planar, size, color)?;
+    let is_exact = source.facts.is_lossless || planar.model != ColorModel::Yuv;
+    let mut reader = PlaneReader::new();
+    let mut maker = PictureMaker::new(planar, size, color, target);
+    let mut encoder = open(source, facts, &target, is_exact, track)?;
     let parameters = ff::codec::Parameters::from(&encoder);
-    let mut scaler = None;
     let mut packets = Vec::new();
+    let mut crcs = Vec::new();
     let failed =
         |error: ff::Error| Error::new(crate::ErrorKind::Decode, format!("cannot encode: {}", av::message_of(error)));
     let mut sink = |&ingest::Given { number, frame, .. }: &ingest::Given<'_>| -> Result<()> {
@@ -121,19 +84,16 @@ pub(super) fn encode(
             return Ok(());
         }
         let frame = conformer.conform(frame)?;
-        let mut picture = if frame.format() == pixel {
-            frame.clone()
-        } else {
-            let scaler = match &mut scaler {
-                Some(scaler) => scaler,
-                slot => slot.insert(scaling(frame, pixel).map_err(failed)?),
+        let view = reader.view(frame)?;
+        let mut picture = maker.make(&view)?;
+        if is_exact {
+            let crc = match target.format.model {
+                ColorModel::Gbr => Some(frame_crc(&view)),
+                ColorModel::Gray | ColorModel::Yuv => av::view(&picture).map(|view| frame_crc(&view)),
             };
-            let mut picture = ff::frame::Video::empty();
-            scaler.run(frame, &mut picture).map_err(failed)?;
-            picture
-        };
+            crcs.push(crc.ok_or_else(|| Error::decode("a picture for the encoder has no planes"))?);
+        }
         picture.set_pts(Some((number - wanted.start) as i64));
-        picture.set_kind(ff::picture::Type::None);
         encoder.send_frame(&picture).map_err(failed)?;
         receive(&mut encoder, store, &mut packets)
     };
@@ -144,7 +104,8 @@ pub(super) fn encode(
     if packets.len() != wanted.len() {
         return Err(Error::decode(format!("the encoder gave {} packets for {} frames", packets.len(), wanted.len())));
     }
-    Ok(Encoded { packets, parameters, pixel_format, color })
+    let crcs = is_exact.then_some(crcs);
+    Ok(Encoded { packets, parameters, pixel_format: target.format, color: target.color, crcs })
 }
 
 /// From `frame`'s format to another one, in the same size.
@@ -161,28 +122,31 @@ pub(super) fn scaling(
 fn open(
     source: &Source,
     facts: &FrameFacts,
-    pixel: ff::format::Pixel,
-    color: ColorSpec,
+    target: &Target,
+    is_exact: bool,
     track: &TrackFacts,
 ) -> Result<ff::encoder::video::Encoder> {
-    let codec = ff::encoder::find_by_name("libx264")
-        .ok_or_else(|| Error::unsupported("this FFmpeg has no libx264 to encode with"))?;
-    let failed = |error: ff::Error| Error::unsupported(format!("cannot open libx264: {}", av::message_of(error)));
+    let name = target.encoder;
+    let codec = ff::encoder::find_by_name(name)
+        .ok_or_else(|| Error::unsupported(format!("this FFmpeg has no {name} to encode with")))?;
+    let failed = |error: ff::Error| Error::unsupported(format!("cannot open {name}: {}", av::message_of(error)));
     let mut encoder = ff::codec::Context::new_with_codec(codec).encoder().video().map_err(failed)?;
     encoder.set_width(facts.width);
     encoder.set_height(facts.height);
-    encoder.set_format(pixel);
+    encoder.set_format(target.pixel);
     let ticks_per_second = 1.0 / source.time_base.seconds(1);
     let fps = (ticks_per_second / source.interval.max(f64::MIN_POSITIVE)).round().clamp(1.0, 240.0) as i32;
     // Frames are numbered; the rate tells the encoder how far apart key frames may be.
     encoder.set_time_base(ff::Rational::new(1, fps));
     encoder.set_frame_rate(Some(ff::Rational::new(fps, 1)));
     encoder.set_gop((fps as u32 * 2).min(120));
-    av::set_encoder_tags(&mut encoder, color, track.sample_aspect);
+    av::set_encoder_tags(&mut encoder, target.color, track.sample_aspect);
+    let qp = if is_exact { 0 } else { QP + 6 * u32::from(target.format.depth - 8) };
+    let lossy = if is_exact { "" } else { LOSSY_PARAMS };
     let mut options = ff::Dictionary::new();
     options.set("preset", PRESET);
-    options.set("crf", CRF);
-    options.set("x264-params", X264_PARAMS);
+    options.set("qp", &qp.to_string());
+    options.set("x264-params", &format!("{X264_PARAMS}{lossy}"));
     encoder.open_as_with(codec, options).map_err(failed)
 }
 

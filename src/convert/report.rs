@@ -110,6 +110,12 @@ pub struct Reencoded {
     pub key: String,
     /// Why its packets could not be copied.
     pub reason: String,
+    /// Bytes of the packets that the source has of the clip; 0 where an earlier version converted it.
+    #[serde(default)]
+    pub bytes_in: u64,
+    /// Bytes of the stored MP4.
+    #[serde(default)]
+    pub bytes_out: u64,
 }
 
 /// What [`super::convert`] did. Counts are of the whole dataset, whether made now or found from an earlier run.
@@ -143,6 +149,10 @@ pub struct ConvertReport {
     pub train: Option<TrainReport>,
     /// Clips that had to be encoded anew, with the reason; with [`super::Profile::Train`], where all are, none is listed.
     pub reencoded: Vec<Reencoded>,
+    /// Bytes of the packets that the clips which were encoded anew, with [`super::Profile::Train`] all of them, have in their sources.
+    pub reencoded_bytes_in: u64,
+    /// Bytes of their stored MP4s.
+    pub reencoded_bytes_out: u64,
     /// What is not in the dataset, with the reason.
     pub failed: Vec<Failure>,
     /// What a person should know.

@@ -239,6 +239,7 @@ impl Run<'_> {
             check: self.plan.check,
             on_change: self.plan.on_change,
             train: self.plan.train,
+            is_raw: self.plan.profile == Profile::Raw,
         };
         let (mut clip, was_kept) = match load_clip(&task.mp4, &task.tables) {
             Some(clip) => (clip, true),
@@ -458,14 +459,15 @@ fn add_clip(shard: &mut UnitShard, report: &mut UnitReport, task: &Task<'_>, mad
     let clip = &made.clip;
     let frames = clip.stream.num_frames() as u64;
     let seconds = clip.stream.time_base.seconds(clip.stream.duration);
-    let train = clip.train.as_ref().map(|facts| TrainTotals::of(key, facts));
+    let (bytes_in, bytes_out) = (clip.bytes_in, clip.bytes);
+    let train = clip.train.as_ref().map(|facts| TrainTotals::of(key, facts, (bytes_in, bytes_out)));
     let reencoded = clip.reencoded.clone().filter(|_| train.is_none());
     let warnings: Vec<String> = clip.warnings.iter().map(|warning| format!("{source}: {warning}")).collect();
     shard.add(task.clip, made, task.mp4.clone())?;
     report.frames += frames;
     report.seconds += seconds;
     report.warnings.extend(warnings);
-    report.reencoded.extend(reencoded.map(|reason| Reencoded { key: key.clone(), reason }));
+    report.reencoded.extend(reencoded.map(|reason| Reencoded { key: key.clone(), reason, bytes_in, bytes_out }));
     if let Some(train) = train {
         train.add_to(&mut report.train);
     }

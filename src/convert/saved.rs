@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Raised when the layout below changes. Only this program reads these files, and only while a conversion is under way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -22,6 +22,7 @@ struct Saved {
     bytes: u64,
     blake3: String,
     reencoded: Option<String>,
+    bytes_in: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     train: Option<TrainFacts>,
     warnings: Vec<String>,
@@ -57,6 +58,7 @@ pub(super) fn save_clip(clip: &ClipOutput, mp4: &Path, tables: &Path) -> Result<
         bytes: clip.bytes,
         blake3: hash_file(mp4)?,
         reencoded: clip.reencoded.clone(),
+        bytes_in: clip.bytes_in,
         train: clip.train,
         warnings: clip.warnings.clone(),
         stream_index: clip.stream_index,
@@ -152,6 +154,7 @@ pub(super) fn load_clip(mp4: &Path, tables: &Path) -> Option<ClipOutput> {
         stream,
         bytes: saved.bytes,
         reencoded: saved.reencoded,
+        bytes_in: saved.bytes_in,
         warnings: saved.warnings,
         stream_index: saved.stream_index,
         train: saved.train,
@@ -201,6 +204,7 @@ mod tests {
             },
             bytes: 9,
             reencoded: Some("mp4 cannot hold it".into()),
+            bytes_in: 7,
             warnings: vec!["w".into()],
             stream_index: 4,
             train: Some(TrainFacts { psnr_y: 41.5, psnr: 42.25, ..TrainFacts::default() }),
@@ -220,7 +224,7 @@ mod tests {
             let head = (s.codec, s.profile, s.extradata.to_vec(), s.reorder_frames, s.pixel_format, s.width, s.height);
             let rest = (s.sample_aspect, s.orientation, s.color, s.time_base, s.duration, s.gops.clone());
             let packets: Vec<_> = s.packets.iter().collect();
-            let what = (clip.bytes, clip.reencoded.clone(), clip.stream_index, clip.train);
+            let what = (clip.bytes, clip.bytes_in, clip.reencoded.clone(), clip.stream_index, clip.train);
             (head, rest, packets, s.frame_packets.to_vec(), what)
         };
         assert_eq!(all(&back), all(&clip()));

@@ -62,7 +62,8 @@ pub(super) fn convert(
 ) -> Result<ClipOutput> {
     let mut live = Live::new(options, request, mp4, cancel);
     let reading = Reading::of(source, request, mp4, cancel, &mut live)?;
-    let warnings = reading.warnings(source);
+    let mut warnings = reading.warnings(source);
+    warnings.extend(reading.losses(PixelFormat::YUV420P.depth));
     let shown = shown(&reading, request);
     let pts: Vec<i64> = (0..reading.ingest.frames.len()).filter_map(|frame| reading.frame_pts(frame)).collect();
     let rate = options.rate();
@@ -82,6 +83,7 @@ pub(super) fn convert(
         stream,
         bytes,
         reencoded: Some(REENCODED_FOR_TRAINING.to_owned()),
+        bytes_in: reading.packet_bytes(),
         warnings,
         stream_index: source.index,
         train: Some(TrainFacts { psnr_y, psnr, windows }),

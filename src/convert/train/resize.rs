@@ -1,53 +1,80 @@
 //! Decoded frames to the pictures that are stored: upright, in square pixels, 8-bit 4:2:0, resized by the loader's own
-//! antialiased filter. Formats that the transform does not take (packed, RGB, with alpha, stored upside down) go through
-//! libswscale first, in the same size, into the nearest one that it takes.
+//! antialiased filter. RGB becomes luma and chroma first, in full range and in more bits than are stored.
 
 use super::encoder::PictureKind;
 use super::options::TrainOptions;
-use crate::convert::av::{self, StreamFacts};
+use crate::convert::av::StreamFacts;
 use crate::convert::changes::Appearance;
 use crate::convert::conform::Conformer;
-use crate::convert::{facts, reencode};
-use crate::media::{Codec, ColorModel, ColorRange, ColorSpec, PixelFormat};
+use crate::convert::facts;
+use crate::convert::pixels::PixelLayout;
+use crate::convert::planes::PlaneReader;
+use crate::convert::target::{self, Luma};
+use crate::media::{Codec, ColorModel, ColorSpec, FrameView, PixelFormat, PlaneView};
 use crate::transform::{Filter, Fit, OUTPUT_LOCATION, PlanarSource, PlanarTransform};
 use crate::{Error, Result};
 use ffmpeg_next as ff;
 
 /// Resizes the frames of one clip.
 pub(super) struct Resizer {
-    /// The format that the transform takes.
-    pixel: ff::format::Pixel,
-    format: PixelFormat,
-    converter: Option<ff::software::scaling::Context>,
-    converted: ff::frame::Video,
     /// Makes all frames like the first one.
     conformer: Conformer,
+    reader: PlaneReader,
+    /// Where the frames are RGB: what the transform takes in their place.
+    luma: Option<Planes>,
     transform: PlanarTransform,
     kind: PictureKind,
+}
+
+/// RGB as planes of luma and chroma, in memory that every frame uses again.
+struct Planes {
+    from: PixelFormat,
+    luma: Luma,
+    samples: [Vec<u8>; 3],
+}
+
+/// Full range and more bits than 8, so that nothing is rounded before the picture is stored.
+const OF_RGB: PixelFormat = PixelFormat { model: ColorModel::Yuv, depth: 14, log2_chroma_w: 0, log2_chroma_h: 0 };
+
+impl Planes {
+    fn of<'a>(&'a mut self, view: &FrameView<'_>) -> Result<FrameView<'a>> {
+        if view.format != self.from {
+            return Err(Error::unsupported("its pictures change their format on the way"));
+        }
+        let [first, second, third] = &mut self.samples;
+        let mut planes = [first, second, third];
+        for plane in &mut planes {
+            plane.clear();
+        }
+        for y in 0..view.height {
+            self.luma.row(view, y, &mut |plane, _, sample| {
+                if let Some(plane) = planes.get_mut(plane) {
+                    plane.extend_from_slice(&sample.to_le_bytes());
+                }
+            });
+        }
+        let stride = 2 * view.width as usize;
+        let planes = self.samples.each_ref().map(|data| PlaneView { data, stride });
+        Ok(FrameView { format: OF_RGB, width: view.width, height: view.height, planes })
+    }
 }
 
 impl Resizer {
     /// For frames of `stream`, of which `look` is the first one's.
     pub(super) fn new(look: &Appearance, stream: &StreamFacts, options: &TrainOptions) -> Result<Self> {
         let first = &look.facts;
-        let planar = PixelFormat::parse(&first.format);
+        let planar = PixelLayout::of_name(&first.format)?.planar();
         let codec = Codec::parse(&stream.codec).unwrap_or(Codec::H264);
-        let shown_as = planar.unwrap_or(PixelFormat::YUV420P);
-        let mut color = facts::color(first.color, stream.color, &first.format, shown_as, codec, first.height);
-        let taken = planar.filter(|format| format.model != ColorModel::Gbr);
-        let (name, format) = if let Some(format) = taken {
-            (first.format.as_str(), format)
+        let mut color = facts::color(first.color, stream.color, &first.format, planar, codec, first.height);
+        let luma = if planar.model == ColorModel::Gbr {
+            color = target::from_rgb(color, first.height);
+            let luma = Luma::new(planar, OF_RGB, color, first.height);
+            Some(Planes { from: planar, luma, samples: Default::default() })
         } else {
-            let (name, format, from_rgb) = reencode::target(first)?;
-            if from_rgb {
-                // What libswscale converts RGB to by default.
-                color = ColorSpec { matrix: 6, range: ColorRange::Limited, ..color };
-            }
-            (name, format)
+            None
         };
-        let pixel = name.parse().map_err(|_| Error::unsupported(format!("no pixel format {name}")))?;
         let source = PlanarSource {
-            format,
+            format: if luma.is_some() { OF_RGB } else { planar },
             width: first.width,
             height: first.height,
             sample_aspect: facts::sample_aspect(look.sample_aspect),
@@ -57,9 +84,8 @@ impl Resizer {
         let size = options.output_size(source.display_size());
         let transform = PlanarTransform::new(source, size, Fit::Crop, Filter::Bicubic)?;
         let kind = PictureKind { size, color: ColorSpec { chroma_location: OUTPUT_LOCATION, ..color } };
-        let converted = ff::frame::Video::empty();
         let conformer = Conformer::new(look, stream)?;
-        Ok(Self { pixel, format, converter: None, converted, conformer, transform, kind })
+        Ok(Self { conformer, reader: PlaneReader::new(), luma, transform, kind })
     }
 
     /// What comes out.
@@ -70,18 +96,10 @@ impl Resizer {
     /// Writes the picture of `frame` into `picture`, I420.
     pub(super) fn resize(&mut self, frame: &ff::frame::Video, picture: &mut Vec<u8>) -> Result<()> {
         picture.resize(self.transform.num_bytes(), 0);
-        let frame = self.conformer.conform(frame)?;
-        let view = av::view(frame).filter(|view| view.format == self.format && frame.format() == self.pixel);
-        if let Some(view) = view {
-            return self.transform.apply(&view, picture);
+        let view = self.reader.view(self.conformer.conform(frame)?)?;
+        match &mut self.luma {
+            Some(planes) => self.transform.apply(&planes.of(&view)?, picture),
+            None => self.transform.apply(&view, picture),
         }
-        let failed = |error: ff::Error| Error::decode(format!("cannot convert a frame: {}", av::message_of(error)));
-        let converter = match &mut self.converter {
-            Some(converter) => converter,
-            slot => slot.insert(reencode::scaling(frame, self.pixel).map_err(failed)?),
-        };
-        converter.run(frame, &mut self.converted).map_err(failed)?;
-        let view = av::view(&self.converted).ok_or_else(|| Error::decode("a converted frame has no planes"))?;
-        self.transform.apply(&view, picture)
     }
 }

@@ -69,13 +69,18 @@ pub(in crate::convert) struct TrainTotals {
     psnr: f64,
     lowest: TrainClipQuality,
     windows: [WindowLoad; 2],
+    /// Bytes of the packets that the clips have in their sources, and of what is stored; 0 from an earlier version.
+    #[serde(default)]
+    pub(in crate::convert) bytes_in: u64,
+    #[serde(default)]
+    pub(in crate::convert) bytes_out: u64,
 }
 
 impl TrainTotals {
-    pub(in crate::convert) fn of(key: &str, facts: &TrainFacts) -> Self {
+    pub(in crate::convert) fn of(key: &str, facts: &TrainFacts, (bytes_in, bytes_out): (u64, u64)) -> Self {
         let TrainFacts { psnr_y, psnr, windows } = *facts;
         let lowest = TrainClipQuality { key: key.to_owned(), psnr_y, psnr };
-        Self { clips: 1, psnr_y, psnr, lowest, windows }
+        Self { clips: 1, psnr_y, psnr, lowest, windows, bytes_in, bytes_out }
     }
 
     /// Adds `other` to what `sum` holds.
@@ -87,6 +92,8 @@ impl TrainTotals {
         sum.clips += self.clips;
         sum.psnr_y += self.psnr_y;
         sum.psnr += self.psnr;
+        sum.bytes_in += self.bytes_in;
+        sum.bytes_out += self.bytes_out;
         if self.lowest.psnr_y < sum.lowest.psnr_y {
             sum.lowest = self.lowest;
         }
@@ -135,9 +142,12 @@ mod tests {
         let after = WindowLoad { stored: load(1, 16, 300), ..WindowLoad::default() };
         let mut sum = None;
         for (key, psnr_y, windows) in [("a", 40.0, [both, both]), ("b", 30.0, [both, after])] {
-            TrainTotals::of(key, &TrainFacts { psnr_y, psnr: psnr_y + 1.0, windows }).add_to(&mut sum);
+            let facts = TrainFacts { psnr_y, psnr: psnr_y + 1.0, windows };
+            TrainTotals::of(key, &facts, (5, 3)).add_to(&mut sum);
         }
-        let report = sum.unwrap().report();
+        let sum = sum.unwrap();
+        assert_eq!((sum.bytes_in, sum.bytes_out), (10, 6));
+        let report = sum.report();
         assert_eq!((report.psnr_y_mean, report.psnr_mean, report.lowest.key.as_str()), (35.0, 36.0, "b"));
         let [first, second] = report.windows[..] else { panic!("two strides") };
         assert_eq!((first.windows, first.stride, second.stride), (4, 1, 4));
