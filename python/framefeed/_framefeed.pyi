@@ -681,7 +681,7 @@ def convert(
     seed: int = 0,
     check: Literal["full", "fast"] = "full",
     stream: str | int = "best",
-    on_change: Literal["reencode", "refuse"] = "reencode",
+    on_change: Literal["reencode", "split", "refuse"] = "reencode",
     on_error: Literal["skip", "fail"] = "skip",
     retry_failed: bool = False,
 ) -> dict[str, Any]:
@@ -714,6 +714,7 @@ def convert(
         on_change: what to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation).
             `"reencode"`: the later frames are made like the first ones, as ffmpeg does, and a warning names the frame and both
             values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as they are.
+            `"split"`: each piece is a clip of its own, copied where it can be; to find the pieces, every video is decoded once more.
             `"refuse"`: the video fails.
         on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
         retry_failed: converts the shards once more from which an earlier call left clips out because they could not be

@@ -80,7 +80,11 @@ pub(crate) fn convert<'py>(
         .seed(seed)
         .check(choose("check", check, &[("full", CheckLevel::Full), ("fast", CheckLevel::Fast)])?)
         .stream(stream.choice()?)
-        .on_change(choose("on_change", on_change, &[("reencode", OnChange::Reencode), ("refuse", OnChange::Refuse)])?)
+        .on_change(choose(
+            "on_change",
+            on_change,
+            &[("reencode", OnChange::Reencode), ("split", OnChange::Split), ("refuse", OnChange::Refuse)],
+        )?)
         .on_error(choose("on_error", on_error, &[("skip", OnError::Skip), ("fail", OnError::Fail)])?)
         .earlier_failures(if retry_failed { EarlierFailures::Retry } else { EarlierFailures::Keep });
     let report = cancellable(py, |cancel| framefeed::convert(&options, &|_: ConvertEvent<'_>| {}, cancel))?;

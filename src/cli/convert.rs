@@ -103,7 +103,11 @@ pub(super) struct ConvertArgs {
     stream: StreamChoice,
 
     /// What to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation): `reencode` makes the
-    /// later frames like the first ones, as ffmpeg does, with a warning; `refuse` leaves the video out.
+    /// later frames like the first ones, as ffmpeg does, with a warning; `split` makes a clip of each piece; `refuse` leaves the
+    /// video out.
+    ///
+    /// Pieces are copied where they can be, and their keys are numbered. To find them, every video is decoded once before the
+    /// conversion begins.
     ///
     /// A change of pixel shape, primaries, transfer or chroma location alone leaves the samples as they are: packets are
     /// copied, and the warning says what changed.
@@ -148,6 +152,7 @@ enum CheckArg {
 #[derive(Clone, Copy, ValueEnum)]
 enum OnChangeArg {
     Reencode,
+    Split,
     Refuse,
 }
 
@@ -190,6 +195,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<Ending> {
         .stream(args.stream)
         .on_change(match args.on_change {
             OnChangeArg::Reencode => OnChange::Reencode,
+            OnChangeArg::Split => OnChange::Split,
             OnChangeArg::Refuse => OnChange::Refuse,
         })
         .on_error(match args.on_error {

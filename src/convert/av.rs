@@ -812,6 +812,15 @@ impl Drop for Scaler {
     }
 }
 
+/// Makes decoder parameters say that pictures have that width and height.
+pub(super) fn set_picture_size(parameters: &mut av::codec::Parameters, (width, height): (u32, u32)) {
+    // SAFETY: the parameters are alive and borrowed mutably.
+    let pointer = unsafe { parameters.as_mut_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &mut *pointer };
+    (raw.width, raw.height) = (width as libc::c_int, height as libc::c_int);
+}
+
 /// What an MP4 track says of its pictures besides the decoder configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TrackFacts {

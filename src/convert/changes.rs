@@ -19,6 +19,9 @@ pub enum OnChange {
     /// they are: the packets are copied, and the warning says so.
     #[default]
     Reencode,
+    /// Split the source there: each piece is a clip of its own, whose packets are copied where they can be, and whose key is
+    /// numbered as those of cuts are. To find the places, the plan decodes every source once.
+    Split,
     /// The source fails, with the frame and both values.
     Refuse,
 }
@@ -118,6 +121,21 @@ impl Appearances {
     pub(super) fn at(&self, frame: usize) -> Option<&Appearance> {
         let behind = self.0.partition_point(|(start, _)| *start <= frame);
         self.0.get(behind.checked_sub(1)?).map(|(_, look)| look)
+    }
+
+    /// The frames at which something changes.
+    pub(super) fn places(&self, stream: &StreamFacts) -> Vec<usize> {
+        let mut last: Option<Shown> = None;
+        let mut places = Vec::new();
+        let guess_height = self.first().map_or(0, |first| first.facts.height);
+        for (start, look) in &self.0 {
+            let shown = look.shown(stream, guess_height);
+            if last.as_ref().is_some_and(|last| *last != shown) {
+                places.push(*start);
+            }
+            last = Some(shown);
+        }
+        places
     }
 
     /// The changes within the frames `range`.

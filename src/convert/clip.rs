@@ -222,6 +222,13 @@ pub(super) fn first_picture(
     Ok(ingest.appearances.first().map(|look| look.facts.clone()))
 }
 
+/// When the picture of a source changes, in seconds after its first frame. Decodes all of it.
+pub(super) fn change_seconds(request: &ClipRequest, cancel: &dyn Fn() -> bool) -> Result<Vec<f64>> {
+    let path = &request.source;
+    let mut source = Source::open(path, request.stream)?;
+    Ok(Reading::of(&mut source, request, path, cancel, &mut TimesOnly)?.change_seconds())
+}
+
 fn check_times(request: &ClipRequest) -> Result<()> {
     let times = [("start", request.start), ("end", request.end)];
     for (name, time) in times {

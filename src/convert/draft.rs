@@ -43,8 +43,8 @@ pub(super) struct Draft {
     /// The source decodes with complaints. Then what a decoder puts in the place of the damage may come from any picture,
     /// and none is disposable.
     pub(super) is_damaged: bool,
-    /// The decoder warned of something: tables that are missing, say, in the place of which it takes those of another picture. The GOPs
-    /// are believed only when they are proved.
+    /// The decoder warned of something: tables that are missing, say, in the place of which it takes those of another picture. Or
+    /// packets bring parameter sets that the configuration lacks. The GOPs are believed only when they are proved.
     pub(super) is_doubted: bool,
     pub(super) shown: Presentation,
     pub(super) time_base: TimeBase,

@@ -5,7 +5,7 @@ use super::pieces::{self, Cut, Stretches};
 use super::report::{Failure, unread_error};
 use super::source_file::{is_of_the_machine, watched};
 use super::sources::Candidate;
-use super::{ClipRequest, ConvertOptions, Profile, SourceInfo, clip, probe};
+use super::{ClipRequest, ConvertOptions, OnChange, Profile, SourceInfo, clip, probe};
 use crate::decode::ffmpeg::log::Listening;
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +21,8 @@ pub(super) struct Look {
     pub(super) pixels: u64,
     /// With `split_seconds`.
     pub(super) stretches: Option<Stretches>,
+    /// With [`OnChange::Split`]: when its picture changes, in seconds after its first frame.
+    pub(super) changes: Vec<f64>,
     /// Where a cut of it is in frames.
     pub(super) frames: Option<Result<FrameTimes>>,
 }
@@ -65,10 +67,11 @@ pub(super) fn looks<'a>(
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<HashMap<&'a str, Look>> {
     let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    let is_split = options.on_change == OnChange::Split;
     for candidate in candidates {
         let frames = [candidate.start_frame, candidate.end_frame];
         let is_cut = candidate.start.is_some() || candidate.end.is_some() || frames.iter().any(Option::is_some);
-        if is_cut || options.split_seconds.is_some() || options.profile != Profile::Copy {
+        if is_cut || options.split_seconds.is_some() || is_split || options.profile != Profile::Copy {
             wanted.entry(&candidate.path).or_default().extend(frames.into_iter().flatten());
         }
     }
@@ -118,9 +121,11 @@ fn look(path: &Path, frames: &BTreeSet<u64>, options: &ConvertOptions, cancel: &
         }
         look.seconds = look.stretches.as_ref().and_then(Stretches::end).or(look.seconds);
     }
+    let request = ClipRequest { source: path.to_owned(), stream: options.stream, ..ClipRequest::default() };
+    if options.on_change == OnChange::Split {
+        look.changes = told(clip::change_seconds(&request, cancel))?.unwrap_or_default();
+    }
     if !frames.is_empty() {
-        let (stream, on_change) = (options.stream, options.on_change);
-        let request = ClipRequest { source: path.to_owned(), stream, on_change, ..ClipRequest::default() };
         look.frames = match frame_times(&request, frames, cancel) {
             Err(error) if is_of_the_machine(&error) => return Err(error),
             times => Some(times),

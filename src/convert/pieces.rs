@@ -82,6 +82,15 @@ pub(super) fn split(cut: Cut, seconds: f64, stretches: &Stretches) -> Vec<Cut> {
     starts.zip(ends).map(|(start, end)| Cut { start, end }).collect()
 }
 
+/// `cut`, split at those of `times` that lie within it.
+pub(super) fn split_at(cut: Cut, times: &[f64]) -> Vec<Cut> {
+    let inside = |time: f64| time > cut.start.unwrap_or(0.0) && cut.end.is_none_or(|end| time < end);
+    let times = || times.iter().copied().filter(|&time| inside(time)).map(Some);
+    let starts = std::iter::once(cut.start).chain(times());
+    let ends = times().chain([cut.end]);
+    starts.zip(ends).map(|(start, end)| Cut { start, end }).collect()
+}
+
 /// Where the packets of a source lie, for pieces of `seconds`: from the index of an MP4 that names all of them, else by reading
 /// them. None is decoded.
 pub(super) fn stretches(
@@ -142,6 +151,19 @@ mod tests {
 
     fn stretches_of(bounds: &[(f64, f64)]) -> Stretches {
         Stretches(bounds.to_vec())
+    }
+
+    #[test]
+    fn a_cut_is_split_at_the_changes_within_it() {
+        let cut = |start, end| Cut { start, end };
+        let times = [1.0, 2.5, 4.0];
+        assert_eq!(split_at(cut(None, None), &[]), [cut(None, None)]);
+        assert_eq!(
+            split_at(cut(None, None), &times),
+            [cut(None, Some(1.0)), cut(Some(1.0), Some(2.5)), cut(Some(2.5), Some(4.0)), cut(Some(4.0), None)]
+        );
+        assert_eq!(split_at(cut(Some(1.0), Some(4.0)), &times), [cut(Some(1.0), Some(2.5)), cut(Some(2.5), Some(4.0))]);
+        assert_eq!(split_at(cut(Some(2.6), Some(3.9)), &times), [cut(Some(2.6), Some(3.9))]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::keys::{KeySource, make_keys};
 use super::looks::{Look, looks};
-use super::pieces::{Cut, split};
+use super::pieces::{Cut, split, split_at};
 use super::report::Failure;
 use super::sources::{Candidate, Listing};
 use super::train::TrainOptions;
@@ -169,7 +169,7 @@ pub(super) fn make_plan(
             given: candidate.key.as_deref(),
             key_path: &candidate.key_path,
             path: &candidate.path,
-            pieces: options.split_seconds.map(|_| pieces.len()),
+            pieces: (options.split_seconds.is_some() || pieces.len() > 1).then_some(pieces.len()),
         })
         .collect();
     let keys = make_keys(&entries);
@@ -246,10 +246,11 @@ fn failure(candidate: &Candidate, error: &Error) -> Failure {
 }
 
 fn pieces_of(options: &ConvertOptions, cut: Cut, look: &Look) -> Vec<Cut> {
-    match (options.split_seconds, &look.stretches) {
+    let pieces = match (options.split_seconds, &look.stretches) {
         (Some(seconds), Some(stretches)) => split(cut, seconds, stretches),
         _ => vec![cut],
-    }
+    };
+    pieces.into_iter().flat_map(|piece| split_at(piece, &look.changes)).collect()
 }
 
 /// The cut's share of the file, by time; the whole file where the file does not say how long it is.

@@ -366,6 +366,13 @@ impl Reading {
         packets.iter().map(|packet| u64::from(packet.bytes)).sum()
     }
 
+    /// When the picture changes, in seconds after the source's first frame.
+    pub(super) fn change_seconds(&self) -> Vec<f64> {
+        let places = self.ingest.appearances.places(&self.stream);
+        let times = places.into_iter().filter_map(|frame| self.frame_pts(frame));
+        times.map(|pts| self.time_base.seconds(pts.saturating_sub(self.first_time))).collect()
+    }
+
     /// Time of a frame of the reading.
     pub(super) fn frame_pts(&self, frame: usize) -> Option<i64> {
         let packet = self.ingest.frames.get(frame)?.packet;
@@ -457,9 +464,14 @@ impl Reading {
             shown: self.shown(),
             time_base: self.time_base,
             delay: self.ingest.delay.max(self.stream.video_delay),
-            parameters: match &self.ingest.parameters {
-                Some(parameters) => parameters.clone(),
-                None => source.parameters()?,
+            parameters: {
+                let mut parameters = match &self.ingest.parameters {
+                    Some(parameters) => parameters.clone(),
+                    None => source.parameters()?,
+                };
+                // The source's header says what its first picture is, which may not be this clip's.
+                super::av::set_picture_size(&mut parameters, (self.look.facts.width, self.look.facts.height));
+                parameters
             },
             track: self.track(),
             pixel_format,
