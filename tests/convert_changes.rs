@@ -49,7 +49,7 @@ fn each_piece_is_a_clip_of_the_packets_of_its_part() {
     for (key, part) in pieces.zip(&parts) {
         assert_eq!(record(&out, key).caption.as_deref(), Some("a film"));
         let mp4 = folder.path().join("piece.mp4");
-        on("extract", &out, &[key, "-o", mp4.to_str().unwrap()]).good();
+        on("extract", &out, &[key, "-f", "-o", mp4.to_str().unwrap()]).fails(0, &[]);
         let planes = |path: &Path| testing::shown_planes(path, "yuv420p");
         assert!(planes(&mp4) == planes(part), "{key}: other frames than {}", part.display());
     }
@@ -75,7 +75,6 @@ fn every_profile_follows_the_policy() {
         assert_eq!(one["frames"], split["frames"]);
         let words = "the picture changes at frame 20: size 160x120 to 320x180 (and once more later)";
         assert!(one["warnings"].to_string().contains(words), "{profile}: {}", one["warnings"]);
-        let refused = run("refuse").bad();
-        assert!(refused.contains("the picture changes at frame 20: size 160x120 to 320x180"), "{refused}");
+        run("refuse").fails(1, &["the picture changes at frame 20: size 160x120 to 320x180"]);
     }
 }
