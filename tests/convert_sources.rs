@@ -246,9 +246,13 @@ fn a_source_is_split_by_what_it_holds_whatever_its_header_claims() {
     videos.copy("matroska.mkv", &clip("whole.mkv", "25", "4", &x264));
     let jump = [&["-vf", "setpts='if(gte(N,50),PTS+7200/TB,PTS)'", "-fps_mode", "passthrough"], &x264[..]].concat();
     videos.copy("jump.mkv", &clip("jump.mkv", "25", "4", &jump));
+    // A broadcast whose clock is set on the way goes on as if it was not.
+    let no_offset = clip("clock_a.ts", "25", "2", &x264);
+    let offset = clip("clock_b.ts", "25", "2", &[&x264[..], &["-output_ts_offset", "3600"]].concat());
+    videos.write("clock.ts", [no_offset, offset].map(|path| std::fs::read(path).unwrap()).concat());
     let report = convert(&videos.source(), &videos.out(), &["--split-seconds", "1", "--check", "fast"]).json();
-    assert_eq!((&report["frames"], &report["failed"]), (&json!(7 * 100), &json!([])), "{report}");
-    for stem in ["length", "fragmented", "plain", "longer", "raw", "matroska"] {
+    assert_eq!((&report["frames"], &report["failed"]), (&json!(8 * 100), &json!([])), "{report}");
+    for stem in ["length", "fragmented", "plain", "longer", "raw", "matroska", "clock"] {
         assert_eq!(piece_frames(&videos.out(), stem), [25; 4], "{stem}");
     }
     let jump = piece_frames(&videos.out(), "jump");
