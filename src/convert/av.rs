@@ -4,13 +4,13 @@
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
 use super::i420::{Chroma, Picture, Samples};
+use super::pixels::{Component, Family, PixelLayout};
 use super::source_file::{self, SourceFile};
 pub(super) use crate::decode::ffmpeg::log::{
     begin as begin_messages, first_message, may_have_complained, may_have_warned,
 };
-use super::pixels::{Component, Family, PixelLayout};
 use crate::decode::{Fill, thread_time};
-use crate::media::{ColorRange, ColorSpec, FrameView, PixelFormat, PlaneView};
+use crate::media::{ColorRange, ColorSpec, FrameView, PlaneView};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::ffi::CStr;
