@@ -25,6 +25,11 @@ pub(super) fn init() {
     ONCE.call_once(|| _ = av::init());
 }
 
+/// The same, which is then forgotten.
+pub(super) fn take_message() -> Option<String> {
+    FIRST_MESSAGE.with(|slot| slot.borrow_mut().take())
+}
+
 /// What FFmpeg complained of, or else the words of its error code.
 pub(super) fn message_of(error: av::Error) -> String {
     first_message().unwrap_or_else(|| error.to_string())
@@ -360,6 +365,34 @@ pub(super) fn indexed_times(input: &av::format::context::Input, index: usize) ->
     times.map(|times| times.into_iter().flatten().collect())
 }
 
+/// Fills in what the container does not say of its stream: the size of its pictures, the decoder configuration.
+pub(super) fn complete_parameters(
+    parameters: &mut av::codec::Parameters,
+    (width, height): (u32, u32),
+    configuration: Option<&[u8]>,
+) -> Result<()> {
+    // SAFETY: the parameters are alive and borrowed mutably.
+    let pointer = unsafe { parameters.as_mut_ptr() };
+    // SAFETY: as above.
+    let raw = unsafe { &mut *pointer };
+    if raw.width <= 0 || raw.height <= 0 {
+        raw.width = i32::try_from(width).unwrap_or(0);
+        raw.height = i32::try_from(height).unwrap_or(0);
+    }
+    let Some(configuration) = configuration.filter(|_| raw.extradata.is_null()) else { return Ok(()) };
+    let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+    // SAFETY: takes a size; null is checked.
+    let bytes = unsafe { ffi::av_mallocz(configuration.len() + padding) }.cast::<u8>();
+    if bytes.is_null() {
+        return Err(Error::new(crate::ErrorKind::OutOfMemory, "no memory for a decoder configuration"));
+    }
+    // SAFETY: new memory of that length and more.
+    unsafe { std::ptr::copy_nonoverlapping(configuration.as_ptr(), bytes, configuration.len()) };
+    raw.extradata = bytes;
+    raw.extradata_size = i32::try_from(configuration.len()).unwrap_or(0);
+    Ok(())
+}
+
 /// Moves to a place from which everything at and after `ticks` of stream `index` can be read.
 pub(super) fn seek_before(input: &mut av::format::context::Input, index: usize, ticks: i64) -> bool {
     // SAFETY: the context is alive and borrowed mutably.
@@ -427,8 +460,15 @@ impl Decoder {
         sent
     }
 
-    /// Says that no packet follows.
-    pub(super) fn finish(&mut self) {
+    /// Says that no packet follows. `gives_all`: also frames come out of which the decoder is not sure that they are whole.
+    pub(super) fn finish(&mut self, gives_all: bool) {
+        if gives_all {
+            // SAFETY: the context is alive and borrowed mutably.
+            let pointer = unsafe { self.inner.as_mut_ptr() };
+            // SAFETY: as above.
+            let raw = unsafe { &mut *pointer };
+            raw.flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as libc::c_int;
+        }
         let _ = self.inner.send_eof();
     }
 

@@ -263,7 +263,7 @@ impl Proof<'_> {
             let _ = decoder.send(&packet);
             drain(&mut decoder);
         }
-        decoder.finish();
+        decoder.finish(false);
         drain(&mut decoder);
         Ok(frames)
     }

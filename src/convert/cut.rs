@@ -1,6 +1,8 @@
 //! Which frames a cut holds, and which packets have to be stored for them. Pure arithmetic.
 
 use crate::media::{PacketFlags, TimeBase};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// How far behind a frame a bound may lie and still mean that frame, in seconds: half a millisecond for a time printed with
@@ -57,26 +59,25 @@ pub(super) fn earliest(base: TimeBase, interval: f64, seconds: f64) -> i64 {
 }
 
 /// The packets to be stored for frames whose packets are `wanted`: from the random access point that governs them to the
-/// last one they need. `from_start` and `to_end` keep everything before and behind; `has_frame` tells second fields.
+/// last one they need. `from` and `to_end` keep everything from there on, and behind; `has_frame` tells second fields.
 pub(super) fn packets(
     flags: &[PacketFlags],
     has_frame: &[bool],
     wanted: &[u32],
-    from_start: bool,
+    from: Option<usize>,
     to_end: bool,
 ) -> Range<usize> {
     let (Some(&min), Some(&max)) = (wanted.iter().min(), wanted.iter().max()) else { return 0..0 };
     let is = |index: usize, bit: PacketFlags| flags.get(index).is_some_and(|flags| flags.contains(bit));
-    let keyframe_before = |end: usize| (0..end).rev().find(|&index| is(index, PacketFlags::KEYFRAME)).unwrap_or(0);
-    let start = if from_start {
-        0
+    let start = if let Some(from) = from {
+        from
     } else {
-        let governing = keyframe_before(min as usize + 1);
+        let governing = keyframe_before(flags, min as usize + 1);
         let next = (governing + 1..flags.len()).find(|&index| is(index, PacketFlags::KEYFRAME)).unwrap_or(flags.len());
         let leads = wanted
             .iter()
             .any(|&packet| (governing..next).contains(&(packet as usize)) && is(packet as usize, PacketFlags::LEADING));
-        if leads { keyframe_before(governing) } else { governing }
+        if leads { keyframe_before(flags, governing) } else { governing }
     };
     let mut end = max as usize + 1;
     if to_end {
@@ -86,6 +87,29 @@ pub(super) fn packets(
         end += 1;
     }
     start..end
+}
+
+/// The last keyframe of the packets before `end`, or the first packet.
+pub(super) fn keyframe_before(flags: &[PacketFlags], end: usize) -> usize {
+    let before = flags.get(..end).unwrap_or(flags);
+    before.iter().rposition(|flags| flags.contains(PacketFlags::KEYFRAME)).unwrap_or(0)
+}
+
+/// Whether FFmpeg 5.1 loses frames of a recording that begins at a recovery point, whose packets are shown at `pts`: it gives a
+/// picture that it decoded before it gave the first one only while packets come. When it is drained, the first picture of that kind
+/// ends it. `delay` is how many pictures it holds back.
+pub(super) fn loses_its_end(pts: impl Iterator<Item = i64>, delay: usize) -> bool {
+    let mut held = BinaryHeap::new();
+    let mut first_given_at = None;
+    for (index, pts) in pts.enumerate() {
+        held.push(Reverse((pts, index)));
+        if held.len() > delay
+            && let Some(Reverse((_, 0))) = held.pop()
+        {
+            first_given_at = Some(index);
+        }
+    }
+    first_given_at.is_none_or(|at| held.iter().any(|Reverse((_, index))| *index <= at))
 }
 
 #[cfg(test)]
@@ -223,10 +247,22 @@ mod tests {
         let (key, leading, none) = (PacketFlags::KEYFRAME, PacketFlags::LEADING, PacketFlags::default());
         let flags = [key, none, none, key, leading, none, none];
         let all = [true; 7];
-        assert_eq!(packets(&flags, &all, &[5], false, false), 3..6);
-        assert_eq!(packets(&flags, &all, &[4, 3], false, false), 0..5);
-        assert_eq!(packets(&flags, &all, &[5], true, true), 0..7);
+        assert_eq!(packets(&flags, &all, &[5], None, false), 3..6);
+        assert_eq!(packets(&flags, &all, &[4, 3], None, false), 0..5);
+        assert_eq!(packets(&flags, &all, &[5], Some(0), true), 0..7);
         let with_second_field = [true, true, true, true, true, true, false];
-        assert_eq!(packets(&flags, &with_second_field, &[5], false, false), 3..7);
+        assert_eq!(packets(&flags, &with_second_field, &[5], None, false), 3..7);
+    }
+
+    #[test]
+    fn what_is_drained_too_early_is_lost() {
+        let loses = |pts: &[i64], delay| loses_its_end(pts.iter().copied(), delay);
+        // Without delay all come out at once; with one, the first picture does when the next one is there.
+        assert!(!loses(&[0, 1], 0));
+        assert!(loses(&[0], 1) && loses(&[0, 1], 1) && !loses(&[0, 1, 2], 1));
+        // The anchor of a pyramid is decoded early and given late: it was seen to take a picture behind it along.
+        let pyramid = [6, 4, 3, 5, 13, 9, 7, 8, 10, 11, 12, 20];
+        assert!(loses(&pyramid, 2));
+        assert!(!loses(&[&pyramid[..], &[16, 14]].concat(), 2));
     }
 }

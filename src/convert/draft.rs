@@ -3,9 +3,10 @@
 use super::CheckLevel;
 use super::av::TrackFacts;
 use super::bitstream::{PictureFacts, Scanner};
-use super::check::{self, Problem, Proof};
+use super::check::{self, Proof};
 use super::gops;
 use super::mux::{self, MuxPacket, Presentation, Stored};
+use super::places::Places;
 use super::store::{PacketStore, Slot};
 use crate::format::{Member, validate_stream};
 use crate::media::{
@@ -16,16 +17,14 @@ use arrow::buffer::Buffer;
 use ffmpeg_next as ff;
 use std::path::Path;
 
-/// So many GOPs may turn out to depend on the one before; where there are more, none is believed.
-const MAX_MERGES: usize = 24;
-
 /// A packet of the draft, in decode order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DraftPacket {
     pub(super) slot: Slot,
     pub(super) pts: i64,
     pub(super) dts: i64,
-    pub(super) facts: PictureFacts,
+    /// A player may start there.
+    pub(super) is_key: bool,
     /// The source's decoder gave a frame from it, wanted or not.
     pub(super) has_frame: bool,
     /// Decoded because others need it, not a frame of the record.
@@ -46,6 +45,8 @@ pub(super) struct Draft {
     /// The decoder warned of something: tables that are missing, say, in the place of which it takes those of another picture. Or
     /// packets bring parameter sets that the configuration lacks. The GOPs are believed only when they are proved.
     pub(super) is_doubted: bool,
+    /// Only what the bitstream confirms is a place where decoding may start, nothing that would have to be proved.
+    pub(super) only_sure: bool,
     pub(super) shown: Presentation,
     pub(super) time_base: TimeBase,
     pub(super) delay: u8,
@@ -62,7 +63,7 @@ pub(super) struct Draft {
 pub(super) struct Finished {
     pub(super) stream: StreamInfo,
     pub(super) bytes: u64,
-    /// Random access points that turned out not to be any.
+    /// Random access points that turned out not to be any, though the stream says they are.
     pub(super) merged_gops: usize,
 }
 
@@ -75,10 +76,11 @@ impl Draft {
         level: CheckLevel,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Finished> {
-        let packets = self.mux_packets();
-        let stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
+        let packets = self.mux_packets(|_| true);
+        let mut stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
         self.is_damaged |= check::has_odd_units(&stored, self.codec)?;
-        let mut flags = self.stored_flags(&stored)?;
+        let facts = self.stored_facts(&stored)?;
+        let flags = self.flags(&facts);
         self.delay = self.delay.max(stored.facts.video_delay);
         let mut proof = Proof { stored: &stored, crcs: &[], is_damaged: self.is_damaged, cancel };
         let crcs = if let Some(crcs) = self.crcs.take() {
@@ -95,50 +97,28 @@ impl Draft {
             given.into_iter().map(|(_, crc)| crc).collect()
         };
         proof.crcs = &crcs;
-        let mut stream = self.stream_info(&stored, &flags)?;
-        // GOPs that are to be proved: the first ones.
-        let (mut merged_gops, mut count) = (0, usize::MAX);
-        // What a damaged source gives is told by decoding alone.
-        let is_proved = level == CheckLevel::Full || self.is_damaged || self.is_doubted;
-        while is_proved && let Some(problem) = proof.first_problem(&stream, count)? {
-            match problem {
-                Problem::Gop(0, what) => return Err(Error::decode(what)),
-                Problem::Gop(number, _) => {
-                    merged_gops += 1;
-                    if merged_gops > MAX_MERGES {
-                        let bounds = gops::bounds(&flags);
-                        merged_gops += bounds.len().saturating_sub(2);
-                        for &start in bounds.iter().skip(1) {
-                            gops::unconfirm(&mut flags, start);
-                        }
-                        count = usize::MAX;
-                    } else {
-                        let start = stream.gops.get(number).map_or(0, |gop| gop.first_packet);
-                        gops::unconfirm(&mut flags, start as usize);
-                        // The next one may have leading pictures, which are decoded from another start now.
-                        count = number + 1;
-                    }
-                }
-                Problem::References => {
-                    for flags in &mut flags {
-                        flags.0 &= !PacketFlags::DISPOSABLE.0;
-                        *flags = flags.with_reach(0);
-                    }
-                    count = usize::MAX;
-                }
-            }
-            stream = self.stream_info(&stored, &flags)?;
+        let mut places = Places::new(&facts, flags);
+        // What a damaged source gives is told by decoding alone, and so is where H.264 can start without an IDR picture.
+        if level == CheckLevel::Full || self.is_damaged || self.is_doubted || places.has_doubtful() {
+            let stream = self.stream_info(&stored, places.flags())?;
+            places.prove(&proof, stream)?;
         }
+        if places.merged() > 0 {
+            // What an MP4 names as a place to start must be one for whoever plays it.
+            let keyframes = self.mux_packets(|index| places.is_place(index));
+            stored = mux::write(path, store, &keyframes, self.shown, self.time_base, &self.parameters, &self.track)?;
+        }
+        let stream = self.stream_info(&stored, places.flags())?;
         // A record that a shard would refuse is no record: its frames are encoded anew, or the clip fails alone.
         let video = Member { offset: 0, size: stored.bytes, crc32c: 0 };
         validate_stream(&stream, &video)
             .map_err(|error| Error::unsupported(format!("its tables contradict each other: {}", error.message())))?;
-        Ok(Finished { stream, bytes: stored.bytes, merged_gops })
+        Ok(Finished { stream, bytes: stored.bytes, merged_gops: places.denied() })
     }
 
     /// The packets as they go into the MP4. What is decoded and not shown must lie outside the one edit: times before the
     /// start do; others are put behind the end, where no key frame may be.
-    fn mux_packets(&self) -> Vec<MuxPacket> {
+    fn mux_packets(&self, is_place: impl Fn(usize) -> bool) -> Vec<MuxPacket> {
         let mut packets = Vec::with_capacity(self.packets.len());
         for (index, packet) in self.packets.iter().enumerate() {
             let hidden = packet.discard && (self.shown.start..self.shown.end).contains(&packet.pts);
@@ -150,27 +130,35 @@ impl Draft {
                     packet.pts
                 },
                 dts: packet.dts,
-                keyframe: !hidden && (packet.facts.random_access || index == 0),
+                keyframe: !hidden && (index == 0 || packet.is_key && is_place(index)),
             });
         }
         packets
     }
 
-    /// The flags as the stored bytes confirm them.
-    fn stored_flags(&self, stored: &Stored) -> Result<Vec<PacketFlags>> {
+    /// What the stored bytes say of each packet.
+    fn stored_facts(&self, stored: &Stored) -> Result<Vec<PictureFacts>> {
         let mut scanner = Scanner::new(self.codec, &stored.facts.extradata);
-        let mut facts = Vec::with_capacity(self.packets.len());
+        let mut all = Vec::with_capacity(self.packets.len());
         for index in 0..self.packets.len() {
-            facts.push(scanner.scan(stored.packet(index)?));
-        }
-        let has_frame: Vec<bool> = self.packets.iter().map(|packet| packet.has_frame).collect();
-        let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
-        if self.is_damaged {
-            for facts in &mut facts {
+            let mut facts = scanner.scan(stored.packet(index)?);
+            if self.only_sure && facts.recovery.take().is_some() {
+                facts.random_access = false;
+            }
+            if self.is_damaged {
                 (facts.disposable, facts.slots) = (false, None);
             }
+            all.push(facts);
         }
-        Ok(gops::flags(&facts, &has_frame, &discard))
+        Ok(all)
+    }
+
+    /// The flags that follow from what the stored bytes say.
+    fn flags(&self, facts: &[PictureFacts]) -> Vec<PacketFlags> {
+        let pts: Vec<i64> = self.packets.iter().map(|packet| packet.pts).collect();
+        let has_frame: Vec<bool> = self.packets.iter().map(|packet| packet.has_frame).collect();
+        let discard: Vec<bool> = self.packets.iter().map(|packet| packet.discard).collect();
+        gops::flags(facts, &pts, &has_frame, &discard)
     }
 
     fn stream_info(&self, stored: &Stored, flags: &[PacketFlags]) -> Result<StreamInfo> {

@@ -4,22 +4,30 @@ use super::bitstream::{Leading, PictureFacts, Slots};
 use crate::format::Crc32c;
 use crate::media::{GopEntry, PacketFlags};
 
-/// The flags of packets: `has_frame` says which of them give a frame that is shown, `discard` which are decoded only
-/// because others need them.
-pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
+/// The flags of packets: `pts` says when each is shown, `has_frame` which of them give a frame that is shown, `discard` which are
+/// decoded only because others need them.
+pub(super) fn flags(facts: &[PictureFacts], pts: &[i64], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
     let reaches = reaches(facts, has_frame, discard);
+    let starts = starts(facts, pts);
     let top_layer = facts.iter().map(|facts| facts.temporal_id).max().unwrap_or(0);
     // Whether B pictures lead at this place: behind a random access point, until the first picture that is none.
     let mut leads = false;
     let mut after_random_access = false;
+    // What is shown before needs the GOP before.
+    let mut right_from = i64::MIN;
+    // Whether no packet gave a frame since: those have no better time than the one before.
+    let mut is_silent = false;
     let mut flags = Vec::with_capacity(facts.len());
     for (index, fact) in facts.iter().enumerate() {
         let mut out = PacketFlags::default();
-        if fact.random_access {
+        let start = starts.get(index).copied().flatten();
+        if let Some(from) = start {
             out |= PacketFlags::KEYFRAME;
             after_random_access = true;
             leads = !fact.is_closed();
+            (right_from, is_silent) = (from, true);
         } else {
+            is_silent &= has_frame.get(index) == Some(&false);
             match fact.leading {
                 Leading::Always if after_random_access => out |= PacketFlags::LEADING,
                 Leading::UntilAnchor if after_random_access && leads => out |= PacketFlags::LEADING,
@@ -27,10 +35,13 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
                 _ => {}
             }
         }
+        if pts.get(index).is_some_and(|&pts| pts < right_from || start.is_none() && is_silent && pts == right_from) {
+            out |= PacketFlags::LEADING;
+        }
         // A packet without a frame belongs to the picture before it (a second field): neither goes without the other.
         let is_split = has_frame.get(index + 1) == Some(&false) && discard.get(index + 1) != Some(&true);
         // Where decoding starts, a decoder takes more than a picture: its parameters.
-        let is_start = index == 0 || fact.random_access;
+        let is_start = index == 0 || start.is_some();
         if has_frame.get(index) == Some(&true) && !is_split && !is_start {
             match reaches.get(index) {
                 Some(0) => out |= PacketFlags::DISPOSABLE,
@@ -45,6 +56,32 @@ pub(super) fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]
         flags.push(out);
     }
     flags
+}
+
+/// For each packet where decoding can start the time from which on all that is shown comes out right, as far as times tell.
+///
+/// A gradual refresh is a place to start where it ends before the next such place, and before the stream does. Points within one
+/// are passed over: many encoders begin the next one before.
+fn starts(facts: &[PictureFacts], pts: &[i64]) -> Vec<Option<i64>> {
+    let mut starts = Vec::with_capacity(facts.len());
+    let mut refreshed = 0;
+    for (index, fact) in facts.iter().enumerate() {
+        let start = match fact.recovery {
+            _ if !fact.random_access => None,
+            None => Some(i64::MIN),
+            Some(recovery) if recovery.pictures == 0 => pts.get(index).copied(),
+            Some(recovery) if index >= refreshed => {
+                let behind = facts.iter().enumerate().skip(index + 1).take_while(|(_, fact)| !fact.is_place());
+                let mut references = behind.filter(|(_, fact)| !fact.disposable).map(|(index, _)| index);
+                let last = references.nth(recovery.pictures as usize - 1);
+                refreshed = last.unwrap_or(refreshed);
+                last.and_then(|last| pts.get(last).copied())
+            }
+            Some(_) => None,
+        };
+        starts.push(start);
+    }
+    starts
 }
 
 /// How many packets after each the last one is that needs it, 0 where none does, by the slots that they use. Empty where one does not say
@@ -133,19 +170,55 @@ pub(super) fn table<'a, E>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::bitstream::Recovery;
     use super::*;
 
-    const KEY: PictureFacts =
-        PictureFacts { random_access: true, disposable: false, leading: Leading::No, temporal_id: 0, slots: None };
-    const B: PictureFacts = PictureFacts {
+    const P: PictureFacts = PictureFacts {
         random_access: false,
-        disposable: true,
-        leading: Leading::UntilAnchor,
+        recovery: None,
+        disposable: false,
+        leading: Leading::No,
         temporal_id: 0,
         slots: None,
     };
-    const P: PictureFacts =
-        PictureFacts { random_access: false, disposable: false, leading: Leading::No, temporal_id: 0, slots: None };
+    const KEY: PictureFacts = PictureFacts { random_access: true, ..P };
+    const B: PictureFacts = PictureFacts { disposable: true, leading: Leading::UntilAnchor, ..P };
+    /// As H.264 has them, whose B pictures say nothing of their own.
+    const REFERENCE_B: PictureFacts = P;
+
+    fn recovery(pictures: u32) -> PictureFacts {
+        PictureFacts { recovery: Some(Recovery { pictures, is_said: true }), ..KEY }
+    }
+
+    /// [`super::flags`] of packets that all give a frame, in the order of their packets.
+    fn flags(facts: &[PictureFacts], has_frame: &[bool], discard: &[bool]) -> Vec<PacketFlags> {
+        let pts: Vec<i64> = (0..facts.len() as i64).collect();
+        super::flags(facts, &pts, has_frame, discard)
+    }
+
+    #[test]
+    fn what_is_shown_before_a_recovery_point_leads() {
+        let facts = [KEY, P, B, recovery(0), REFERENCE_B, B, B, P, B];
+        let pts = [0, 2, 1, 6, 4, 3, 5, 8, 7];
+        let flags = super::flags(&facts, &pts, &[true; 9], &[false; 9]);
+        let leading: Vec<usize> = (0..9).filter(|&index| flags[index].contains(PacketFlags::LEADING)).collect();
+        assert_eq!(leading, [4, 5, 6]);
+        assert_eq!(bounds(&flags), [0, 3, 9]);
+        assert!(!flags[4].contains(PacketFlags::DISPOSABLE) && flags[5].contains(PacketFlags::DISPOSABLE));
+    }
+
+    #[test]
+    fn a_gradual_refresh_leads_until_it_is_done_and_those_within_it_are_passed_over() {
+        let start = recovery(3);
+        let facts = [KEY, P, start, P, start, P, P, start, P, P, P, start, P];
+        let flags = flags(&facts, &[true; 13], &[false; 13]);
+        assert_eq!(bounds(&flags), [0, 2, 7, 13], "the last one does not end");
+        let leading: Vec<usize> = (0..13).filter(|&index| flags[index].contains(PacketFlags::LEADING)).collect();
+        assert_eq!(leading, [2, 3, 4, 7, 8, 9]);
+        // Where a keyframe comes before it is done.
+        assert_eq!(starts(&[KEY, start, P, P, KEY], &[0, 1, 2, 3, 4])[1], None);
+        assert_eq!(starts(&[KEY, start, P, B, P, P, KEY], &[0, 1, 2, 3, 4, 5, 6])[1], Some(5));
+    }
 
     #[test]
     fn b_pictures_lead_until_the_next_anchor() {

@@ -16,6 +16,7 @@ use crate::format::Crc32c;
 use crate::media::{Codec, FrameView};
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A packet as it was read.
@@ -40,6 +41,15 @@ pub(super) struct TruthFrame {
     pub(super) crc32c: u32,
 }
 
+/// What FFmpeg said when it read or decoded a packet.
+#[derive(Debug, Clone)]
+pub(super) struct Complaint {
+    pub(super) packet: u32,
+    pub(super) message: String,
+    /// The packet was refused.
+    pub(super) is_error: bool,
+}
+
 /// Everything that reading gave.
 #[derive(Default)]
 pub(super) struct Ingest {
@@ -52,14 +62,14 @@ pub(super) struct Ingest {
     pub(super) delay: u8,
     /// Processor time of the decoding.
     pub(super) decoding: Duration,
-    pub(super) decode_errors: usize,
-    pub(super) first_error: Option<String>,
-    /// A frame with concealed errors.
-    pub(super) damaged_frames: usize,
-    /// Frames of which the decoder left out parts, without a word. Counted where packets are stored.
-    pub(super) unwritten_frames: usize,
-    /// FFmpeg complained of anything while this was read and decoded.
-    pub(super) has_complaints: bool,
+    /// Packet that the wanted frames may be stored from, where the reading began before it to prove it; else 0.
+    pub(super) start: u32,
+    /// What FFmpeg complained of while this was read and decoded, at most one for each packet, in order.
+    pub(super) complaints: Vec<Complaint>,
+    /// Packets of frames with concealed errors.
+    pub(super) damaged: Vec<u32>,
+    /// Packets of frames of which the decoder left out parts, without a word. Noted where packets are stored.
+    pub(super) unwritten: Vec<u32>,
     /// The decoder warned of something.
     pub(super) has_warnings: bool,
     /// Why the packets cannot be stored as they are.
@@ -82,9 +92,9 @@ pub(super) struct Ingest {
 }
 
 impl Ingest {
-    /// There is a sign of damage.
-    pub(super) fn is_suspicious(&self) -> bool {
-        self.has_complaints || self.damaged_frames > 0 || self.decode_errors > 0 || self.unwritten_frames > 0
+    /// Why the first packet was refused, if one was.
+    pub(super) fn first_error(&self) -> Option<&str> {
+        self.complaints.iter().find(|said| said.is_error).map(|said| said.message.as_str())
     }
 }
 
@@ -133,10 +143,13 @@ const MAX_SILENT_PACKETS: usize = 200_000;
 struct Reader<'a> {
     source: &'a mut Source,
     decoder: Decoder,
+    witness: Option<Witness>,
     scanner: Option<Scanner>,
     parameter_sets: Option<ParameterSets>,
     store: Option<&'a mut PacketStore>,
     unpacker: Option<Unpacker>,
+    /// Reads what comes out of the unpacker.
+    unpacked: Option<Scanner>,
     sink: &'a mut FrameSink<'a>,
     frame: ff::frame::Video,
     out: Ingest,
@@ -178,13 +191,15 @@ fn read_range<'a>(
     let scanner = codec.map(|codec| Scanner::new(codec, &source.facts.extradata));
     let parameter_sets = codec.map(|codec| ParameterSets::new(codec, &source.facts.extradata));
     let unpacker = match &store {
-        Some(_) if source.facts.codec == Codec::Mpeg4.as_str() => Some(Unpacker::new(&source.parameters()?)?),
-        _ => None,
+        Some(_) => Unpacker::new(&source.facts.codec, &source.parameters()?)?,
+        None => None,
     };
     let timeline = Timeline::of(source);
     let mut reader = Reader {
         source,
         decoder,
+        witness: None,
+        unpacked: scanner.clone(),
         scanner,
         parameter_sets,
         store,
@@ -198,9 +213,8 @@ fn read_range<'a>(
         stop: range.stop,
         first_behind: None,
     };
-    // Packets since the last random access point, until it is sure that no later one serves.
-    let mut waiting: Vec<ff::Packet> = Vec::new();
-    let mut searching = range.seek.is_some();
+    // The packets to begin with, until it is sure that no later one serves.
+    let mut waiting = range.seek.map(|_| Waiting::default());
     if let Some(seek) = range.seek
         && !av::seek_before(&mut reader.source.input, reader.source.index, seek.start.saturating_sub(seek.back))
     {
@@ -209,25 +223,21 @@ fn read_range<'a>(
     while let Some(packet) = reader.next_packet(cancel)? {
         if let Some(seek) = range.seek {
             let (Some(pts), Some(dts)) = (packet.pts(), packet.dts()) else { return Ok(None) };
-            if searching {
-                if reader.scan(&packet).random_access && pts <= seek.start {
-                    waiting.clear();
-                    waiting.push(packet);
+            if let Some(waiting) = &mut waiting {
+                let facts = reader.scan(&packet);
+                if facts.is_place() && pts <= seek.start {
+                    waiting.begin(packet, facts.recovery.is_some());
                     continue;
                 }
                 if dts <= seek.start {
-                    if !waiting.is_empty() {
-                        waiting.push(packet);
-                    }
+                    waiting.add(packet);
                     continue;
                 }
-                if waiting.is_empty() {
-                    return Ok(None);
-                }
-                searching = false;
-                for packet in waiting.drain(..) {
-                    reader.take(packet)?;
-                }
+            }
+            if let Some(waiting) = waiting.take()
+                && !reader.begin(waiting, range.delay)?
+            {
+                return Ok(None);
             }
         }
         if range.stop.is_some_and(|stop| reader.is_behind(stop, &packet)) {
@@ -238,27 +248,134 @@ fn read_range<'a>(
             return Ok(Some(reader.out));
         }
     }
-    if searching && waiting.is_empty() {
+    if let Some(waiting) = waiting
+        && !reader.begin(waiting, range.delay)?
+    {
         return Ok(None);
     }
-    for packet in waiting {
-        reader.take(packet)?;
-    }
     reader.unpack(None)?;
-    reader.out.parameters = reader.unpacker.as_mut().map(Unpacker::parameters);
-    reader.decoder.finish();
+    reader.out.parameters = reader.unpacker.as_mut().and_then(Unpacker::parameters);
+    // After a start at a recovery point FFmpeg 5.1 holds back for good what is drained before its first frame came out.
+    let (is_doubtful, start) = (reader.witness.is_some(), reader.out.start);
+    let has_refused = reader.out.complaints.iter().any(|said| said.is_error && said.packet >= start);
+    reader.decoder.finish(is_doubtful && !has_refused);
     reader.drain()?;
+    if let Some(message) = av::take_message() {
+        reader.complain(message, false);
+    }
+    if let Some(witness) = reader.witness.take()
+        && !witness.agrees(&reader.out)
+    {
+        return Ok(None);
+    }
     reader.out.delay = reader.decoder.delay();
     reader.out.decoding = reader.decoder.took();
     let timeline = &reader.timeline;
     (reader.out.first_jump, reader.out.num_jumps) = (timeline.first_jump, timeline.num_jumps);
     reader.out.num_far_times = timeline.num_dropped;
-    reader.out.has_complaints = av::may_have_complained();
     reader.out.has_warnings = av::may_have_warned();
     Ok(Some(reader.out))
 }
 
+/// Packets from a place where decoding may start on.
+#[derive(Default)]
+struct Waiting {
+    packets: Vec<ff::Packet>,
+    /// Which of them is the last such place, and whether that has to be proved. Then they begin at the place before.
+    place: usize,
+    is_doubtful: bool,
+}
+
+impl Waiting {
+    /// A later place.
+    fn begin(&mut self, packet: ff::Packet, is_doubtful: bool) {
+        let useless = if is_doubtful { self.place } else { self.packets.len() };
+        self.packets.drain(..useless);
+        (self.place, self.is_doubtful) = (self.packets.len(), is_doubtful);
+        self.packets.push(packet);
+    }
+
+    fn add(&mut self, packet: ff::Packet) {
+        if !self.packets.is_empty() {
+            self.packets.push(packet);
+        }
+    }
+}
+
+/// A second decoder, which begins where it is doubtful that decoding may. Up to the next such place both must give the same.
+struct Witness {
+    decoder: Decoder,
+    first: u32,
+    /// Packet of the next place.
+    end: Option<u32>,
+    frame: ff::frame::Video,
+    /// What came of which packet.
+    crcs: HashMap<u32, u32>,
+}
+
+impl Witness {
+    fn see(&mut self, number: u32, facts: PictureFacts, packet: &ff::Packet) {
+        if number < self.first || self.end.is_some() {
+            return;
+        }
+        if number > self.first && facts.is_place() {
+            self.end = Some(number);
+            return self.finish();
+        }
+        // What is refused is missed at the end.
+        let _ = self.decoder.send(packet);
+        self.drain();
+    }
+
+    fn finish(&mut self) {
+        self.decoder.finish(true);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while self.decoder.receive(&mut self.frame).unwrap_or(false) {
+            let packet = self.frame.pts().and_then(|pts| u32::try_from(pts).ok());
+            if let Some((packet, view)) = packet.zip(av::view(&self.frame)) {
+                self.crcs.insert(packet, frame_crc(&view));
+            }
+        }
+    }
+
+    /// Whether it gave all frames of the reading from its first picture on.
+    fn agrees(mut self, ingest: &Ingest) -> bool {
+        if self.end.is_none() {
+            self.finish();
+        }
+        let packets = self.first..self.end.unwrap_or(u32::MAX);
+        let mut frames = ingest.frames.iter().skip_while(|frame| frame.packet != self.first).peekable();
+        frames.peek().is_some()
+            && frames
+                .filter(|frame| packets.contains(&frame.packet))
+                .all(|frame| self.crcs.get(&frame.packet) == Some(&frame.crc32c))
+    }
+}
+
 impl Reader<'_> {
+    /// Takes the packets that the reading begins with. False where they give no place to start, or one that cannot be proved.
+    fn begin(&mut self, waiting: Waiting, delay: u8) -> Result<bool> {
+        if waiting.packets.is_empty() || waiting.is_doubtful && waiting.place == 0 {
+            return Ok(false);
+        }
+        if waiting.is_doubtful {
+            let first = u32::try_from(waiting.place).unwrap_or(u32::MAX);
+            let base = self.source.time_base;
+            let base = ff::Rational::new(base.num() as i32, base.den() as i32);
+            let decoder = Decoder::new(&self.source.parameters()?, base, delay, Fill::Gray)?;
+            let frame = ff::frame::Video::empty();
+            self.witness = Some(Witness { decoder, first, end: None, frame, crcs: HashMap::new() });
+            self.out.start = first;
+        }
+        for packet in waiting.packets {
+            self.take(packet)?;
+        }
+        Ok(true)
+    }
+
     /// The next packet of the video stream with anything in it, on the timeline; `None` at the end.
     fn next_packet(&mut self, cancel: &dyn Fn() -> bool) -> Result<Option<ff::Packet>> {
         loop {
@@ -362,13 +479,22 @@ impl Reader<'_> {
         if let Err(error) = self.decoder.send(&packet) {
             self.note(error);
         }
-        self.drain()
+        self.drain()?;
+        if let Some(message) = av::take_message() {
+            self.complain(message, false);
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.see(number, facts, &packet);
+            // It complains of the pictures that its first one leads.
+            let _ = av::take_message();
+        }
+        Ok(())
     }
 
     /// Stores what a packet, or the end, brings out of the unpacker, each under the number of the packet it stands for.
     fn unpack(&mut self, packet: Option<ff::Packet>) -> Result<()> {
         let (Some(unpacker), Some(store)) = (&mut self.unpacker, &mut self.store) else { return Ok(()) };
-        let (packets, scanner) = (&mut self.out.packets, &mut self.scanner);
+        let (packets, scanner) = (&mut self.out.packets, &mut self.unpacked);
         let mut take = |unpacked: &ff::Packet| {
             let number = unpacked.pts().and_then(|pts| usize::try_from(pts).ok());
             let entry = number.and_then(|number| packets.get_mut(number));
@@ -388,8 +514,18 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, error: ff::Error) {
-        self.out.decode_errors += 1;
-        self.out.first_error.get_or_insert_with(|| av::message_of(error));
+        let message = av::take_message().unwrap_or_else(|| error.to_string());
+        self.complain(message, true);
+    }
+
+    /// Notes what was said of the last packet.
+    fn complain(&mut self, message: String, is_error: bool) {
+        let packet = self.out.packets.len().saturating_sub(1) as u32;
+        match self.out.complaints.last_mut() {
+            Some(last) if last.packet == packet && last.is_error >= is_error => {}
+            Some(last) if last.packet == packet => *last = Complaint { packet, message, is_error },
+            _ => self.out.complaints.push(Complaint { packet, message, is_error }),
+        }
     }
 
     /// Takes all frames that the decoder has.
@@ -411,9 +547,6 @@ impl Reader<'_> {
         let number = self.out.frames.len();
         let sample_aspect = av::sample_aspect(&mut self.source.input, self.source.index, &mut self.frame);
         self.out.appearances.push(number, Appearance { facts: av::frame_facts(&self.frame), sample_aspect });
-        if self.frame.is_corrupt() || self.frame.has_decode_errors() {
-            self.out.damaged_frames += 1;
-        }
         let packet = self
             .frame
             .pts()
@@ -421,9 +554,12 @@ impl Reader<'_> {
             .filter(|&packet| (packet as usize) < self.out.packets.len());
         let packet =
             packet.ok_or_else(|| Error::decode(format!("frame {number} does not say from which packet it is")))?;
+        if self.frame.is_corrupt() || self.frame.has_decode_errors() {
+            self.out.damaged.push(packet);
+        }
         let view = av::view(&self.frame);
         if self.store.is_some() && view.as_ref().is_some_and(has_unwritten) {
-            self.out.unwritten_frames += 1;
+            self.out.unwritten.push(packet);
         }
         let crc32c = view.map_or(0, |view| frame_crc(&view));
         self.out.frames.push(TruthFrame { packet, crc32c });

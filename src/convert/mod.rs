@@ -30,6 +30,7 @@ mod out;
 mod passed_over;
 mod pieces;
 mod pixels;
+mod places;
 mod plan;
 mod planes;
 mod raw;
@@ -62,9 +63,13 @@ mod change_tests;
 #[cfg(test)]
 mod clip_tests;
 #[cfg(test)]
+mod joined_tests;
+#[cfg(test)]
 mod pixel_tests;
 #[cfg(test)]
 mod reason_tests;
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One reading of a source for one request: where it started, what came out, which frames are wanted. From it a clip is
 //! copied, or encoded anew.
 
-use super::av::{StreamFacts, TrackFacts};
+use super::av::{self, StreamFacts, TrackFacts};
 use super::changes::{Appearance, Changes, OnChange};
 use super::clip::ClipRequest;
 use super::conform::Conformer;
 use super::draft::{Draft, DraftPacket, Finished};
-use super::ingest::{self, ENCRYPTED, FrameSink, Given, Ingest, Range, Seek};
+use super::ingest::{self, Complaint, ENCRYPTED, FrameSink, Given, Ingest, Range, Seek};
 use super::mux::Presentation;
 use super::pixels::PixelLayout;
 use super::reasons;
@@ -15,9 +15,10 @@ use super::source::Source;
 use super::store::PacketStore;
 use super::tap::Tap;
 use super::timestamps::{self, SourceTime, Times};
-use super::{cut, facts, gops, timeline};
-use crate::media::{Closed, Codec, ColorSpec, JumpLimit, Orientation, PixelFormat, TimeBase};
+use super::{cut, facts, gops, timeline, unpack};
+use crate::media::{Closed, Codec, ColorSpec, JumpLimit, Orientation, PacketFlags, PixelFormat, TimeBase};
 use crate::{Error, Result};
+use ffmpeg_next as ff;
 use std::ops;
 use std::path::Path;
 
@@ -34,6 +35,11 @@ pub(super) struct Reading {
     /// Packets that the source says it has, where it ends before they do and the reading was of all of it.
     packets_before_cut: Option<usize>,
     times: Times,
+    /// Which packets gave a frame, and what they are as far as the source's bits say.
+    has_frame: Vec<bool>,
+    flags: Vec<PacketFlags>,
+    /// Packets before the first keyframe, none of which gave a frame: the reading begins in the middle of a GOP.
+    num_dead: usize,
     store: PacketStore,
     /// Frames of the reading that the request asks for.
     pub(super) wanted: ops::Range<usize>,
@@ -71,7 +77,7 @@ impl Reading {
         tap: &mut dyn Tap,
     ) -> Result<Self> {
         if request.start.is_some_and(|start| start > 0.0)
-            && !super::av::lacks_timestamps(&source.input)
+            && !av::lacks_timestamps(&source.input)
             && let Some(reading) = Self::near(request, mp4, cancel, tap)?
         {
             return reading.checked(request);
@@ -128,8 +134,10 @@ impl Reading {
                 };
                 ingest = second;
             }
-            let is_damaged = ingest.decode_errors > 0 || ingest.damaged_frames > 0 || ingest.unwritten_frames > 0;
-            if ingest.frames.is_empty() || is_damaged {
+            let start = ingest.start;
+            let is_refused = ingest.complaints.iter().any(|said| said.is_error && said.packet >= start);
+            let mut damaged = ingest.damaged.iter().chain(&ingest.unwritten);
+            if ingest.frames.is_empty() || is_refused || damaged.any(|&packet| packet >= start) {
                 return Ok(None);
             }
             let reading = Self::select(&source, range, ingest, store, Some(first), request)?;
@@ -181,7 +189,7 @@ impl Reading {
         let Some(first) = ingest.appearances.first().cloned() else {
             return Err(no_frame(source, &ingest).with_path(&source.path));
         };
-        if ingest.decode_errors > 0
+        if ingest.first_error().is_some()
             && ingest.first_encrypted.is_none()
             && let Some(error) = reasons::of_noise(source, &ingest)
         {
@@ -200,8 +208,21 @@ impl Reading {
             let message = format!("{ENCRYPTED} from packet {encrypted} on");
             return Err(Error::unsupported(message).with_path(&source.path));
         }
+        let mut has_frame = vec![false; ingest.packets.len()];
+        for &packet in &frame_packets {
+            if let Some(slot) = has_frame.get_mut(packet as usize) {
+                *slot = true;
+            }
+        }
+        let bits: Vec<_> = ingest.packets.iter().map(|packet| packet.facts).collect();
+        let flags = gops::flags(&bits, &times.pts, &has_frame, &vec![false; bits.len()]);
+        // What an edit list hides is no loss, and stays.
+        let keyframe = cut::packets(&flags, &has_frame, &frame_packets, None, true).start;
+        let is_dead = |packet: &ingest::SourcePacket| !packet.discard;
+        let are_dead =
+            ingest.packets.iter().take(keyframe).all(is_dead) && !has_frame.iter().take(keyframe).any(|&it| it);
         let is_whole = range.seek.is_none() && range.stop.is_none();
-        let said = super::av::packets_before_cut(&source.input, source.index);
+        let said = av::packets_before_cut(&source.input, source.index);
         Ok(Self {
             range,
             packets_before_cut: said.filter(|&said| is_whole && ingest.num_read < said),
@@ -209,6 +230,9 @@ impl Reading {
             changes: ingest.appearances.changes(wanted.clone(), &source.facts),
             ingest,
             times,
+            has_frame,
+            flags,
+            num_dead: if are_dead { keyframe } else { 0 },
             store,
             wanted,
             stream: source.facts.clone(),
@@ -241,13 +265,16 @@ impl Reading {
         if let Some(said) = self.packets_before_cut {
             warnings.push(format!("the file ends early: it names {said} packets, {} could be read", ingest.num_read));
         }
-        let first = ingest.first_error.as_deref().unwrap_or("unknown");
-        match ingest.decode_errors {
-            0 => {}
-            1 => warnings.push(format!("a packet could not be decoded: {first}")),
-            count => warnings.push(format!("{count} packets could not be decoded, the first: {first}")),
+        warnings.extend(self.begins_in_the_middle());
+        let errors: Vec<&str> = self.complaints(0).filter(|said| said.is_error).map(|said| &*said.message).collect();
+        match errors.as_slice() {
+            [] => {}
+            [error] => warnings.push(format!("a packet could not be decoded: {error}")),
+            [first, ..] => {
+                warnings.push(format!("{} packets could not be decoded, the first: {first}", errors.len()));
+            }
         }
-        match ingest.damaged_frames {
+        match ingest.damaged.iter().filter(|&&packet| packet >= ingest.start).count() {
             0 => {}
             1 => warnings.push("a frame is damaged".to_owned()),
             count => warnings.push(format!("{count} frames are damaged")),
@@ -312,6 +339,50 @@ impl Reading {
                 seconds(ticks)
             ));
         }
+    }
+
+    /// What FFmpeg complained of from packet `from` on, but for what gives no frame because the source begins in the middle.
+    fn complaints(&self, from: usize) -> impl Iterator<Item = &Complaint> {
+        let from = from.max(self.num_dead).max(self.ingest.start as usize);
+        let led = self.led_by_the_first(from);
+        self.ingest.complaints.iter().filter(move |said| {
+            let packet = said.packet as usize;
+            packet >= from && !(led.contains(&packet) && self.has_frame.get(packet) == Some(&false))
+        })
+    }
+
+    /// There is a sign of damage from packet `from` on.
+    fn is_damaged(&self, from: usize) -> bool {
+        let mut damaged = self.ingest.damaged.iter().chain(&self.ingest.unwritten);
+        self.complaints(from).next().is_some() || damaged.any(|&packet| packet as usize >= from)
+    }
+
+    /// The packets behind packet `first`, a keyframe, that lead there and so need what is before it.
+    fn led_by_the_first(&self, first: usize) -> ops::Range<usize> {
+        let is_led =
+            |flags: &&PacketFlags| flags.contains(PacketFlags::LEADING) && !flags.contains(PacketFlags::KEYFRAME);
+        let count = self.flags.iter().skip(first + 1).take_while(is_led).count();
+        first + 1..first + 1 + count
+    }
+
+    /// What is lost of a source that begins in the middle of a GOP, in words.
+    fn begins_in_the_middle(&self) -> Option<String> {
+        // What an edit list hides is no loss.
+        let is_lost = |&index: &usize| {
+            let is_hidden = self.ingest.packets.get(index).is_none_or(|packet| packet.discard);
+            self.has_frame.get(index) == Some(&false) && !is_hidden
+        };
+        let num_led = match self.range.seek {
+            None => self.led_by_the_first(self.num_dead).filter(is_lost).count(),
+            Some(_) => 0,
+        };
+        let packets = |count: usize| if count == 1 { "1 packet".to_owned() } else { format!("{count} packets") };
+        let before = format!("{} before the first keyframe gave no frame and were left out", packets(self.num_dead));
+        let behind =
+            format!("{} behind the first keyframe need what was before it and gave no frame", packets(num_led));
+        let lost: Vec<String> =
+            [(self.num_dead, before), (num_led, behind)].into_iter().filter(|it| it.0 > 0).map(|it| it.1).collect();
+        (!lost.is_empty()).then(|| format!("begins in the middle of a GOP: {}", lost.join("; ")))
     }
 
     /// Why the packets cannot be copied, if so.
@@ -396,26 +467,22 @@ impl Reading {
         cancel: &dyn Fn() -> bool,
     ) -> Result<Finished> {
         let is_cut = request.start.is_some_and(|start| start > 0.0);
-        match self.draft(source, !is_cut)?.finish(&self.store, mp4, request.check, cancel) {
+        let from = if is_cut { None } else { Some(self.num_dead) };
+        match self.draft(source, from)?.finish(&self.store, mp4, request.check, cancel) {
             // The random access point that was believed may be none; with everything before it there is no doubt.
-            Err(error) if is_cut && error.kind() == crate::ErrorKind::Decode => {
-                self.draft(source, true)?.finish(&self.store, mp4, request.check, cancel)
+            Err(error) if from != Some(0) && error.kind() == crate::ErrorKind::Decode => {
+                self.draft(source, Some(0))?.finish(&self.store, mp4, request.check, cancel)
             }
             result => result,
         }
     }
 
-    fn draft(&self, source: &Source, from_start: bool) -> Result<Draft> {
+    /// The record of the packets from packet `from` on, or from the keyframe on that governs the wanted frames.
+    fn draft(&self, source: &Source, from: Option<usize>) -> Result<Draft> {
         let codec = Codec::parse(&self.stream.codec).ok_or_else(|| Error::unsupported("codec is not ours"))?;
         let pixel_format = PixelFormat::parse(&self.look.facts.format)
             .ok_or_else(|| Error::unsupported("pixel format is not planar"))?;
         let all = &self.ingest.packets;
-        let mut has_frame = vec![false; all.len()];
-        for frame in &self.ingest.frames {
-            if let Some(slot) = has_frame.get_mut(frame.packet as usize) {
-                *slot = true;
-            }
-        }
         let wanted = self.ingest.frames.get(self.wanted.clone()).unwrap_or_default();
         let wanted_packets: Vec<u32> = wanted.iter().map(|frame| frame.packet).collect();
         let mut is_wanted = vec![false; all.len()];
@@ -424,10 +491,16 @@ impl Reading {
                 *slot = true;
             }
         }
-        let bits: Vec<_> = all.iter().map(|packet| packet.facts).collect();
-        let flags = gops::flags(&bits, &has_frame, &vec![false; all.len()]);
         let to_end = self.wanted.end == self.ingest.frames.len() && self.range.stop.is_none();
-        let range = cut::packets(&flags, &has_frame, &wanted_packets, from_start, to_end);
+        let mut range = cut::packets(&self.flags, &self.has_frame, &wanted_packets, from, to_end);
+        let delay = self.ingest.delay.max(self.stream.video_delay);
+        // Where a player would lose the end, an earlier place is the only one to start at.
+        let mut is_short = false;
+        while range.start > 0 && self.loses_its_end(range.clone(), delay) {
+            is_short = true;
+            range.start = cut::keyframe_before(&self.flags, range.start);
+        }
+        let start = range.start;
         let mut packets = Vec::with_capacity(range.len());
         // Where each packet of the reading lies in the draft; those that unpacking emptied are left out.
         let mut place = vec![u32::MAX; all.len()];
@@ -437,7 +510,7 @@ impl Reading {
             else {
                 continue;
             };
-            let shown = has_frame.get(index) == Some(&true);
+            let shown = self.has_frame.get(index) == Some(&true);
             if packet.slot.size == 0 && !shown {
                 continue;
             }
@@ -448,7 +521,7 @@ impl Reading {
                 slot: packet.slot,
                 pts,
                 dts,
-                facts: packet.facts,
+                is_key: packet.facts.is_place() && !(is_short && packet.facts.recovery.is_some()),
                 has_frame: shown,
                 // A demuxer's mark says that a packet is not to be shown. Where the decoder shows it all the same, so does the record.
                 discard: if shown { is_wanted.get(index) != Some(&true) } else { packet.discard },
@@ -459,16 +532,14 @@ impl Reading {
             packets,
             frame_packets: wanted_packets.iter().filter_map(|&packet| place.get(packet as usize).copied()).collect(),
             crcs: Some(wanted.iter().map(|frame| frame.crc32c).collect()),
-            is_damaged: self.ingest.is_suspicious(),
+            is_damaged: self.is_damaged(start),
             is_doubted: self.ingest.has_warnings || self.ingest.brings_parameters,
+            only_sure: false,
             shown: self.shown(),
             time_base: self.time_base,
-            delay: self.ingest.delay.max(self.stream.video_delay),
+            delay,
             parameters: {
-                let mut parameters = match &self.ingest.parameters {
-                    Some(parameters) => parameters.clone(),
-                    None => source.parameters()?,
-                };
+                let mut parameters = self.parameters(source, start)?;
                 // The source's header says what its first picture is, which may not be this clip's.
                 super::av::set_picture_size(&mut parameters, (self.look.facts.width, self.look.facts.height));
                 parameters
@@ -480,6 +551,43 @@ impl Reading {
             orientation: self.orientation().unwrap_or_default(),
             color: self.color(codec, pixel_format),
         })
+    }
+
+    /// What the MP4 is told of packets from packet `start` on. Where nothing was found of it when the source was opened, it is taken
+    /// from these packets.
+    fn parameters(&self, source: &Source, start: usize) -> Result<ff::codec::Parameters> {
+        let mut parameters = match &self.ingest.parameters {
+            Some(parameters) => parameters.clone(),
+            None => source.parameters()?,
+        };
+        let mut configuration = None;
+        let codec = Codec::parse(&self.stream.codec);
+        let is_needed = matches!(codec, Some(Codec::H264 | Codec::Hevc | Codec::Vvc | Codec::Mpeg2 | Codec::Mpeg4));
+        if is_needed && self.stream.extradata.is_empty() {
+            // It may have come before the first keyframe.
+            let packets = self.ingest.packets.iter().take(start + 1).rev();
+            let mut bytes = Vec::new();
+            for packet in packets.filter(|packet| packet.slot.size > 0) {
+                self.store.read(packet.slot, &mut bytes)?;
+                configuration = unpack::configuration_in(&bytes, &parameters);
+                if configuration.is_some() {
+                    break;
+                }
+            }
+        }
+        av::complete_parameters(
+            &mut parameters,
+            (self.look.facts.width, self.look.facts.height),
+            configuration.as_deref(),
+        )?;
+        Ok(parameters)
+    }
+
+    /// Whether a player loses the last of these packets, which begin at a recovery point.
+    fn loses_its_end(&self, range: ops::Range<usize>, delay: u8) -> bool {
+        let is_recovery = self.ingest.packets.get(range.start).is_some_and(|packet| packet.facts.recovery.is_some());
+        let pts = range.filter_map(|index| self.times.pts.get(index).copied());
+        is_recovery && cut::loses_its_end(pts, usize::from(delay))
     }
 
     /// What makes the wanted frames alike.
@@ -526,6 +634,7 @@ impl Reading {
             crcs: encoded.crcs,
             is_damaged: false,
             is_doubted: false,
+            only_sure: true,
             shown: self.shown(),
             time_base: self.time_base,
             delay: 0,
@@ -546,7 +655,7 @@ fn no_frame(source: &Source, ingest: &Ingest) -> Error {
     if let Some(error) = reasons::of_no_frame(source, ingest) {
         return error;
     }
-    let error = ingest.first_error.clone().or(ingest.read_error.clone());
+    let error = ingest.first_error().map(str::to_owned).or(ingest.read_error.clone());
     let why = error.unwrap_or_else(|| match ingest.packets.len() {
         0 => "its video stream has no packets".to_owned(),
         count => format!("{count} packets gave none"),

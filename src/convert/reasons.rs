@@ -69,7 +69,7 @@ pub(super) fn of_no_frame(source: &Source, ingest: &Ingest) -> Option<Error> {
 /// Why what a decoder complains of is noise, if so: an MP4 whose samples are encrypted need not say it of each.
 pub(super) fn of_noise(source: &Source, ingest: &Ingest) -> Option<Error> {
     let is_encrypted = ingest.first_encrypted.is_some()
-        || ((ingest.decode_errors > 0 || ingest.frames.is_empty())
+        || ((ingest.first_error().is_some() || ingest.frames.is_empty())
             && is_mp4(source)
             && has_encrypted_entry(&source.path).unwrap_or(false));
     is_encrypted.then(|| Error::unsupported(ENCRYPTED))

@@ -187,7 +187,8 @@ pub(super) fn draft_packets(
     for ((packet, &pts), &dts) in packets.iter().zip(&pts).zip(&dts) {
         store.read(packet.slot, &mut bytes)?;
         let facts = scanner.scan(&bytes);
-        drafts.push(DraftPacket { slot: packet.slot, pts, dts, facts, has_frame: true, discard: false });
+        let is_key = facts.is_place() && facts.recovery.is_none();
+        drafts.push(DraftPacket { slot: packet.slot, pts, dts, is_key, has_frame: true, discard: false });
     }
     Ok((drafts, frame_packets))
 }

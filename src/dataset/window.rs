@@ -5,13 +5,14 @@
 //!
 //! **Stride.** Frame `i` of the window is frame `start + i * stride` of the record. The window fits a record of `n` frames
 //! when `(frames - 1) * stride < n`; then there are `n - (frames - 1) * stride` starts. `Start` takes the first, `Center` the one in
-//! the middle (rounded down), `Random` one of them with equal chances, `Keyframe` one of those that are a GOP's first frame.
+//! the middle (rounded down), `Random` one of them with equal chances, `Keyframe` one of those that are a GOP's first frame, of
+//! those that do not need the GOP before.
 //!
 //! **Rate.** Frame `i` is the frame on screen at `t(i) = start + i / fps`, in ticks of the record's time base: the last frame
 //! whose timestamp is not after `t(i)`. The last frame of a record is on screen until the record's duration ends, and the
 //! window fits when the last instant is before that end: `(frames - 1) / fps < duration`. Starts are whole ticks from the first
 //! frame's timestamp on, so `Random` is even over time, and not over frames, where the frame rate varies. `Center` takes the
-//! start in the middle, rounded down; `Keyframe` has the timestamps of the GOPs' first frames to choose from.
+//! start in the middle, rounded down; `Keyframe` has the timestamps of the same frames to choose from.
 //!
 //! Timestamps are themselves rounded to ticks; what that means for the frame on screen stands with [`Clock`].
 //!
@@ -253,7 +254,7 @@ impl Window {
     /// The frame numbers of the window in a record, `frames` of them, or `None` where the record is no sample: it has no
     /// frame, or is short and short ones are skipped. `draw` places random windows: 64 random bits.
     pub fn select(&self, stream: &StreamInfo, draw: u64) -> Option<Vec<u32>> {
-        let keyframes = || stream.gops.iter().map(|gop| gop.first_frame).collect();
+        let keyframes = || stream.gop_starts();
         let pts = |frame| stream.frame_pts(frame as usize).unwrap_or(i64::MAX);
         self.select_from(Extent::from(stream), draw, &pts, &keyframes)
     }

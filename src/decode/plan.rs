@@ -7,7 +7,8 @@
 //!
 //! - DISPOSABLE ones that nobody wants, but for the first and keyframes, with which parameters come;
 //! - LEADING ones of the segment's first GOP, which could not be decoded (unless one is wanted: then the GOP is the
-//!   record's first, and all its packets are fed as in a decode of the whole record).
+//!   record's first, and all its packets are fed as in a decode of the whole record). Of H.264 only those that are disposable as
+//!   well: the others count in the order of reference pictures, and the pictures of a gradual refresh are what it consists of.
 //! - those that nobody wants and whose [`PacketFlags::reach`] ends before the next packet that is fed.
 //!
 //! The reach is known of AV1, whose pictures name the slots that they read and write. It says nothing of codecs whose decoders take a gap
@@ -18,7 +19,7 @@
 //! Second fields (packets without a frame of their own) go with the packet before them.
 
 use crate::buf::ByteRange;
-use crate::media::{PacketEntry, PacketFlags, StreamInfo};
+use crate::media::{Codec, PacketEntry, PacketFlags, StreamInfo};
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -199,7 +200,7 @@ impl DecodePlan {
     fn list_packets(&mut self, stream: &StreamInfo, first_gop: Gop, range: Range<usize>) -> Result<()> {
         let Some(wanted) = self.wanted.get(range) else { return Ok(()) };
         let Some(last) = wanted.last() else { return Ok(()) };
-        let feed_leading = first_gop.wants_leading(stream, wanted);
+        let feed_leading = stream.codec == Codec::H264 || first_gop.wants_leading(stream, wanted);
         let mut next_wanted = wanted.iter().peekable();
         // The frame of the last wanted packet, while packets follow that may be its second field.
         let mut field_of = None;

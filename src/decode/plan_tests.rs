@@ -69,7 +69,7 @@ fn stream(kinds: &[Kind], swap: bool) -> StreamInfo {
         frames.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
     }
     StreamInfo {
-        codec: Codec::H264,
+        codec: Codec::Hevc,
         profile: None,
         extradata: Buffer::from_vec(Vec::<u8>::new()),
         reorder_frames: 2,
@@ -126,6 +126,22 @@ fn a_leading_frame_needs_the_gop_before_but_not_its_leading_frames() {
     // A leading frame of the first GOP came out when all was decoded: so all is fed.
     assert_eq!(packets(&[Key, LeadingRefB, LeadingB, P], &[2]), [0, 1, 2]);
     assert_eq!(packets(&[Key, LeadingRefB, LeadingB, P], &[3]), [0, 3]);
+}
+
+#[test]
+fn of_h264_leading_pictures_are_fed_that_others_may_count() {
+    let of_h264 = |kinds: &[Kind]| StreamInfo { codec: Codec::H264, ..stream(kinds, false) };
+    let kinds = [Key, P, B, Key, LeadingRefB, LeadingB, P, B, Key, LeadingRefB, LeadingB, P, B];
+    let plan = |frame: u32| DecodePlan::new(&of_h264(&kinds), &[frame]).unwrap();
+    assert_eq!(plan(11).packets(), [8, 9, 11]);
+    assert_eq!(plan(10).packets(), [3, 4, 6, 8, 9, 10]);
+    // A gradual refresh: its first picture leads as well, and needs the GOP before as the others do.
+    let mut stream = of_h264(&[Key, P, Key, LeadingRefB, P]);
+    let mut entries: Vec<PacketEntry> = stream.packets.iter().collect();
+    entries[2].flags |= PacketFlags::LEADING;
+    stream.packets = PacketTable::from_entries(&entries);
+    let plan = |frame: u32| DecodePlan::new(&stream, &[frame]).unwrap().packets().to_vec();
+    assert_eq!((plan(4), plan(3), plan(2)), (vec![2, 3, 4], vec![0, 1, 2, 3], vec![0, 1, 2]));
 }
 
 #[test]

@@ -7,14 +7,15 @@ use arrow::buffer::ScalarBuffer;
 pub struct PacketFlags(pub u8);
 
 impl PacketFlags {
-    /// The bitstream confirms a random access point (IDR, CRA, key frame). The first packet of a GOP.
+    /// The bitstream confirms a random access point (IDR, CRA, key frame), or a proof does (recovery point). The first packet of a GOP.
     pub const KEYFRAME: Self = Self(1);
     /// No other packet refers to this one.
     pub const DISPOSABLE: Self = Self(2);
     /// Decoded because others need it, but its frame is not one of the record's (edit lists, lead-in of a cut).
     pub const DISCARD: Self = Self(4);
     /// Follows its GOP's keyframe in decode order, precedes it in presentation order and refers to the GOP before: it can
-    /// be decoded only when decoding started at the previous GOP or earlier (RASL pictures, leading B-frames of open GOPs).
+    /// be decoded only when decoding started at the previous GOP or earlier (RASL pictures, leading B-frames of open GOPs). Also
+    /// H.264's pictures of a gradual refresh before it ends, among them the keyframe.
     pub const LEADING: Self = Self(8);
 
     /// Most packets from a packet to the last one that refers to it, that [`Self::with_reach`] can say.

@@ -1,6 +1,8 @@
 //! Everything about the video stream of one record that decoding and transforming it needs, besides the bytes.
 
-use super::{Closed, Codec, ColorSpec, GopEntry, JumpLimit, Orientation, PacketTable, PixelFormat, Ratio, TimeBase};
+use super::{
+    Closed, Codec, ColorSpec, GopEntry, JumpLimit, Orientation, PacketFlags, PacketTable, PixelFormat, Ratio, TimeBase,
+};
 use arrow::buffer::{Buffer, ScalarBuffer};
 use std::fmt;
 
@@ -67,6 +69,22 @@ impl StreamInfo {
         let pts: Vec<i64> = (0..self.num_frames()).filter_map(|frame| self.frame_pts(frame)).collect();
         let end = pts.first().map_or(0, |first| first.saturating_add(self.duration));
         Closed::of(&pts, end, JumpLimit::new(self.time_base)).map_or(0, |closed| closed.jumped())
+    }
+
+    /// For each GOP the first frame that can be decoded from its keyframe on: the first one that does not need the GOP before. The
+    /// number of frames where there is none.
+    pub fn gop_starts(&self) -> Vec<u32> {
+        let mut starts = vec![self.num_frames() as u32; self.gops.len()];
+        for (frame, &packet) in (0_u32..).zip(self.frame_packets.iter()) {
+            let flags = PacketFlags(self.packets.flags.get(packet as usize).copied().unwrap_or(0));
+            let gop = self.gops.partition_point(|gop| gop.first_packet <= packet).saturating_sub(1);
+            if let Some(start) = starts.get_mut(gop)
+                && (gop == 0 || !flags.contains(PacketFlags::LEADING))
+            {
+                *start = frame.min(*start);
+            }
+        }
+        starts
     }
 
     /// Size of the displayed picture in square pixels: rotated, and widened (or narrowed) by the sample aspect ratio.

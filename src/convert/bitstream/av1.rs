@@ -108,6 +108,21 @@ impl Av1Scanner {
     }
 }
 
+/// Whether a packet has frames and shows none of them.
+pub(in crate::convert) fn shows_no_frame(packet: &[u8]) -> bool {
+    let (mut has_frame, mut is_still) = (false, false);
+    for (kind, body) in Obus::new(packet) {
+        match (kind, body.first()) {
+            (SEQUENCE_HEADER, Some(byte)) => is_still = byte & 0x08 != 0,
+            // An existing frame is shown, and a new one that says so.
+            (FRAME_HEADER | FRAME, Some(byte)) if is_still || byte & 0x90 != 0 => return false,
+            (FRAME_HEADER | FRAME, Some(_)) => has_frame = true,
+            _ => {}
+        }
+    }
+    has_frame
+}
+
 impl Unit {
     /// Adds a frame. Keeps account of the slots that hold key frames.
     fn add(&mut self, header: Option<FrameHeader>, has_tiles: bool, key_slots: &mut u8) {

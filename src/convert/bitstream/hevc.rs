@@ -16,7 +16,7 @@ pub(super) fn scan<'a>(units: impl Iterator<Item = &'a [u8]>) -> PictureFacts {
             disposable: kind < 16 && kind % 2 == 0,
             leading: if kind == 8 || kind == 9 { Leading::Always } else { Leading::No },
             temporal_id: (second & 7).saturating_sub(1),
-            slots: None,
+            ..PictureFacts::default()
         };
     }
     PictureFacts::default()
@@ -47,7 +47,7 @@ mod tests {
             let facts = scan([parameters.as_slice(), picture.as_slice()].into_iter());
             assert_eq!(
                 facts,
-                PictureFacts { random_access, disposable, leading, temporal_id: 2, slots: None },
+                PictureFacts { random_access, disposable, leading, temporal_id: 2, ..PictureFacts::default() },
                 "kind {kind}"
             );
         }

@@ -11,13 +11,17 @@ mod vp9;
 use crate::media::Codec;
 use crate::media::nal::{nal_length, units};
 use av1::Av1Scanner;
+pub(super) use av1::shows_no_frame;
+use nal::H264Scanner;
 pub(super) use parameters::ParameterSets;
 
 /// What the bits of one packet say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct PictureFacts {
-    /// Decoding can start here (IDR, CRA, BLA, key frame, I picture with its headers).
+    /// Decoding can start here (IDR, CRA, BLA, key frame, I picture with its headers, recovery point).
     pub(super) random_access: bool,
+    /// That is no more than likely, and has to be proved (H.264's pictures that are no IDR pictures).
+    pub(super) recovery: Option<Recovery>,
     /// No other picture refers to it, as far as this packet says; see `temporal_id`.
     pub(super) disposable: bool,
     /// Shown before the random access point that it follows, and refers to pictures before that.
@@ -27,6 +31,23 @@ pub(super) struct PictureFacts {
     /// Which of the decoder's eight reference slots it uses, of a codec whose pictures hand nothing on but through those; none where that is
     /// not certain.
     pub(super) slots: Option<Slots>,
+}
+
+impl PictureFacts {
+    /// True where decoding may start and this very picture comes out right.
+    pub(super) fn is_place(self) -> bool {
+        self.random_access && self.recovery.is_none_or(|recovery| recovery.pictures == 0)
+    }
+}
+
+/// What is said of a random access point that nothing in the bitstream makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    /// How many reference pictures after this one, in decode order, the first is that comes out right: 0 is this one. All that is shown
+    /// after it comes out right as well.
+    pub(super) pictures: u32,
+    /// A message in the stream says it.
+    pub(super) is_said: bool,
 }
 
 /// Reference slots as bits. What is not certain to be written must be among the read ones too.
@@ -56,19 +77,21 @@ pub(super) struct Scanner {
     codec: Codec,
     /// Bytes of a NAL unit's length, 0 where NAL units are separated by start codes.
     nal_length: u8,
+    h264: H264Scanner,
     av1: Av1Scanner,
 }
 
 impl Scanner {
     /// For packets of a stream with that decoder configuration.
     pub(super) fn new(codec: Codec, extradata: &[u8]) -> Self {
-        Self { codec, nal_length: nal_length(codec, extradata), av1: Av1Scanner::default() }
+        let h264 = if codec == Codec::H264 { H264Scanner::new(extradata) } else { H264Scanner::default() };
+        Self { codec, nal_length: nal_length(codec, extradata), h264, av1: Av1Scanner::default() }
     }
 
     /// What `packet` says of itself.
     pub(super) fn scan(&mut self, packet: &[u8]) -> PictureFacts {
         match self.codec {
-            Codec::H264 => nal::scan_h264(units(packet, self.nal_length)),
+            Codec::H264 => self.h264.scan(units(packet, self.nal_length)),
             Codec::Hevc => hevc::scan(units(packet, self.nal_length)),
             Codec::Mpeg1 | Codec::Mpeg2 => mpeg::scan_mpeg12(packet),
             Codec::Mpeg4 => mpeg::scan_mpeg4(packet),
@@ -114,6 +137,18 @@ impl<'a> Bits<'a> {
     /// Passes over bits; what is taken next says whether there were as many.
     fn skip(&mut self, count: usize) {
         self.position = self.position.saturating_add(count);
+    }
+
+    /// An Exp-Golomb number of H.264 (9.1).
+    fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+        }
+        if zeros > 31 {
+            return None;
+        }
+        Some((1 << zeros) - 1 + self.take(zeros)?)
     }
 
     /// Passes over a number of AV1's `uvlc`.

@@ -32,8 +32,7 @@ pub(super) fn scan_mpeg12(packet: &[u8]) -> PictureFacts {
                     random_access: kind == 1 && header,
                     disposable: kind == 3,
                     leading: if kind == 3 { Leading::UntilAnchor } else { Leading::No },
-                    temporal_id: 0,
-                    slots: None,
+                    ..PictureFacts::default()
                 }
                 .closed(closed);
             }

@@ -112,11 +112,18 @@ pub(super) fn source_tables(ingest: &Ingest, codec: &str, time_base: TimeBase) -
     let codec = Codec::parse(codec)?;
     let frame_packets: Vec<u32> = ingest.frames.iter().map(|frame| frame.packet).collect();
     let mut has_frame = vec![false; ingest.packets.len()];
-    for &packet in &frame_packets {
+    let mut order = vec![None; ingest.packets.len()];
+    for (&packet, number) in frame_packets.iter().zip(0_i64..) {
         *has_frame.get_mut(packet as usize)? = true;
+        *order.get_mut(packet as usize)? = Some(number);
     }
+    let mut known = 0;
+    let order = order.into_iter().map(|number| {
+        known = number.unwrap_or(known);
+        known
+    });
     let facts: Vec<_> = ingest.packets.iter().map(|packet| packet.facts).collect();
-    let flags = gops::flags(&facts, &has_frame, &vec![false; facts.len()]);
+    let flags = gops::flags(&facts, &order.collect::<Vec<_>>(), &has_frame, &vec![false; facts.len()]);
     let mut offset = 0;
     let entries: Vec<PacketEntry> = ingest
         .packets

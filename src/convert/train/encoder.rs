@@ -155,7 +155,7 @@ impl Encoder {
     pub(super) fn finish(mut self) -> Result<Encoded> {
         self.inner.send_eof().map_err(failed)?;
         self.receive()?;
-        self.decoder.finish();
+        self.decoder.finish(false);
         self.compare()?;
         self.out.decoding = self.decoder.took();
         let (packets, frames, pictures) = (self.out.packets.len(), self.out.crcs.len(), self.num_sent);

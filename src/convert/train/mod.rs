@@ -136,6 +136,7 @@ fn store(
         crcs: Some(crcs),
         is_damaged: false,
         is_doubted: false,
+        only_sure: true,
         shown: times.shown,
         time_base: times.time_base,
         delay: 0,
