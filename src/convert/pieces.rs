@@ -3,6 +3,7 @@
 
 use super::av;
 use super::source::Source;
+use super::source_file;
 use super::streams::StreamChoice;
 use super::timeline::Timeline;
 use super::timestamps::SourceTime;
@@ -123,7 +124,11 @@ fn read(source: &mut Source, cancel: &dyn Fn() -> bool) -> Result<Vec<i64>> {
     let mut timeline = Timeline::of(source);
     loop {
         source.check_budget(cancel)?;
-        match packet.read(&mut source.input) {
+        let read = packet.read(&mut source.input);
+        if let Some(trouble) = source_file::trouble() {
+            return Err(trouble);
+        }
+        match read {
             Ok(()) => {}
             Err(ff::Error::Other { errno }) if errno == libc::EAGAIN => continue,
             // Where the file ends, and where it cannot be read on: its conversion says why.

@@ -8,6 +8,7 @@
 
 use super::av;
 use super::source::Source;
+use super::source_file;
 use super::streams::StreamChoice;
 use super::timestamps::SourceTime;
 use crate::Result;
@@ -133,7 +134,12 @@ pub(super) fn sets_its_clock(path: &Path, stream: StreamChoice, cancel: &dyn Fn(
     let mut packet = ff::Packet::empty();
     while timeline.num_jumps == 0 {
         source.check_budget(cancel)?;
-        match packet.read(&mut source.input) {
+        let read = packet.read(&mut source.input);
+        // What is known is kept for later: it must not be of a file that the machine could not read.
+        if let Some(trouble) = source_file::trouble() {
+            return Err(trouble);
+        }
+        match read {
             Ok(()) if packet.stream() == source.index && packet.size() > 0 => {
                 timeline.follow(SourceTime { pts: packet.pts(), dts: packet.dts(), duration: packet.duration() });
             }
