@@ -680,7 +680,7 @@ def convert(
     jobs: int = 0,
     seed: int = 0,
     check: Literal["full", "fast"] = "full",
-    stream: str | int = "best",
+    stream: str | int = ...,
     on_change: Literal["reencode", "split", "refuse"] = "reencode",
     on_error: Literal["skip", "fail"] = "skip",
     retry_failed: bool = False,

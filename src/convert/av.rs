@@ -7,7 +7,7 @@ use super::i420::{Chroma, Picture, Samples};
 use super::pixels::{Component, Family, PixelLayout};
 use super::source_file::{self, SourceFile};
 pub(super) use crate::decode::ffmpeg::log::{
-    begin as begin_messages, first_message, may_have_complained, may_have_warned,
+    begin as begin_messages, first_message, is_heard, may_have_warned, take_message,
 };
 use crate::decode::{Fill, thread_time};
 use crate::media::{ColorRange, ColorSpec, FrameView, PlaneView};
@@ -23,11 +23,6 @@ use std::time::{Duration, Instant};
 pub(super) fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| _ = av::init());
-}
-
-/// The same, which is then forgotten.
-pub(super) fn take_message() -> Option<String> {
-    FIRST_MESSAGE.with(|slot| slot.borrow_mut().take())
 }
 
 /// What FFmpeg complained of, or else the words of its error code.

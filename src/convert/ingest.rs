@@ -66,6 +66,8 @@ pub(super) struct Ingest {
     pub(super) start: u32,
     /// What FFmpeg complained of while this was read and decoded, at most one for each packet, in order.
     pub(super) complaints: Vec<Complaint>,
+    /// FFmpeg may have complained without being heard.
+    pub(super) is_unheard: bool,
     /// Packets of frames with concealed errors.
     pub(super) damaged: Vec<u32>,
     /// Packets of frames of which the decoder left out parts, without a word. Noted where packets are stored.
@@ -274,6 +276,7 @@ fn read_range<'a>(
     (reader.out.first_jump, reader.out.num_jumps) = (timeline.first_jump, timeline.num_jumps);
     reader.out.num_far_times = timeline.num_dropped;
     reader.out.has_warnings = av::may_have_warned();
+    reader.out.is_unheard = !av::is_heard();
     Ok(Some(reader.out))
 }
 

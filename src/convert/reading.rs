@@ -354,7 +354,9 @@ impl Reading {
     /// There is a sign of damage from packet `from` on.
     fn is_damaged(&self, from: usize) -> bool {
         let mut damaged = self.ingest.damaged.iter().chain(&self.ingest.unwritten);
-        self.complaints(from).next().is_some() || damaged.any(|&packet| packet as usize >= from)
+        self.ingest.is_unheard
+            || self.complaints(from).next().is_some()
+            || damaged.any(|&packet| packet as usize >= from)
     }
 
     /// The packets behind packet `first`, a keyframe, that lead there and so need what is before it.

@@ -73,9 +73,14 @@ pub(crate) fn first_message() -> Option<String> {
     FIRST.with_borrow(Clone::clone)
 }
 
-/// Whether FFmpeg complained of anything on this thread since [`begin`], or may have without being heard.
-pub(crate) fn may_have_complained() -> bool {
-    !IS_HEARD.get() || FIRST.with_borrow(Option::is_some)
+/// The same, which is then forgotten.
+pub(crate) fn take_message() -> Option<String> {
+    FIRST.with_borrow_mut(Option::take)
+}
+
+/// Whether complaints on this thread since [`begin`] were heard.
+pub(crate) fn is_heard() -> bool {
+    IS_HEARD.get()
 }
 
 /// Whether a decoder warned of something on this thread since [`begin`], which is less than a complaint and often nothing at
