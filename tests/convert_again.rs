@@ -182,9 +182,9 @@ fn the_description_of_raw_frames_stays() {
     for gone in ["index.arrow", "shards"] {
         let path = videos.out().join(gone);
         if path.is_dir() {
-            std::fs::remove_dir_all(path).unwrap()
+            std::fs::remove_dir_all(path).unwrap();
         } else {
-            std::fs::remove_file(path).unwrap()
+            std::fs::remove_file(path).unwrap();
         }
         convert(&videos.source(), &videos.out(), &args).json();
         assert_eq!(published(&videos.out()), before, "{gone}");

@@ -26,7 +26,7 @@ fn colors((width, height): (u32, u32)) -> Vec<u8> {
     let flat: [[u8; 3]; FLAT] = [[255; 3], [0; 3], [127; 3], [255, 0, 0], [0, 255, 0], [0, 0, 255], [20, 30, 12]];
     let pixels = || (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
     let mut bytes: Vec<u8> = flat.into_iter().flat_map(|color| pixels().flat_map(move |_| color)).collect();
-    bytes.extend(pixels().flat_map(|(x, y)| [70 + x, 80 + y, 200 - (x + y) / 2].map(|level| level as u8)));
+    bytes.extend(pixels().flat_map(|(x, y)| [70 + x, 80 + y, 200 - u32::midpoint(x, y)].map(|level| level as u8)));
     let mut state = 1_u32;
     bytes.extend(pixels().flat_map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

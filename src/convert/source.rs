@@ -5,12 +5,9 @@ use super::ingest::ENCRYPTED;
 use super::reasons;
 use super::source_file::SourceFile;
 use super::streams::{self, Chosen, StreamChoice};
-use crate::format::open_regular;
 use crate::media::TimeBase;
 use crate::{Error, ErrorKind, Result};
 use ffmpeg_next as ff;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,11 +40,6 @@ impl Source {
     /// Opens `path` and chooses its video stream.
     pub(super) fn open(path: &Path, choice: StreamChoice) -> Result<Self> {
         let file_bytes = SourceFile::open(path)?.len();
-        let (file, _) = open_regular(path)?;
-        if is_playlist(&head(&file)) {
-            let message = "is a playlist, which names other files and holds no video; name those files";
-            return Err(Error::unsupported(message).with_path(path));
-        }
         let deadline = deadline(file_bytes);
         let mut input =
             av::open_input(path, deadline, false).map_err(|error| reasons::of_opening(path, error).with_path(path))?;
@@ -116,20 +108,4 @@ impl Source {
         }
         Ok(())
     }
-}
-
-/// The first bytes of a file, as far as they can be read.
-fn head(file: &File) -> Vec<u8> {
-    let mut head = Vec::new();
-    let _ = file.take(4096).read_to_end(&mut head);
-    head
-}
-
-/// True of files that FFmpeg would follow to others, of whatever kind those are: it would wait for ever for a FIFO.
-fn is_playlist(head: &[u8]) -> bool {
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    let contains = |what: &[u8]| text.windows(what.len()).any(|part| part == what);
-    text.starts_with(b"#EXTM3U")
-        || text.starts_with(b"ffconcat version")
-        || (text.starts_with(b"<") && (contains(b"<MPD") || contains(b"<CompositionPlaylist")))
 }

@@ -42,7 +42,11 @@ pub(super) fn is_of_the_machine(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::OutOfMemory => true,
         ErrorKind::Io => match system_error(error) {
-            Some(cause) => cause.raw_os_error().is_some_and(|code| !ABOUT_THE_NAME.contains(&code)),
+            Some(cause) => match cause.raw_os_error() {
+                Some(code) => !ABOUT_THE_NAME.contains(&code),
+                // The file has become shorter than it was when it was opened.
+                None => cause.kind() == io::ErrorKind::UnexpectedEof,
+            },
             None => true,
         },
         _ => false,

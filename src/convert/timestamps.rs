@@ -285,7 +285,9 @@ fn with_room(anchors: &[(usize, i64)], shortest: i64) -> Vec<(usize, i64)> {
             } else if let Some(next) = rest.next() {
                 to = next;
             } else {
+                // Where even that saturates, the times are not storable, and nobody has any more to give.
                 to.1 = from.1.saturating_add(shortest.saturating_mul((to.0 - from.0) as i64));
+                break;
             }
             takes_left = !takes_left;
         }

@@ -120,10 +120,8 @@ mod tests {
         fs::write(&other, "years of work").unwrap();
         let lock = root.join(".framefeed/lock");
         fs::create_dir_all(lock.parent().unwrap()).unwrap();
-        let links: [(fn(&Path, &Path) -> std::io::Result<()>, &str); 2] =
-            [(|a, b| symlink(a, b), "symbolic link"), (|a, b| fs::hard_link(a, b), "hard link")];
-        for (link, word) in links {
-            link(&other, &lock).unwrap();
+        for word in ["symbolic link", "hard link"] {
+            if word == "hard link" { fs::hard_link(&other, &lock) } else { symlink(&other, &lock) }.unwrap();
             let error = FolderLock::take(&root).unwrap_err();
             assert_eq!((error.kind(), error.path()), (ErrorKind::Conflict, Some(&*lock)));
             assert!(error.to_string().contains(word), "{error}");

@@ -56,7 +56,11 @@ pub(super) struct Mark {
 impl Sink {
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let file = format::create_new_file(&path)?;
-        Ok(Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: false })
+        Ok(Self::of_file(path, file))
+    }
+
+    pub(super) fn of_file(path: PathBuf, file: File) -> Self {
+        Self { path, file, hasher: blake3::Hasher::new(), position: 0, is_kept: false }
     }
 
     /// Opens the file that an earlier process left, to read it from its start with [`confirm`](Self::confirm). It is kept
