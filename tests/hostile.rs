@@ -4,7 +4,7 @@
 
 mod support;
 
-use framefeed::{Dataset, DecodeLimits, ErrorKind, ErrorPolicy, Loader, LoaderBuilder, Window};
+use framefeed::{Dataset, DecodeLimits, ErrorKind, ErrorPolicy, Loader, LoaderBuilder, Redraw, Window};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -95,8 +95,8 @@ fn a_gop_without_an_end_costs_what_the_limits_allow() {
     convert(&videos.source(), &videos.out(), &[]).json();
     let packets = DecodeLimits::default().max_packets(100);
     // The good clip's GOPs have 12 frames; in the other one a window at random needs all packets before it.
-    let build =
-        |policy| loader(&videos.out(), Window::strided(4, 1)).limits(packets).on_error(policy).epochs(40).build();
+    let random = || loader(&videos.out(), Window::strided(4, 1)).redraw(Redraw::On);
+    let build = |policy| random().limits(packets).on_error(policy).epochs(40).build();
     let skipping = build(ErrorPolicy::Skip).unwrap();
     let delivered: Vec<String> = skipping.iter().flat_map(|batch| batch.unwrap().keys).collect();
     let (good, endless) = (delivered.iter().filter(|key| *key == "good").count(), skipping.stats().skipped);

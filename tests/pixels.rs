@@ -146,13 +146,26 @@ fn is_subsampled(format: &str) -> bool {
     planar.is_none_or(|format| (format.log2_chroma_w, format.log2_chroma_h) != (0, 0))
 }
 
+/// Pixels at the right and lower edge that the chroma of a picture of odd size does not tell: libswscale stretches it there,
+/// already where it makes the test's files.
+const EDGE: u32 = 6;
+
 /// How many levels the farthest sample is off, for each frame of each key.
 fn distances(given: &Frames, expected: &Frames, (width, height): (u32, u32)) -> BTreeMap<String, Vec<u8>> {
     let frame = (width * height * 3) as usize;
+    let is_odd = width % 2 == 1 || height % 2 == 1;
     let of = |(key, expected): (&String, &Vec<u8>)| {
         let given = &given[key];
         assert_eq!((given.len(), expected.len()), (FRAMES * frame, FRAMES * frame), "{key}");
-        let farthest = |(a, b): (&[u8], &[u8])| a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        let edge = if is_odd && is_subsampled(key) { EDGE } else { 0 };
+        let is_inside = |at: usize| {
+            let pixel = at as u32 / 3;
+            pixel % width + edge < width && pixel / width + edge < height
+        };
+        let farthest = |(a, b): (&[u8], &[u8])| {
+            let pairs = a.iter().zip(b).enumerate().filter(|(at, _)| is_inside(*at));
+            pairs.map(|(_, (a, b))| a.abs_diff(*b)).max().unwrap()
+        };
         (key.clone(), given.chunks(frame).zip(expected.chunks(frame)).map(farthest).collect())
     };
     expected.iter().map(of).collect()

@@ -1,6 +1,7 @@
 //! Why a source is no use, in words that name the cause where it can be told: from its first bytes, from what its container
 //! says, from what its packets gave.
 
+use super::av;
 use super::ingest::{ENCRYPTED, Ingest};
 use super::source::Source;
 use crate::{Error, ErrorKind};
@@ -55,6 +56,7 @@ pub(super) fn of_no_frame(source: &Source, ingest: &Ingest) -> Option<Error> {
         && samples > 0
         && ingest.read_error.is_none()
         && ingest.packets.iter().all(|packet| packet.discard)
+        && (!ingest.packets.is_empty() || has_packets_without_edit_list(source))
     {
         let message = format!("its index names {samples} samples, and its edit list hides all of them");
         return Some(Error::unsupported(message));
@@ -125,6 +127,12 @@ pub(super) fn of_dolby_vision(record: &[u8]) -> Option<Error> {
             "Dolby Vision profile {profile} without a base layer that other decoders can show: its colours (IPT) would be wrong"
         ))
     })
+}
+
+/// Whether the video stream has packets where its edit list is ignored.
+fn has_packets_without_edit_list(source: &Source) -> bool {
+    let Ok(mut input) = av::open_input(&source.path, source.deadline, true) else { return false };
+    input.packets().any(|(stream, packet)| stream.index() == source.index && packet.size() > 0)
 }
 
 /// The first bytes of the file.

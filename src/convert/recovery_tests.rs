@@ -54,7 +54,14 @@ fn split_until(path: &Path, end: f64, seconds: f64, check: CheckLevel) -> u64 {
         let output = convert_clip(&request, &mp4, &|| false).unwrap();
         assert_eq!(output.reencoded, None, "{} from {start}", path.display());
         let frames = record_frames(&output.stream, &mp4);
-        assert!(frames == ffmpeg_frames(&mp4, 0, frame_bytes(&output.stream)), "{} from {start}", path.display());
+        let played = ffmpeg_frames(&mp4, 0, frame_bytes(&output.stream));
+        let first = frames.iter().zip(&played).position(|(ours, other)| ours != other);
+        let counts = (frames.len(), played.len());
+        assert!(
+            frames == played,
+            "{} from {start}: {counts:?} frames, the first that differs {first:?}",
+            path.display()
+        );
         expected.get_or_insert_with(|| ffmpeg_frames(path, 0, frame_bytes(&output.stream)));
         given.extend(frames);
         bytes += output.bytes;
