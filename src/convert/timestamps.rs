@@ -76,13 +76,22 @@ pub(super) fn repair(packets: &[SourceTime], frames: &[u32], interval: f64, jump
             *slot = Some(time);
         }
     }
-    // Packets without a frame of their own keep what they say, where the rest did.
+    // Packets without a frame of their own keep what they say, where the rest did. Those before all others lie before what
+    // is shown.
     let mut known = frame_pts.first().copied().unwrap_or(0);
+    let leading = pts.iter().position(Option::is_some).unwrap_or(0);
+    let led: Vec<i64> = (0..leading).map(|index| known.saturating_sub(usual.times(leading - index))).collect();
     let pts: Vec<i64> = pts
         .into_iter()
         .zip(packets)
-        .map(|(time, source)| {
-            known = time.or(usable(source.pts).filter(|_| repaired_frames == 0)).unwrap_or(known);
+        .enumerate()
+        .map(|(index, (time, source))| {
+            let stated = usable(source.pts).filter(|_| repaired_frames == 0);
+            match time.or(stated).or(led.get(index).copied()) {
+                Some(time) if index >= leading => known = time,
+                Some(time) => return time,
+                None => {}
+            }
             known
         })
         .collect();
@@ -349,6 +358,21 @@ mod tests {
 
     fn packets(times: &[(Option<i64>, Option<i64>)]) -> Vec<SourceTime> {
         times.iter().map(|&(pts, dts)| SourceTime { pts, dts, duration: 0 }).collect()
+    }
+
+    #[test]
+    fn packets_before_the_first_frame_lie_before_what_is_shown() {
+        // Hidden by an edit list, of a source whose times have to be put in order.
+        let source = packets(&[
+            (Some(0), Some(0)),
+            (Some(1), Some(1)),
+            (Some(2), Some(2)),
+            (Some(3), Some(3)),
+            (Some(4), Some(4)),
+        ]);
+        let times = repair(&source, &[2, 4, 3], 1.0);
+        assert!(times.repaired_frames > 0);
+        assert_eq!(times.pts, [0, 1, 2, 4, 3]);
     }
 
     #[test]
