@@ -31,7 +31,7 @@ pub(crate) enum Metadata {
 }
 
 /// Writes a tensor shard under a temporary name (`.<name>.tmp` beside it) and publishes it whole. Dropped without
-/// [`finish`](Self::finish), it removes the temporary file, unless it is [`resumable`](Self::resumable).
+/// [`finish`](Self::finish), it removes the temporary file, unless it was made to be resumed.
 #[derive(Debug)]
 pub struct TensorShardWriter {
     /// `None` only on the way out.
