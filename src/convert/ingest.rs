@@ -437,9 +437,6 @@ impl Reader<'_> {
             .filter(|&number| number < u32::MAX)
             .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "has more than 2^32 packets"))?;
         if packet.side_data().any(|data| data.kind() == ff::codec::packet::side_data::Type::EncryptionInfo) {
-            if self.out.frames.is_empty() && number == 0 {
-                return Err(Error::unsupported(ENCRYPTED));
-            }
             self.out.first_encrypted.get_or_insert(number);
         }
         let new_configuration = packet.side_data().any(|data| {

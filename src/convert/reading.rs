@@ -6,7 +6,7 @@ use super::changes::{Appearance, Changes, OnChange};
 use super::clip::ClipRequest;
 use super::conform::Conformer;
 use super::draft::{Draft, DraftPacket, Finished};
-use super::ingest::{self, Complaint, ENCRYPTED, FrameSink, Given, Ingest, Range, Seek};
+use super::ingest::{self, Complaint, FrameSink, Given, Ingest, Range, Seek};
 use super::mux::Presentation;
 use super::pixels::PixelLayout;
 use super::reasons;
@@ -189,12 +189,6 @@ impl Reading {
         let Some(first) = ingest.appearances.first().cloned() else {
             return Err(no_frame(source, &ingest).with_path(&source.path));
         };
-        if ingest.first_error().is_some()
-            && ingest.first_encrypted.is_none()
-            && let Some(error) = reasons::of_noise(source, &ingest)
-        {
-            return Err(error.with_path(&source.path));
-        }
         let source_times: Vec<SourceTime> = ingest.packets.iter().map(|packet| packet.time).collect();
         let frame_packets: Vec<u32> = ingest.frames.iter().map(|frame| frame.packet).collect();
         let jump = JumpLimit::new(source.time_base);
@@ -202,12 +196,6 @@ impl Reading {
         let frame_pts: Vec<i64> = frame_packets.iter().filter_map(|&n| times.pts.get(n as usize).copied()).collect();
         let first_time = first_time.or(frame_pts.first().copied()).unwrap_or(0);
         let wanted = cut::frames(&frame_pts, first_time, source.time_base, request.start, request.end);
-        let encrypted = ingest.first_encrypted.unwrap_or(u32::MAX);
-        if ingest.frames.get(wanted.clone()).is_some_and(|frames| frames.iter().any(|frame| frame.packet >= encrypted))
-        {
-            let message = format!("{ENCRYPTED} from packet {encrypted} on");
-            return Err(Error::unsupported(message).with_path(&source.path));
-        }
         let mut has_frame = vec![false; ingest.packets.len()];
         for &packet in &frame_packets {
             if let Some(slot) = has_frame.get_mut(packet as usize) {
@@ -261,6 +249,10 @@ impl Reading {
         if source.num_video_streams > 1 {
             let (count, index) = (source.num_video_streams, source.index);
             warnings.push(format!("has {count} video streams, stream {index} was taken"));
+        }
+        let shown = ingest.frames.get(self.wanted.clone()).unwrap_or_default();
+        if ingest.first_encrypted.is_some_and(|first| shown.iter().any(|frame| frame.packet >= first)) {
+            warnings.push("the video is encrypted: its frames are noise".to_owned());
         }
         if let Some(said) = self.packets_before_cut {
             warnings.push(format!("the file ends early: it names {said} packets, {} could be read", ingest.num_read));
