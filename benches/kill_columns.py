@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Kills a script with a `Writer` and three `add_column` calls at random moments, runs it again until it ends, and counts what was
-asked for.
+"""Kills a script with a `Writer` and three `add_column` calls at random moments, runs it again until it ends, and
+counts what was asked for.
 
     python3 benches/kill_columns.py --runs 100
 
