@@ -14,7 +14,6 @@ again. Exit status 1 where a run is not right.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pathlib
 import random
 import shutil
@@ -22,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from kill_resume import published
 
 RECORDS, BATCH = 70, 4
 
@@ -56,12 +57,6 @@ first = dataset.column_position("c")
 dataset = dataset.add_column("c", ((dataset[n].key, compute("pairs", n)) for n in range(first, len(dataset))))
 assert len(dataset) == %(records)d and list(dataset.fields) == ["latents", "a", "b", "c"]
 """ % {"records": RECORDS, "batch": BATCH}
-
-
-def published(out: pathlib.Path) -> dict[str, str]:
-    """Hash of every file but those of the writers themselves."""
-    files = [path for path in out.rglob("*") if path.is_file() and ".framefeed" not in path.relative_to(out).parts]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def main() -> int:

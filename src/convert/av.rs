@@ -435,6 +435,8 @@ impl Decoder {
         // SAFETY: as above.
         let raw = unsafe { &mut *pointer };
         raw.thread_count = 1;
+        // With threads for frames FFmpeg 5.1 warns of every `get_buffer2` but its own, and a warning is a doubt.
+        raw.thread_type = ffi::FF_THREAD_SLICE as libc::c_int;
         raw.has_b_frames = raw.has_b_frames.max(i32::from(delay));
         raw.max_pixels = MAX_PIXELS;
         fill.serve(raw);

@@ -130,8 +130,7 @@ impl PixelLayout {
         (is_ours && are_apart).then_some(planes)
     }
 
-    /// What is lost where `depth` bits of each colour sample are stored, in words. That video of 10 bits is trained on in 8 is
-    /// what its profile is for, and no news; of more bits it is.
+    /// What is lost where `depth` bits of each colour sample are stored, in words.
     pub(super) fn losses(&self, depth: u8) -> Vec<String> {
         let name = self.name;
         let mut losses = Vec::new();
@@ -139,7 +138,7 @@ impl PixelLayout {
             losses.push(format!(
                 "its floating-point samples ({name}) were cut to 0..1, and {depth} bits of each are stored"
             ));
-        } else if self.depth() > u32::from(depth.max(10)) {
+        } else if self.depth() > u32::from(depth) {
             losses.push(format!("{depth} of the {} bits of its samples ({name}) are stored", self.depth()));
         }
         if self.family == Family::Palette {
@@ -212,11 +211,10 @@ mod tests {
     #[test]
     fn what_is_lost_is_said() {
         let said = |name: &str, depth| of(name).losses(depth).join("; ");
-        for (name, depth) in
-            [("yuv420p", 8), ("nv12", 8), ("p010le", 10), ("p010le", 8), ("rgb0", 8), ("monob", 8), ("rgb565le", 8)]
-        {
+        for (name, depth) in [("yuv420p", 8), ("nv12", 8), ("p010le", 10), ("rgb0", 8), ("monob", 8), ("rgb565le", 8)] {
             assert_eq!(said(name, depth), "", "{name}");
         }
+        assert_eq!(said("p010le", 8), "8 of the 10 bits of its samples (p010le) are stored");
         assert_eq!(said("gray16be", 10), "10 of the 16 bits of its samples (gray16be) are stored");
         assert_eq!(said("ya8", 8), "its alpha channel (ya8) is not stored");
         assert!(said("rgba64le", 8).contains("8 of the 16 bits") && said("rgba64le", 8).contains("alpha"));

@@ -4,7 +4,8 @@
 use super::av;
 use super::ingest::{ENCRYPTED, Ingest};
 use super::source::Source;
-use crate::{Error, ErrorKind};
+use super::source_file::SourceFile;
+use crate::{Error, ErrorKind, Result};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -82,15 +83,16 @@ fn is_mp4(source: &Source) -> bool {
 }
 
 /// Whether a sample entry of the MP4's index is one of encrypted video (`encv`, ISO/IEC 14496-12).
-fn has_encrypted_entry(path: &Path) -> std::io::Result<bool> {
+fn has_encrypted_entry(path: &Path) -> Result<bool> {
     const MAX_BOXES: usize = 64;
     const MAX_INDEX_BYTES: u64 = 64 << 20;
-    let mut file = std::fs::File::open(path)?;
+    let mut file = SourceFile::open(path)?;
+    let fail = |error| Error::io("read", path, error);
     let mut at = 0;
     for _ in 0..MAX_BOXES {
         let mut header = [0; 16];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut header)?;
+        file.seek(SeekFrom::Start(at)).map_err(fail)?;
+        file.read_exact(&mut header).map_err(fail)?;
         let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = header;
         let long = u64::from_be_bytes(header.last_chunk().copied().unwrap_or_default());
         let size = match u32::from_be_bytes([a, b, c, d]) {
@@ -99,8 +101,8 @@ fn has_encrypted_entry(path: &Path) -> std::io::Result<bool> {
         };
         if kind == *b"moov" {
             let mut index = Vec::new();
-            file.seek(SeekFrom::Start(at))?;
-            file.take(size.min(MAX_INDEX_BYTES)).read_to_end(&mut index)?;
+            file.seek(SeekFrom::Start(at)).map_err(fail)?;
+            file.take(size.min(MAX_INDEX_BYTES)).read_to_end(&mut index).map_err(fail)?;
             // Behind the table's name: version and flags, the number of entries, the first one's size and its name.
             let names = memchr::memmem::find_iter(&index, b"stsd");
             return Ok(names.into_iter().any(|at| index.get(at + 16..at + 20) == Some(b"encv".as_slice())));
@@ -138,7 +140,7 @@ fn has_packets_without_edit_list(source: &Source) -> bool {
 /// The first bytes of the file.
 fn head(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
+    if let Ok(file) = SourceFile::open(path) {
         let _ = file.take(4096).read_to_end(&mut head);
     }
     head

@@ -443,6 +443,20 @@ fn a_damaged_keyframe_begins_no_gop_by_either_check() {
 }
 
 #[test]
+fn a_sound_source_is_not_doubted() {
+    let _listening = crate::decode::ffmpeg::log::Listening::begin();
+    let mut paths: Vec<PathBuf> = testing::ALL.iter().map(|fixture| fixture.path()).collect();
+    paths.push(h264());
+    for path in paths {
+        let mut source = source::Source::open(&path, StreamChoice::default()).unwrap();
+        let mut store = store::PacketStore::new(&path);
+        let whole = ingest::Range::default();
+        let reading = ingest::read(&mut source, whole, Some(&mut store), &|| false, &mut |_| Ok(())).unwrap().unwrap();
+        assert!(!reading.has_warnings && !reading.is_unheard, "{}", path.display());
+    }
+}
+
+#[test]
 fn flipped_bytes_give_the_frames_of_ffmpeg_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let copy = ["-c", "copy"];

@@ -9,7 +9,7 @@ use super::passed_over::{PassedOver, Why};
 use super::report::Failure;
 use super::sidecar::read_sidecar;
 use super::sniff::{is_known_other, is_named_video, looks_like_video};
-use super::source_file::is_of_the_machine;
+use super::source_file::{is_of_the_machine, retried};
 use crate::format::check_column_name;
 use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -153,7 +153,7 @@ impl Listing {
         let is_inner_video = || path.file_stem().is_some_and(|inner| is_named_video(Path::new(inner)));
         let why = Why::of(path);
         let is_looked_into = why.is_none() || (why != Some(Why::Hidden) && !is_inner_video());
-        let looks_like_video = match is_looked_into.then(|| looks_like_video(path)) {
+        let looks_like_video = match is_looked_into.then(|| retried(|| looks_like_video(path))) {
             Some(Err(error)) => return self.fail(&path.to_string_lossy(), &error),
             Some(Ok(is_video)) => is_video,
             None => false,
@@ -223,7 +223,7 @@ impl Listing {
 
     fn add_list(&mut self, list: &Path) -> Result<()> {
         let folder = list.parent().unwrap_or(Path::new(""));
-        let List { rows, failed, notes } = read_list(list)?;
+        let List { rows, failed, notes } = retried(|| read_list(list))?;
         self.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", list.display())));
         for (place, error) in failed {
             self.fail(&format!("{}, {place}", list.display()), &error);
@@ -245,7 +245,7 @@ impl Listing {
     }
 
     fn add_row(&mut self, path: &Path, row: ListRow, place: Option<&str>) {
-        match candidate(path, row, place) {
+        match retried(|| candidate(path, &row, place)) {
             Ok((mut candidate, notes)) => {
                 self.notes.extend(notes);
                 self.leave_out_columns(&mut candidate);
@@ -283,7 +283,7 @@ impl Listing {
 }
 
 /// The video that a row names, and what a person should know of it.
-fn candidate(path: &Path, row: ListRow, place: Option<&str>) -> Result<(Candidate, Vec<String>)> {
+fn candidate(path: &Path, row: &ListRow, place: Option<&str>) -> Result<(Candidate, Vec<String>)> {
     let text = path.to_str().ok_or_else(|| Error::unsupported("the file's name is not UTF-8").with_path(path))?;
     let meta = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
     if !meta.is_file() {
@@ -297,16 +297,16 @@ fn candidate(path: &Path, row: ListRow, place: Option<&str>) -> Result<(Candidat
     };
     let sidecar = read_sidecar(path)?;
     let mut columns = sidecar.columns;
-    columns.extend(row.columns); // the list is nearer to the clip than what stands beside the file
+    columns.extend(row.columns.clone()); // the list is nearer to the clip than what stands beside the file
     let candidate = Candidate {
         path: text.to_owned(),
-        key_path: row.path,
-        key: row.key,
+        key_path: row.path.clone(),
+        key: row.key.clone(),
         start: row.start,
         end: row.end,
         start_frame: row.start_frame,
         end_frame: row.end_frame,
-        caption: row.caption.or(sidecar.caption),
+        caption: row.caption.clone().or(sidecar.caption),
         columns,
         bytes: meta.len(),
         modified_nanos,

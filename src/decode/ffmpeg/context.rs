@@ -183,6 +183,8 @@ impl CodecContext {
         this.pictures = Some(Pictures::serve(this.fields_mut(), options.fill));
         let fields = this.fields_mut();
         fields.thread_count = 1;
+        // With threads for frames FFmpeg 5.1 warns of a `get_buffer2` that is not its own.
+        fields.thread_type = ffi::FF_THREAD_SLICE as c_int;
         fields.log_level_offset = log::level_offset();
         fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);
         // SAFETY: a context that is not open yet, and the decoder it was made for.
