@@ -88,6 +88,10 @@ fn pointer<T>(capsule: &Bound<'_, PyCapsule>, name: &CStr) -> PyResult<NonNull<T
 
 /// Copies the elements of a tensor in host memory.
 fn dense(tensor: &DLTensor) -> PyResult<Elements> {
+    // What `__dlpack_device__` said is a claim of Python code.
+    if ![DEVICE_CPU, DEVICE_CUDA_HOST].contains(&tensor.device.device_type) {
+        return Err(invalid("the array is not in host memory"));
+    }
     let dtype = tensor_type(&tensor.dtype)?;
     let axes = usize::try_from(tensor.ndim).map_err(|_| invalid("a tensor of fewer than 0 axes"))?;
     // SAFETY: DLPack's contract: `shape` points to `ndim` numbers.
@@ -110,7 +114,7 @@ fn dense(tensor: &DLTensor) -> PyResult<Elements> {
     if num_bytes > 0 {
         let first = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
         // SAFETY: DLPack's contract: the elements that shape and strides give lie in memory that lives as long as `tensor`; it is
-        // host memory, which was asked before.
+        // host memory, as the structure itself says.
         unsafe { copy(first, &shape, &strides, dtype.size_bytes(), &mut data) };
     }
     Ok((dtype, shape, data))

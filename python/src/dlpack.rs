@@ -305,6 +305,8 @@ fn capsule<'py>(py: Python<'py>, tensor: &Tensor) -> PyResult<Bound<'py, PyCapsu
     // SAFETY: the pointer is of a `DLManagedTensor` that lives until `drop_capsule` or the consumer deletes it. The destructor runs with the
     // GIL and needs no particular thread.
     unsafe { PyCapsule::new_with_pointer_and_destructor(py, head, NAME, Some(drop_capsule)) }
+        // SAFETY: `leak` made it, and no capsule has it.
+        .inspect_err(|_| unsafe { delete::<DLManagedTensor>(head.as_ptr().cast()) })
 }
 
 fn capsule_versioned<'py>(py: Python<'py>, tensor: &Tensor, flags: u64) -> PyResult<Bound<'py, PyCapsule>> {
@@ -317,6 +319,8 @@ fn capsule_versioned<'py>(py: Python<'py>, tensor: &Tensor, flags: u64) -> PyRes
     });
     // SAFETY: as in `capsule`.
     unsafe { PyCapsule::new_with_pointer_and_destructor(py, head, NAME_VERSIONED, Some(drop_capsule_versioned)) }
+        // SAFETY: as in `capsule`.
+        .inspect_err(|_| unsafe { delete::<DLManagedTensorVersioned>(head.as_ptr().cast()) })
 }
 
 #[pymethods]

@@ -25,6 +25,33 @@ pub(super) fn init() {
     ONCE.call_once(|| _ = av::init());
 }
 
+/// Checks that the FFmpeg that is loaded knows no more codecs and pixel formats than the headers of this build: the numbers that it
+/// gives are taken for those that the headers name.
+pub(super) fn check_version() -> Result<()> {
+    // SAFETY: takes nothing.
+    let codec = unsafe { ffi::avcodec_version() };
+    // SAFETY: takes nothing.
+    let util = unsafe { ffi::avutil_version() };
+    for (name, loaded, major, minor) in [
+        ("libavcodec", codec, ffi::LIBAVCODEC_VERSION_MAJOR, ffi::LIBAVCODEC_VERSION_MINOR),
+        ("libavutil", util, ffi::LIBAVUTIL_VERSION_MAJOR, ffi::LIBAVUTIL_VERSION_MINOR),
+    ] {
+        check_library(name, loaded, (major.unsigned_abs(), minor.unsigned_abs()))?;
+    }
+    Ok(())
+}
+
+/// `loaded` is a version as FFmpeg writes it: 16 bits of major, 8 of minor, 8 of micro.
+fn check_library(name: &str, loaded: u32, (major, minor): (u32, u32)) -> Result<()> {
+    if loaded >> 8 <= (major << 8 | minor) {
+        return Ok(());
+    }
+    let (found, of) = (loaded >> 16, loaded >> 8 & 0xff);
+    Err(Error::unsupported(format!(
+        "{name} {found}.{of} is loaded, and framefeed was built for {major}.{minor}: build it again for this FFmpeg"
+    )))
+}
+
 /// What FFmpeg complained of, or else the words of its error code.
 pub(super) fn message_of(error: av::Error) -> String {
     first_message().unwrap_or_else(|| error.to_string())
@@ -707,6 +734,40 @@ fn plane(frame: &av::frame::Video, index: usize, row_bytes: usize, rows: usize) 
     Some(PlaneView { data, stride })
 }
 
+/// Makes `out` of `frame`, which must be of the format and size that `scaler` was made for. As the wrapper's own call, which does
+/// not say whether it succeeded.
+pub(super) fn scale(
+    scaler: &mut av::software::scaling::Context,
+    frame: &av::frame::Video,
+    out: &mut av::frame::Video,
+) -> std::result::Result<(), av::Error> {
+    let (from, to) = (*scaler.input(), *scaler.output());
+    if (from.format, from.width, from.height) != (frame.format(), frame.width(), frame.height()) {
+        return Err(av::Error::InputChanged);
+    }
+    if (to.format, to.width, to.height) != (out.format(), out.width(), out.height()) {
+        *out = av::frame::Video::new(to.format, to.width, to.height);
+    }
+    if out.planes() == 0 {
+        return Err(av::Error::Other { errno: libc::ENOMEM });
+    }
+    // SAFETY: the frame is alive.
+    let frame = unsafe { frame.as_ptr() };
+    // SAFETY: as above; nobody writes to it meanwhile.
+    let frame = unsafe { &*frame };
+    // SAFETY: the frame is alive and borrowed mutably.
+    let out = unsafe { out.as_mut_ptr() };
+    // SAFETY: as above.
+    let out = unsafe { &mut *out };
+    // SAFETY: the context is alive and borrowed mutably.
+    let context = unsafe { scaler.as_mut_ptr() };
+    let (rows, data, strides) = (from.height as libc::c_int, frame.data.as_ptr(), frame.linesize.as_ptr());
+    // SAFETY: both frames have the planes of the formats and sizes that the context was made for.
+    let scaled =
+        unsafe { ffi::sws_scale(context, data.cast(), strides, 0, rows, out.data.as_ptr(), out.linesize.as_ptr()) };
+    if scaled < 0 { Err(av::Error::from(scaled)) } else { Ok(()) }
+}
+
 /// One end of a [`Scaler`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ScalerEnd {
@@ -970,5 +1031,21 @@ fn space(code: u8) -> ffi::AVColorSpace {
         8 => ffi::AVColorSpace::AVCOL_SPC_YCGCO,
         9 => ffi::AVColorSpace::AVCOL_SPC_BT2020_NCL,
         _ => ffi::AVColorSpace::AVCOL_SPC_UNSPECIFIED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_library_than_the_headers_is_refused() {
+        check_version().unwrap();
+        let version = |major: u32, minor: u32| major << 16 | minor << 8 | 100;
+        for (loaded, is_known) in [(version(59, 37), true), (version(59, 36), true), (version(59, 38), false)] {
+            assert_eq!(check_library("libavcodec", loaded, (59, 37)).is_ok(), is_known);
+        }
+        let error = check_library("libavcodec", version(60, 1), (59, 37)).unwrap_err();
+        assert!(error.to_string().contains("libavcodec 60.1 is loaded"), "{error}");
     }
 }

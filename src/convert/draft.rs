@@ -106,6 +106,8 @@ impl Draft {
         if places.merged() > 0 {
             // What an MP4 names as a place to start must be one for whoever plays it.
             let keyframes = self.mux_packets(|index| places.is_place(index));
+            // The file is written anew, so nothing may be mapped of it.
+            drop(stored);
             stored = mux::write(path, store, &keyframes, self.shown, self.time_base, &self.parameters, &self.track)?;
         }
         let stream = self.stream_info(&stored, places.flags())?;

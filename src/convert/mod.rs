@@ -115,6 +115,7 @@ pub fn convert(
 ) -> Result<ConvertReport> {
     let started = Instant::now();
     options.validate()?;
+    av::check_version()?;
     progress.event(ConvertEvent::Planning);
     let listing = list(options)?;
     if options.on_error == OnError::Fail

@@ -41,7 +41,7 @@ impl PlaneReader {
                     self.scaler = Some(scaling(frame, pixel).map_err(failed)?);
                 }
                 if let Some(scaler) = &mut self.scaler {
-                    scaler.run(frame, &mut self.bridged).map_err(failed)?;
+                    av::scale(scaler, frame, &mut self.bridged).map_err(failed)?;
                 }
                 let packed = PixelLayout::of(pixel)?;
                 unpack(&self.bridged, &packed, format, &mut self.row, &mut self.planes)?;

@@ -92,10 +92,10 @@ impl Source {
         })
     }
 
-    /// The decoder configuration of the chosen stream, as found.
+    /// The decoder configuration of the chosen stream, as found: a copy, so that what is changed in it does not reach the demuxer.
     pub(super) fn parameters(&self) -> Result<ff::codec::Parameters> {
         let stream = self.input.stream(self.index);
-        Ok(stream.ok_or_else(|| Error::corrupt("the video stream is gone").with_path(&self.path))?.parameters())
+        Ok(stream.ok_or_else(|| Error::corrupt("the video stream is gone").with_path(&self.path))?.parameters().clone())
     }
 
     /// Ends the call where the budget is used up or the caller wants it.

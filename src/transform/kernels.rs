@@ -158,6 +158,7 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         let is_made = avx512 && unsafe { avx512::doubled(picture, rows.clone(), sums, out) }
             || avx2 && unsafe { avx2::doubled(picture, rows.clone(), sums, out) };
+        // SAFETY: likewise.
         #[cfg(target_arch = "aarch64")]
         let is_made = self.0 == Level::Neon && unsafe { neon::doubled(picture, rows.clone(), sums, out) };
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

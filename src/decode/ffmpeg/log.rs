@@ -127,13 +127,14 @@ unsafe extern "C" fn callback(context: *mut c_void, level: c_int, format: *const
         let _ = IS_HEARD.try_with(|heard| heard.set(true));
         return;
     }
-    let is_of_our_decoder = level >= OUR_LEVELS;
+    // Bits above the lowest byte are colours, which others ask for.
+    let is_of_our_decoder = level >= 0 && level & 0xff >= OUR_LEVELS;
     if !is_listening && !is_of_our_decoder {
         // SAFETY: FFmpeg's own arguments, handed on untouched and once.
         unsafe { ffi::av_log_default_callback(context, level, format, arguments) };
         return;
     }
-    let level = if is_of_our_decoder { level - OUR_LEVELS } else { level };
+    let level = if is_of_our_decoder { (level & 0xff) - OUR_LEVELS } else { level };
     // SAFETY: FFmpeg speaks for a context of its own, or for none.
     if is_listening && level == ffi::AV_LOG_WARNING && unsafe { is_codec(context) } {
         let _ = HAS_WARNED.try_with(|warned| warned.set(true));
