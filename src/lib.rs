@@ -8,6 +8,7 @@ mod convert;
 mod dataset;
 mod decode;
 mod error;
+mod ffmpeg;
 mod format;
 mod media;
 mod pipeline;
@@ -15,6 +16,7 @@ mod shard;
 mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
+mod threads;
 mod transform;
 
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};

@@ -1,100 +1,37 @@
 //! Raw video to shards: plan, units, commit.
 //!
-//! The plan ([`plan`]) lists the clips, orders them by a seeded shuffle and cuts the list into units of about one shard
-//! size. A unit ([`unit`]) writes one shard; writing it again gives the same bytes. The commit ([`commit`]) writes the
+//! The plan ([`unit::plan`]) lists the clips, orders them by a seeded shuffle and cuts the list into units of about one shard
+//! size. A unit ([`unit::workers`]) writes one shard; writing it again gives the same bytes. The commit ([`unit::commit`]) writes the
 //! dataset's index and, last of all, its manifest. Everything on the way lies in `OUT/.framefeed`, so that the same
 //! command goes on where a killed run stopped.
 
-mod av;
-mod bitstream;
-mod changes;
-mod check;
 mod clip;
-mod commit;
-mod conform;
-mod csv;
-mod cut;
-mod draft;
-mod facts;
-mod gops;
-mod i420;
-mod ingest;
-mod keys;
-mod list;
-mod looks;
-mod mp4;
-mod mux;
-mod object;
+mod listing;
 mod options;
-mod out;
-mod passed_over;
-mod pieces;
-mod pixels;
-mod places;
-mod plan;
-mod planes;
-mod raw;
-mod reading;
-mod reasons;
-mod reencode;
 mod report;
-mod run;
-mod saved;
-mod shard_writer;
-mod sidecar;
-mod sniff;
 mod source;
-mod source_file;
-mod sources;
-mod standing;
-mod store;
-mod streams;
-mod tap;
-mod target;
-mod timeline;
-mod timestamps;
-mod train;
+#[cfg(test)]
+mod tests;
 mod unit;
-mod unpack;
-mod upsample;
 
-#[cfg(test)]
-mod change_tests;
-#[cfg(test)]
-mod clip_tests;
-#[cfg(test)]
-mod joined_tests;
-#[cfg(test)]
-mod pixel_tests;
-#[cfg(test)]
-mod reason_tests;
-#[cfg(test)]
-mod recovery_tests;
-#[cfg(test)]
-mod source_tests;
-#[cfg(test)]
-mod stream_tests;
-#[cfg(test)]
-mod time_tests;
-
-pub use changes::OnChange;
-pub use clip::CheckLevel;
-pub(crate) use clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
+pub use clip::convert_clip::CheckLevel;
+pub(crate) use clip::convert_clip::{ClipOutput, ClipRequest, SourceInfo, convert_clip, probe};
+pub use clip::train::{TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse};
 pub use options::{ConvertOptions, EarlierFailures, OnError, Profile, RawFormat};
 pub use report::{ConvertEvent, ConvertProgress, ConvertReport, Failure, Reencoded};
-pub use streams::StreamChoice;
-pub use train::{TrainClipQuality, TrainOptions, TrainReport, TrainSize, TrainWindowCost, WindowUse};
+pub use source::changes::OnChange;
+pub use source::streams::StreamChoice;
 
 use crate::format::{MANIFEST_FILE, publish};
 use crate::{Error, ErrorKind, Result};
-use out::{NEW_SHARD, OutFolder};
-use plan::{Plan, PlanUnit};
-use run::OpenUnit;
-use standing::Standing;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
-use unit::UnitReport;
+use unit::out_folder::{NEW_SHARD, OutFolder};
+use unit::plan::{Plan, PlanUnit};
+use unit::standing::Standing;
+use unit::unit_report::UnitReport;
+use unit::workers::OpenUnit;
 
 /// Converts `options.sources` into the dataset `options.out`. Blocks until done. `cancel` is asked often; when it returns
 /// true the call ends with [`ErrorKind::Closed`], no manifest is written, and the same call goes on later.
@@ -115,7 +52,7 @@ pub fn convert(
 ) -> Result<ConvertReport> {
     let started = Instant::now();
     options.validate()?;
-    av::check_version()?;
+    crate::ffmpeg::check_version()?;
     progress.event(ConvertEvent::Planning);
     let listing = list(options)?;
     if options.on_error == OnError::Fail
@@ -126,7 +63,7 @@ pub fn convert(
     let out = OutFolder::claim(&options.out)?;
     let plan = plan_of(options, listing, &out, cancel)?;
     if options.on_error == OnError::Fail {
-        commit::first_failure(&plan, &[])?;
+        unit::commit::first_failure(&plan, &[])?;
     }
     let mut standing = Standing::read(&out)?;
     let (mut done, open) = take_stock(&plan, options, &out, cancel)?;
@@ -134,13 +71,13 @@ pub fn convert(
     let clips_done: u64 = done.values().map(|unit| unit.rows).sum();
     announce(progress, &plan, &open);
     remove_leftovers(&out, &open)?;
-    let run::Finished { units: made, kept_clips, waiting } =
-        run::run_units(&plan, &open, options, &out, &standing, progress, cancel)?;
+    let unit::workers::Finished { units: made, kept_clips, waiting } =
+        unit::workers::run_units(&plan, &open, options, &out, &standing, progress, cancel)?;
     let clips_made: u64 = made.iter().map(|unit| unit.rows).sum();
     done.extend(open.iter().map(|open| open.unit.id.as_str()).zip(made));
     let mut units: Vec<UnitReport> = plan.units.iter().filter_map(|unit| done.remove(unit.id.as_str())).collect();
     if options.on_error == OnError::Fail {
-        commit::first_failure(&plan, &units)?;
+        unit::commit::first_failure(&plan, &units)?;
     }
     let up_to_date = open.is_empty() && standing.is_published(&out, &units)?;
     if !up_to_date {
@@ -149,9 +86,9 @@ pub fn convert(
         }
         progress.event(ConvertEvent::Committing);
         standing.place(&out, &mut units, &waiting)?;
-        commit::commit(&out, &plan, &units, &standing)?;
+        unit::commit::commit(&out, &plan, &units, &standing)?;
     }
-    let report = commit::report(&out, &plan, &units);
+    let report = unit::commit::report(&out, &plan, &units);
     let warnings = report.warnings.iter().cloned().chain(out.notes()).collect();
     Ok(ConvertReport {
         up_to_date,
@@ -167,9 +104,9 @@ pub fn convert(
 ///
 /// # Errors
 /// `Io` where it still does: what cannot be looked at is neither there nor missing.
-fn list(options: &ConvertOptions) -> Result<sources::Listing> {
-    source_file::retried(|| {
-        let listing = sources::list_sources(&options.sources, &options.out)?;
+fn list(options: &ConvertOptions) -> Result<listing::sources::Listing> {
+    source::source_file::retried(|| {
+        let listing = listing::sources::list_sources(&options.sources, &options.out)?;
         let unread: Vec<_> = listing.failed.iter().filter(|failure| failure.is_of_the_machine).collect();
         if unread.is_empty() { Ok(listing) } else { Err(report::unread_error(unread.iter().map(|f| f.line()))) }
     })
@@ -199,11 +136,11 @@ fn take_stock<'a>(
 /// nothing that would be lost.
 fn plan_of(
     options: &ConvertOptions,
-    listing: sources::Listing,
+    listing: listing::sources::Listing,
     out: &OutFolder,
     cancel: &(dyn Fn() -> bool + Sync),
 ) -> Result<Plan> {
-    let fingerprint = plan::fingerprint(options, &listing)?;
+    let fingerprint = unit::plan::fingerprint(options, &listing)?;
     let old: Option<Plan> = match std::fs::read(out.plan()) {
         Ok(bytes) => serde_json::from_slice(&bytes).ok(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -217,7 +154,7 @@ fn plan_of(
         }
         _ => {}
     }
-    let plan = plan::make_plan(options, listing, fingerprint, cancel)?;
+    let plan = unit::plan::make_plan(options, listing, fingerprint, cancel)?;
     let bytes = serde_json::to_vec(&plan).map_err(|e| Error::invalid("the plan cannot be written").with_source(e))?;
     publish(&out.plan(), &bytes)?;
     Ok(plan)

@@ -1,7 +1,7 @@
 //! What to convert, and how. The options that change what is written are part of the plan's fingerprint; `jobs`,
 //! `on_error` and `earlier_failures` are not.
 
-use super::train::TrainOptions;
+use super::clip::train::TrainOptions;
 use super::{CheckLevel, OnChange, StreamChoice};
 use crate::transform::TransformOptions;
 use crate::{Error, Result};
@@ -263,7 +263,7 @@ impl ConvertOptions {
     /// Threads that convert clips.
     pub(super) fn num_jobs(&self) -> usize {
         match self.jobs {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            0 => crate::threads::num_cores(),
             jobs => jobs,
         }
     }

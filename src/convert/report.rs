@@ -1,7 +1,7 @@
 //! What a conversion did, for people and for programs, and what it says while it runs.
 
-use super::source_file::is_of_the_machine;
-use super::train::TrainReport;
+use super::clip::train::TrainReport;
+use super::source::source_file::is_of_the_machine;
 use crate::error::Shown;
 use crate::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};

@@ -3,10 +3,10 @@
 //! After an error of any kind, a reached limit or a cancellation the decoder in use is closed; the next clip gets a new
 //! one, so that a bad clip leaves nothing behind: so it does after a picture that the decoder says is damaged. At most one decoded frame is held outside the decoder.
 
-use super::ffmpeg::{AvError, CodecContext, DecodedFrame, Fill, OpenOptions, Received};
 use super::limits::Stopwatch;
 use super::plan::{DecodePlan, Segment, Wanted};
 use super::{DecodeLimits, DecodeStats};
+use crate::ffmpeg::{AvError, CodecContext, DecodedFrame, Fill, OpenOptions, Received};
 use crate::media::nal::{begins_by_idr, nal_length};
 use crate::media::{Codec, FrameView, PixelFormat, StreamInfo};
 use crate::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "one field of AVCodecParameters")]
 
 use super::PacketSource;
-use super::ffmpeg::{CodecContext, OpenOptions, Received};
+use crate::ffmpeg::{CodecContext, OpenOptions, Received};
 use crate::media::{
     Codec, ColorSpec, GopEntry, Orientation, PacketEntry, PacketFlags, PacketTable, Ratio, StreamInfo, TimeBase,
 };

@@ -1,13 +1,8 @@
 //! What decoding one clip may cost, and what it did cost.
 
+use crate::threads::thread_time;
 use crate::{Error, ErrorKind, Result};
-use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
-
-/// Processor time that the calling thread has used.
-pub(crate) fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
-}
 
 /// The time that one call has taken: processor time of the calling thread, so that a busy machine does not use up a clip's budget.
 /// The clock on the wall is asked first. It is never behind, and costs a tenth.

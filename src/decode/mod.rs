@@ -11,7 +11,6 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod clip;
-pub(crate) mod ffmpeg;
 #[cfg(test)]
 pub(crate) mod fixture_stream;
 mod limits;
@@ -23,7 +22,5 @@ mod tests;
 
 pub(crate) use clip::check_limits;
 pub use clip::{ClipDecoder, DecoderOptions, PacketSource};
-pub(crate) use ffmpeg::{Fill, has_unwritten};
-pub(crate) use limits::thread_time;
 pub use limits::{DecodeLimits, DecodeStats};
 pub use plan::DecodePlan;

@@ -3,7 +3,7 @@
 
 use super::run::Run;
 use super::stats::add_since;
-use crate::decode::thread_time;
+use crate::threads::thread_time;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

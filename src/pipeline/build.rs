@@ -11,8 +11,8 @@ use crate::batch::ColumnKind;
 use crate::dataset::{Buckets, Dataset, IndexColumn, Samples, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::memory_bytes;
+use crate::threads::num_cores;
 use crate::transform::{FrameFormat, MAX_OUTPUT_SIDE, TransformOptions};
-use std::num::NonZero;
 use std::sync::Arc;
 
 const MAX_BATCH_SIZE: usize = 1 << 16;
@@ -177,7 +177,7 @@ impl Options {
 }
 
 fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS)
+    num_cores().min(MAX_WORKERS)
 }
 
 /// A user's column comes before one of the index that has the same name.

@@ -11,6 +11,7 @@ use super::stats::{Counters, add, add_duration, add_since};
 use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
 use crate::error::{Error, Result};
 use crate::media::{ColorSpec, FrameView, Orientation, PixelFormat, Ratio, StreamInfo};
+use crate::threads::panic_message;
 use crate::transform::{ClipShape, Transform, TransformOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -224,12 +225,6 @@ fn facts(clip: &ClipPlan, shape: ClipShape) -> Result<ClipFacts> {
     let StreamInfo { color, height, time_base, .. } = clip.stream;
     let color = ColorSpec { matrix: color.matrix_in_use(height), ..color };
     Ok(ClipFacts { frames: clip.frames.clone(), pts, time_base, color, shape, apart: None })
-}
-
-/// What a panic said.
-pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 #[cfg(test)]

@@ -118,9 +118,9 @@ fn sixteen(firsts: &[u32]) -> Option<(Sixteen, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::geometry::Axis;
-    use super::super::options::Filter;
     use super::*;
+    use crate::transform::geometry::Axis;
+    use crate::transform::options::Filter;
 
     /// Of an axis that takes `source` samples to `len`.
     fn grouped(source: u32, len: u32) -> (Weights, Groups) {

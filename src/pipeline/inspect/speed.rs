@@ -2,9 +2,10 @@
 
 use super::info::scatter;
 use crate::dataset::{Dataset, Window};
-use crate::decode::{DecodeLimits, thread_time};
+use crate::decode::DecodeLimits;
 use crate::pipeline::access::ClipReader;
 use crate::storage::StorageOptions;
+use crate::threads::thread_time;
 use std::time::{Duration, Instant};
 
 /// Processor time after which no further window is decoded.

@@ -5,8 +5,9 @@
 use super::info::frames_per_gop;
 use super::shard_file::{ShardFile, check_mirror};
 use crate::dataset::Dataset;
-use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions, Fill};
+use crate::decode::{ClipDecoder, DecodeLimits, DecoderOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ffmpeg::Fill;
 use crate::format::{Crc32c, DatasetKind, Manifest, ShardEntry};
 use crate::media::FrameView;
 use crate::pipeline::ClipReader;
@@ -183,7 +184,7 @@ fn in_parallel<S>(
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, usize) + Sync,
 ) -> Result<()> {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = || crate::threads::num_cores();
     let jobs = if jobs == 0 { cores() } else { jobs };
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
+use super::faulty::{Answers, Faults, Rig};
+use super::*;
 use crate::buf::PADDING;
 use crate::error::ErrorKind;
-use crate::storage::faulty::{Answers, Faults, Rig};
-use crate::storage::*;
 
 /// Set by `refused.rs` for its children: what they must find.
 pub(in crate::storage) const EXPECT_ENGINE: &str = "FRAMEFEED_TEST_EXPECT_ENGINE";

@@ -34,12 +34,6 @@ use std::time::{Duration, Instant};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{opcode, squeue};
 
-use self::read::{Failure, Part, Read};
-pub(super) use self::registered::Refusals;
-use self::registered::Registered;
-use self::ring::Ring;
-pub(super) use self::ring::probe;
-use self::slab::Slab;
 use super::engine::{Completion, ReadEngine, ReadRequest, check_range, engine_is_full};
 use super::file::Source;
 use super::options::{RegisterBuffers, RingMode, StorageOptions};
@@ -48,6 +42,12 @@ use super::progress::{Chunk, Step};
 use super::resident::ReadContext;
 use super::target::Memory;
 use crate::error::{Error, ErrorKind, Result};
+use read::{Failure, Part, Read};
+pub(super) use registered::Refusals;
+use registered::Registered;
+use ring::Ring;
+pub(super) use ring::probe;
+use slab::Slab;
 
 /// Entries that may wait in the submission queue before the kernel is called without being waited for.
 const SUBMIT_BATCH: usize = 16;
