@@ -10,8 +10,10 @@ mod decode;
 mod error;
 mod ffmpeg;
 mod format;
+mod inspect;
+mod loader;
 mod media;
-mod pipeline;
+mod order;
 mod shard;
 mod storage;
 #[cfg(test)]
@@ -27,8 +29,7 @@ pub use convert::{
     TrainWindowCost, WindowUse, convert,
 };
 pub use dataset::{
-    ColumnProgress, ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, EarlierRun, Extent, FieldEntry,
-    Placement, RecordMetadata, ShortPolicy, Step, Window,
+    ColumnProgress, ColumnWriter, Dataset, DatasetWriter, DatasetWriterOptions, EarlierRun, FieldEntry, RecordMetadata,
 };
 pub use decode::{ClipDecoder, DecodeLimits, DecodePlan, DecodeStats, DecoderOptions, PacketSource};
 #[doc(hidden)]
@@ -38,19 +39,22 @@ pub use format::{
     ColumnSet, DatasetIndex, DatasetKind, FORMAT_VERSION, IndexEntry, IndexPlace, IndexRow, MANIFEST_FILE, Manifest,
     Member, Record, ShardEntry, TensorField, TensorRecord, TensorType, crc32c, publish, sanitize_key, validate_key,
 };
+pub use inspect::{
+    CodecCount, DatasetCheck, DatasetInfo, FieldCount, FpsCount, GopLengths, Problem, ShapeCount, SizeCount,
+    StoredTensor, VerifyLevel, VerifyOptions, WindowCost, extract_clip, extract_field, read_field, verify_dataset,
+};
+pub use loader::{
+    Batch, Batches, Checksum, ClipReader, DecodedClip, DecodedFrame, ErrorPolicy, Excluded, FieldBatch, LastBatch,
+    Limit, Loader, LoaderBuilder, LoaderStats, Next, Ragged, Redraw, Shuffle, Skipped, SourceBatch, VideoBatch,
+    window_reads,
+};
+#[doc(hidden)]
+pub use loader::{PartialBatch, PartialBatches, PartialLoader, Stage};
 pub use media::{
     ChromaLocation, Codec, ColorModel, ColorRange, ColorSpec, FrameView, GopEntry, Orientation, PacketEntry,
     PacketFlags, PacketTable, PixelFormat, PlaneView, Ratio, StreamInfo, TimeBase,
 };
-pub use pipeline::{
-    Batch, Batches, Checksum, ClipReader, CodecCount, DatasetCheck, DatasetInfo, DecodedClip, DecodedFrame,
-    ErrorPolicy, Excluded, FieldBatch, FieldCount, FpsCount, GopLengths, LastBatch, Limit, Loader, LoaderBuilder,
-    LoaderState, LoaderStats, Next, OrderKey, Problem, Ragged, Redraw, ShapeCount, Shuffle, SizeCount, Skipped,
-    SourceBatch, StoredTensor, VerifyLevel, VerifyOptions, VideoBatch, WindowCost, extract_clip, extract_field,
-    read_field, verify_dataset, window_reads,
-};
-#[doc(hidden)]
-pub use pipeline::{PartialBatch, PartialBatches, PartialLoader, Stage};
+pub use order::{Extent, LoaderState, OrderKey, Placement, ShortPolicy, Step, Window};
 pub use shard::{
     BuiltIndex, NewRecord, NewTensor, NewTensorRecord, Shard, ShardSummary, ShardWriter, TensorShard,
     TensorShardWriter, VerifyReport, build_index, build_tensor_index,

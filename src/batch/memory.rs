@@ -5,7 +5,7 @@
 //! with one owner. When that owner drops it, wherever and whenever, the memory returns to the [`BatchPool`], or is freed
 //! where the pool is gone or full. The sharing itself is [`Filling`]'s.
 //!
-//! The pool never makes anyone wait: how many batches are in flight is the pipeline's to bound, and how many the consumer
+//! The pool never makes anyone wait: how many batches are in flight is the loader's to bound, and how many the consumer
 //! keeps is the consumer's. It keeps what comes back, up to a number, and counts every allocation.
 
 use crate::buf::{AlignedBuffer, BUFFER_ALIGN, Filling, Home, Slot};

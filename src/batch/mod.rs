@@ -1,6 +1,6 @@
 //! The memory of batches, which clips are written to in parallel and which goes round for ever, and the collation of
 //! columns. [`Batch`](crate::Batch) itself speaks of tensor types and layouts, which this module may not know; it stands
-//! with the pipeline.
+//! with the loader.
 
 mod collate;
 mod memory;

@@ -17,7 +17,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::life::{Identity, Life};
+use super::identity::{Identity, Life};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Address alignment of every buffer, in bytes: a page, and the strictest memory alignment that direct I/O asks for.

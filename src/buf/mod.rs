@@ -6,19 +6,19 @@
 
 mod aligned;
 mod cancel;
-mod life;
+mod identity;
 mod pool;
 mod range;
 mod release;
 mod slot;
-mod stream;
+mod streaming_copy;
 
 pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
 pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
-pub(crate) use life::{Identity, Life};
+pub(crate) use identity::{Identity, Life};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;
 pub(crate) use release::release_free_memory;
 pub use slot::Slot;
 pub(crate) use slot::{Filling, Home};
-pub(crate) use stream::{Copied, RUN_BYTES, copy_streaming, copy_streaming_summed};
+pub(crate) use streaming_copy::{Copied, RUN_BYTES, copy_streaming, copy_streaming_summed};

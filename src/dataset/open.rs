@@ -3,10 +3,10 @@
 use super::fields::{FieldEntry, Fields, Home, check_description, same_key, tensor_entry};
 use super::names::no_such;
 use super::shards::Shards;
-use super::window::Extent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{DatasetIndex, DatasetKind, IndexPlace, IndexRow, Manifest, Record, TensorRecord};
 use crate::media::StreamInfo;
+use crate::order::{Extent, RecordExtents};
 use crate::shard::{PLAN_FILE, STATE_FOLDER, Shard, TensorShard, WRITER_MARK};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
@@ -346,12 +346,6 @@ impl Dataset {
         })
     }
 
-    /// What the index knows about the time of a record.
-    pub(crate) fn extent(&self, record: usize) -> Result<Extent> {
-        let row = self.row(record)?;
-        Ok(Extent { num_frames: row.frames, duration: row.duration, time_base: row.time_base })
-    }
-
     fn locate(&self, record: usize) -> Result<(Arc<Shard>, IndexRow<'_>)> {
         let row = self.row(record)?;
         let shard = self.shard(row.shard as usize).map_err(|error| error.with_record(row.key))?;
@@ -405,4 +399,15 @@ fn check_same(row: &IndexRow<'_>, key: &str, stream: &StreamInfo) -> Result<()> 
         row.frames,
         stream.num_frames()
     )))
+}
+
+impl RecordExtents for Dataset {
+    fn num_records(&self) -> usize {
+        self.len()
+    }
+
+    fn extent(&self, record: usize) -> Result<Extent> {
+        let row = self.row(record)?;
+        Ok(Extent { num_frames: row.frames, duration: row.duration, time_base: row.time_base })
+    }
 }

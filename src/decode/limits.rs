@@ -59,7 +59,7 @@ impl Default for DecodeLimits {
             max_packets: 100_000,
             max_bytes: 1 << 30,
             max_decoded_frames: 100_000,
-            max_pixels: 1 << 26,
+            max_pixels: crate::ffmpeg::MAX_PIXELS,
             timeout: Some(Duration::from_secs(120)),
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { max_pixels: crate::decode::DecodeLimits::default().max_pixels, fill: Fill::None }
+        Self { max_pixels: super::MAX_PIXELS, fill: Fill::None }
     }
 }
 

@@ -32,7 +32,7 @@ impl Decoder {
         // With threads for frames FFmpeg 5.1 warns of every `get_buffer2` but its own, and a warning is a doubt.
         raw.thread_type = ffi::FF_THREAD_SLICE as libc::c_int;
         raw.has_b_frames = raw.has_b_frames.max(i32::from(delay));
-        raw.max_pixels = MAX_PIXELS;
+        raw.max_pixels = MAX_PIXELS as i64;
         fill.serve(raw);
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(time_base);
@@ -91,5 +91,5 @@ impl Decoder {
     }
 }
 
-/// Pictures beyond that many pixels are refused, as readers refuse them by default.
-const MAX_PIXELS: i64 = 1 << 26;
+/// Pictures beyond that many pixels are refused where nobody sets another limit: 8192 by 8192.
+pub(crate) const MAX_PIXELS: u64 = 1 << 26;

@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_newer_library_than_the_headers_is_refused() {
         check_version().unwrap();
-        let version = |major: u32, minor: u32| major << 16 | minor << 8 | 100;
+        let version = |major: u32, minor: u32| (major << 16) + (minor << 8) + 100;
         for (loaded, is_known) in [(version(59, 37), true), (version(59, 36), true), (version(59, 38), false)] {
             assert_eq!(check_library("libavcodec", loaded, (59, 37)).is_ok(), is_known);
         }

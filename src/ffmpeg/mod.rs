@@ -24,7 +24,7 @@ mod scaler;
 pub(crate) use calls::AvError;
 pub(crate) use colors::ColorTags;
 pub(crate) use context::{CodecContext, OpenOptions, Received};
-pub(crate) use decoder::Decoder;
+pub(crate) use decoder::{Decoder, MAX_PIXELS};
 pub(crate) use demuxer::{
     SCORE_OF_PACKETS, StreamFacts, command_score, complete_parameters, discard_others, indexed_times, is_thumbnails,
     lacks_timestamps, may_set_its_clock, packet_flags, packets_before_cut, program_streams, seek_before,

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::sync::{Arc, Once};
 
+use super::filesystem::{Place, memory_bytes};
 use super::options::{DirectIo, EngineKind, RingMode, StorageOptions};
-use super::place::{Place, memory_bytes};
 use super::uring::{self, Refusals};
 use crate::error::{Error, Result};
 
