@@ -22,7 +22,7 @@ mod threads;
 mod transform;
 
 pub use batch::{BatchBuffer, BatchPoolStats, ColumnValues};
-pub use buf::{BufferPool, ByteRange, CancelRegistration, CancelToken, PoolStats, PooledBuffer, Slot, WakeOnCancel};
+pub use buf::{BufferPool, ByteRange, PoolStats, PooledBuffer, Slot};
 pub use convert::{
     CheckLevel, ConvertEvent, ConvertOptions, ConvertProgress, ConvertReport, EarlierFailures, Failure, OnChange,
     OnError, Profile, RawFormat, Reencoded, StreamChoice, TrainClipQuality, TrainOptions, TrainReport, TrainSize,

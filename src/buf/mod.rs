@@ -1,11 +1,10 @@
 //! Host memory: page-aligned buffers, a byte-budget pool that recycles them, slots by which several threads fill one buffer,
-//! cancellation of those who wait, and the range of bytes in a file that a buffer holds.
+//! and the range of bytes in a file that a buffer holds.
 //!
 //! Every buffer is followed by [`PADDING`] readable bytes, because decoders read ahead of what they were given. Nothing
 //! here knows files, rings or frames.
 
 mod aligned;
-mod cancel;
 mod identity;
 mod pool;
 mod range;
@@ -14,7 +13,6 @@ mod slot;
 mod streaming_copy;
 
 pub(crate) use aligned::{AlignedBuffer, BUFFER_ALIGN, PADDING, Region};
-pub use cancel::{CancelRegistration, CancelToken, WakeOnCancel};
 pub(crate) use identity::{Identity, Life};
 pub use pool::{BufferPool, PoolStats, PooledBuffer};
 pub use range::ByteRange;

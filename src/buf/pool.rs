@@ -1,17 +1,14 @@
-//! A pool of buffers with a budget in bytes: it blocks those who ask for more than is left, and recycles what comes back.
+//! A pool of buffers with a budget in bytes: it refuses those who ask for more than is left, and recycles what comes back.
 //!
-//! Invariants: bytes in use never exceed the budget, and bytes in use plus idle ones neither; waiters are served in the
-//! order in which they came, so that a large request is not starved by small ones. A buffer keeps its pool alive.
-//! The pool does not know what the buffers are for, and does not zero recycled ones.
+//! Invariants: bytes in use never exceed the budget, and bytes in use plus idle ones neither. Nobody waits for memory here.
+//! A buffer keeps its pool alive. The pool does not know what the buffers are for, and does not zero recycled ones.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::aligned::{AlignedBuffer, BUFFER_ALIGN, HUGE_PAGE, PADDING, Region};
-use super::cancel::{CancelToken, WakeOnCancel};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a pool did and holds.
@@ -30,10 +27,6 @@ pub struct PoolStats {
     pub num_allocated: u64,
     /// Buffers handed out again so far.
     pub num_recycled: u64,
-    /// Requests that had to wait so far.
-    pub num_waits: u64,
-    /// Time spent waiting so far, over all threads.
-    pub wait_nanos: u64,
 }
 
 /// What is allocated at once: two huge pages.
@@ -46,23 +39,13 @@ const MIN_CHUNKED: usize = 1 << 16;
 struct State {
     stats: PoolStats,
     idle: BTreeMap<usize, Vec<AlignedBuffer>>,
-    queue: VecDeque<u64>,
-    next_ticket: u64,
 }
 
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
     max_idle_bytes: usize,
     /// Bytes that are allocated at once for buffers that are smaller; 0 for every buffer by itself.
     chunk_bytes: usize,
-}
-
-impl WakeOnCancel for Shared {
-    fn wake(&self) {
-        let _state = self.lock();
-        self.changed.notify_all();
-    }
 }
 
 /// Hands out [`PooledBuffer`]s within a budget of bytes. Clones are one pool.
@@ -100,33 +83,18 @@ impl BufferPool {
 
     fn with_chunks(budget_bytes: usize, max_idle_bytes: usize, chunk_bytes: usize) -> Self {
         let state = State { stats: PoolStats { budget_bytes, ..PoolStats::default() }, ..State::default() };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), max_idle_bytes, chunk_bytes };
+        let shared = Shared { state: Mutex::new(state), max_idle_bytes, chunk_bytes };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A buffer of `len` bytes with unspecified (initialised) content; waits until the budget has room.
+    /// A buffer of `len` bytes with unspecified (initialised) content; `None` where the budget has no room by now.
     ///
-    /// Fails with [`ErrorKind::Closed`] when `cancel` is raised, with [`ErrorKind::LimitExceeded`] when `len` exceeds the
-    /// whole budget, and with [`ErrorKind::OutOfMemory`]. A thread that holds buffers while it waits for more can wait
-    /// for itself: take all that a step needs at once.
-    pub fn acquire(&self, len: usize, cancel: &CancelToken) -> Result<PooledBuffer> {
-        let class = self.class_within_budget(len)?;
-        if cancel.is_cancelled() {
-            return Err(cancelled());
-        }
-        let mut state = self.shared.lock();
-        if !(state.queue.is_empty() && state.has_room(class)) {
-            drop(state);
-            state = self.wait_for_room(class, cancel)?;
-        }
-        self.take(state, class, len)
-    }
-
-    /// As [`acquire`](Self::acquire), but gives `None` where it would wait.
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] when `len` exceeds the whole budget, and [`ErrorKind::OutOfMemory`].
     pub fn try_acquire(&self, len: usize) -> Result<Option<PooledBuffer>> {
         let class = self.class_within_budget(len)?;
         let state = self.shared.lock();
-        if !(state.queue.is_empty() && state.has_room(class)) {
+        if !state.has_room(class) {
             return Ok(None);
         }
         self.take(state, class, len).map(Some)
@@ -156,32 +124,6 @@ impl BufferPool {
         })
     }
 
-    /// Queues up, sleeps until first in the queue with room for `class`, and leaves the queue in any case.
-    fn wait_for_room(&self, class: usize, cancel: &CancelToken) -> Result<MutexGuard<'_, State>> {
-        let started = Instant::now();
-        let weak: Weak<Shared> = Arc::downgrade(&self.shared);
-        let _registration = cancel.register(weak);
-        let mut state = self.shared.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.queue.push_back(ticket);
-        state.stats.num_waits += 1;
-        let granted = loop {
-            if cancel.is_cancelled() {
-                break false;
-            }
-            if state.queue.front() == Some(&ticket) && state.has_room(class) {
-                break true;
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        };
-        state.queue.retain(|&other| other != ticket);
-        state.stats.wait_nanos += u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // The next one in the queue may have room as well.
-        self.shared.changed.notify_all();
-        if granted { Ok(state) } else { Err(cancelled()) }
-    }
-
     fn take(&self, mut state: MutexGuard<'_, State>, class: usize, len: usize) -> Result<PooledBuffer> {
         let recycled = state.take_near(class);
         state.stats.in_use_bytes += recycled.as_ref().map_or(class, AlignedBuffer::capacity);
@@ -203,15 +145,10 @@ impl BufferPool {
                 let mut state = self.shared.lock();
                 state.stats.in_use_bytes -= class;
                 state.stats.num_allocated -= 1;
-                self.shared.changed.notify_all();
                 Err(error)
             }
         }
     }
-}
-
-fn cancelled() -> Error {
-    Error::new(ErrorKind::Closed, "cancelled while waiting for memory")
 }
 
 impl Shared {
@@ -258,9 +195,6 @@ impl Shared {
             } else {
                 Some(buffer)
             };
-        if !state.queue.is_empty() {
-            self.changed.notify_all();
-        }
         drop(state);
         drop(surplus);
     }
@@ -364,70 +298,19 @@ impl fmt::Debug for PooledBuffer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const PAGE: usize = 4096;
 
-    /// Waits until `num` threads wait for memory.
-    fn until_waiting(pool: &BufferPool, num: usize) {
-        while pool.shared.lock().queue.len() < num {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     #[test]
-    fn the_budget_blocks_until_a_buffer_comes_back() {
+    fn what_the_budget_has_no_room_for_is_there_once_a_buffer_came_back() {
         let pool = BufferPool::new(4 * PAGE);
-        let cancel = CancelToken::new();
-        let held = pool.acquire(3 * PAGE, &cancel).unwrap();
+        let held = pool.try_acquire(3 * PAGE).unwrap().unwrap();
         assert!(pool.try_acquire(PAGE).unwrap().is_none());
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| pool.acquire(2 * PAGE, &cancel).unwrap().len());
-            until_waiting(&pool, 1);
-            assert!(!waiter.is_finished());
-            drop(held);
-            assert_eq!(waiter.join().unwrap(), 2 * PAGE);
-        });
+        drop(held);
+        assert_eq!(pool.try_acquire(2 * PAGE).unwrap().unwrap().len(), 2 * PAGE);
         let stats = pool.stats();
-        assert_eq!((stats.in_use_bytes, stats.num_waits), (0, 1));
-        assert!(stats.wait_nanos > 0 && stats.peak_bytes <= 4 * PAGE);
-    }
-
-    #[test]
-    fn cancelling_wakes_whoever_waits() {
-        let pool = BufferPool::new(PAGE);
-        let cancel = CancelToken::new();
-        let _held = pool.acquire(1, &cancel).unwrap();
-        std::thread::scope(|scope| {
-            let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| pool.acquire(1, &cancel).map(drop))).collect();
-            until_waiting(&pool, 3);
-            cancel.cancel();
-            for waiter in waiters {
-                assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
-            }
-        });
-        assert!(pool.shared.lock().queue.is_empty());
-        assert_eq!(pool.acquire(1, &cancel).unwrap_err().kind(), ErrorKind::Closed);
-    }
-
-    #[test]
-    fn one_who_is_cancelled_lets_the_next_one_through() {
-        let pool = BufferPool::new(4 * PAGE);
-        let (first, second) = (CancelToken::new(), CancelToken::new());
-        let _held = pool.acquire(PAGE, &first).unwrap();
-        std::thread::scope(|scope| {
-            let large = scope.spawn(|| pool.acquire(3 * PAGE, &first).map(drop));
-            until_waiting(&pool, 1);
-            let small = scope.spawn(|| pool.acquire(PAGE, &second).map(drop));
-            until_waiting(&pool, 2);
-            // There is room for the small one, but the large one was first.
-            assert!(!small.is_finished());
-            first.cancel();
-            assert!(large.join().unwrap().is_err());
-            small.join().unwrap().unwrap();
-        });
+        assert_eq!((stats.in_use_bytes, stats.peak_bytes), (0, 4 * PAGE));
     }
 
     #[test]
@@ -504,10 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_budget_is_refused_and_not_waited_for() {
+    fn more_than_the_budget_is_refused() {
         let pool = BufferPool::new(PAGE);
         for len in [PAGE, usize::MAX, isize::MAX as usize] {
-            assert_eq!(pool.acquire(len, &CancelToken::new()).unwrap_err().kind(), ErrorKind::LimitExceeded);
+            assert_eq!(pool.try_acquire(len).unwrap_err().kind(), ErrorKind::LimitExceeded);
         }
         assert_eq!(pool.stats().num_allocated, 0);
         assert_eq!(BufferPool::new(usize::MAX).try_acquire(usize::MAX).unwrap_err().kind(), ErrorKind::LimitExceeded);
@@ -516,13 +399,18 @@ mod tests {
     #[test]
     fn threads_that_take_and_give_never_exceed_the_budget() {
         let pool = BufferPool::new(16 * PAGE);
-        let cancel = CancelToken::new();
         std::thread::scope(|scope| {
             for thread in 0..4_usize {
-                let (pool, cancel) = (&pool, &cancel);
+                let pool = &pool;
                 scope.spawn(move || {
                     for round in 0..300_usize {
-                        let mut buffer = pool.acquire((thread * 7919 + round * 104_729) % (9 * PAGE), cancel).unwrap();
+                        let len = (thread * 7919 + round * 104_729) % (9 * PAGE);
+                        let mut buffer = loop {
+                            match pool.try_acquire(len).unwrap() {
+                                Some(buffer) => break buffer,
+                                None => std::thread::yield_now(),
+                            }
+                        };
                         buffer.fill(thread as u8);
                         std::thread::yield_now();
                         assert!(buffer.iter().all(|&byte| byte == thread as u8));
