@@ -4,6 +4,7 @@
 use super::calls::{AvError, AvResult, check, check_alloc, find_decoder_by_codec, padded_copy};
 use super::fill::Fill;
 use super::frame::{DecodedFrame, Frame};
+use super::live::{LiveMut, get, set};
 use super::log;
 use super::packet::{Packet, Tag};
 use super::pictures::Pictures;
@@ -115,16 +116,16 @@ impl Parameters {
         let mut this = Self(check_alloc(unsafe { ffi::avcodec_parameters_alloc() })?);
         let extradata = stream.extradata.as_slice();
         let copy = if extradata.is_empty() { ptr::null_mut() } else { padded_copy(extradata)?.as_ptr() };
-        // SAFETY: new, and borrowed through `&mut this` alone.
-        let fields = unsafe { this.0.as_mut() };
-        fields.extradata = copy;
-        fields.extradata_size = c_int::try_from(extradata.len()).map_err(|_| AvError::NO_MEMORY)?;
-        fields.codec_type = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
-        fields.codec_id = id;
-        fields.profile = stream.profile.unwrap_or(ffi::FF_PROFILE_UNKNOWN);
-        fields.width = c_int::try_from(stream.width).unwrap_or(0);
-        fields.height = c_int::try_from(stream.height).unwrap_or(0);
-        fields.video_delay = c_int::from(stream.reorder_frames);
+        // SAFETY: new, and used through `this` alone.
+        let fields = unsafe { LiveMut::new(this.0.as_ptr(), &mut this) };
+        set!(fields.extradata = copy);
+        set!(fields.extradata_size = c_int::try_from(extradata.len()).map_err(|_| AvError::NO_MEMORY)?);
+        set!(fields.codec_type = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO);
+        set!(fields.codec_id = id);
+        set!(fields.profile = stream.profile.unwrap_or(ffi::FF_PROFILE_UNKNOWN));
+        set!(fields.width = c_int::try_from(stream.width).unwrap_or(0));
+        set!(fields.height = c_int::try_from(stream.height).unwrap_or(0));
+        set!(fields.video_delay = c_int::from(stream.reorder_frames));
         Ok(this)
     }
 }
@@ -180,23 +181,22 @@ impl CodecContext {
         };
         // SAFETY: a new context and, by the caller's promise, valid parameters.
         check(unsafe { ffi::avcodec_parameters_to_context(this.pointer.as_ptr(), parameters) }).map_err(failed)?;
-        this.pictures = Some(Pictures::serve(this.fields_mut(), options.fill));
-        let fields = this.fields_mut();
-        fields.thread_count = 1;
+        this.pictures = Some(Pictures::serve(&this.fields(), options.fill));
+        let fields = this.fields();
+        set!(fields.thread_count = 1);
         // With threads for frames FFmpeg 5.1 warns of a `get_buffer2` that is not its own.
-        fields.thread_type = ffi::FF_THREAD_SLICE as c_int;
-        fields.log_level_offset = log::level_offset();
-        fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX);
+        set!(fields.thread_type = ffi::FF_THREAD_SLICE as c_int);
+        set!(fields.log_level_offset = log::level_offset());
+        set!(fields.max_pixels = i64::try_from(options.max_pixels).unwrap_or(i64::MAX));
         // SAFETY: a context that is not open yet, and the decoder it was made for.
         check(unsafe { ffi::avcodec_open2(this.pointer.as_ptr(), decoder.as_ptr(), ptr::null_mut()) })
             .map_err(failed)?;
         Ok(this)
     }
 
-    fn fields_mut(&mut self) -> &mut ffi::AVCodecContext {
-        // SAFETY: allocated by libav, freed in `drop` alone, and borrowed through `&mut self` alone. Only numbers that
-        // we set ourselves, or that are numbers in C too, are touched.
-        unsafe { self.pointer.as_mut() }
+    fn fields(&mut self) -> LiveMut<'_, ffi::AVCodecContext> {
+        // SAFETY: allocated by libav, freed in `drop` alone, and borrowed through `&mut self` alone.
+        unsafe { LiveMut::new(self.pointer.as_ptr(), self) }
     }
 
     /// Feeds packet `number`. Its bytes are copied. An error is about this packet: frames before it can still be
@@ -224,7 +224,8 @@ impl CodecContext {
         if !has_refused {
             // After a start at a recovery point H.264 holds back for good what is drained before its first frame came out, though the
             // frames are whole (FFmpeg 5.1; later ones do not).
-            self.fields_mut().flags |= OUTPUT_CORRUPT;
+            let fields = self.fields();
+            set!(fields.flags = get!(fields.flags) | OUTPUT_CORRUPT);
         }
         // SAFETY: an open decoder; null is the end of the stream.
         match check(unsafe { ffi::avcodec_send_packet(self.pointer.as_ptr(), ptr::null()) }) {
@@ -249,7 +250,8 @@ impl CodecContext {
         self.frame.clear();
         self.has_foreign_sets |= self.pending_extradata.take().is_some();
         (self.is_blank, self.is_drained) = (true, false);
-        self.fields_mut().flags &= !OUTPUT_CORRUPT;
+        let fields = self.fields();
+        set!(fields.flags = get!(fields.flags) & !OUTPUT_CORRUPT);
         // SAFETY: an open decoder.
         unsafe { ffi::avcodec_flush_buffers(self.pointer.as_ptr()) };
     }

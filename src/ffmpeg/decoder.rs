@@ -3,6 +3,7 @@
 
 use super::fill::Fill;
 use super::library::message_of;
+use super::live::{Live, LiveMut, get, set};
 use crate::threads::thread_time;
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -27,13 +28,13 @@ impl Decoder {
         // SAFETY: the context is alive and borrowed mutably.
         let pointer = unsafe { context.as_mut_ptr() };
         // SAFETY: as above.
-        let raw = unsafe { &mut *pointer };
-        raw.thread_count = 1;
+        let raw = unsafe { LiveMut::new(pointer, &mut context) };
+        set!(raw.thread_count = 1);
         // With threads for frames FFmpeg 5.1 warns of every `get_buffer2` but its own, and a warning is a doubt.
-        raw.thread_type = ffi::FF_THREAD_SLICE as libc::c_int;
-        raw.has_b_frames = raw.has_b_frames.max(i32::from(delay));
-        raw.max_pixels = MAX_PIXELS as i64;
-        fill.serve(raw);
+        set!(raw.thread_type = ffi::FF_THREAD_SLICE as libc::c_int);
+        set!(raw.has_b_frames = get!(raw.has_b_frames).max(i32::from(delay)));
+        set!(raw.max_pixels = MAX_PIXELS as i64);
+        fill.serve(&raw);
         let mut decoder = context.decoder();
         decoder.set_packet_time_base(time_base);
         let inner = decoder.video().map_err(|error| match error {
@@ -57,8 +58,8 @@ impl Decoder {
             // SAFETY: the context is alive and borrowed mutably.
             let pointer = unsafe { self.inner.as_mut_ptr() };
             // SAFETY: as above.
-            let raw = unsafe { &mut *pointer };
-            raw.flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as libc::c_int;
+            let raw = unsafe { LiveMut::new(pointer, &mut self.inner) };
+            set!(raw.flags = get!(raw.flags) | ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as libc::c_int);
         }
         let _ = self.inner.send_eof();
     }
@@ -86,8 +87,8 @@ impl Decoder {
         // SAFETY: the context is alive.
         let pointer = unsafe { self.inner.as_ptr() };
         // SAFETY: as above.
-        let raw = unsafe { &*pointer };
-        u8::try_from(raw.has_b_frames).unwrap_or(0)
+        let raw = unsafe { Live::new(pointer, &self.inner) };
+        u8::try_from(get!(raw.has_b_frames)).unwrap_or(0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What demuxers say of sources and their streams, beyond the safe wrappers: programs, dispositions, side data, index entries.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
-use super::colors::{ColorTags, code, matrix_from};
+use super::colors::{ColorTags, matrix_from};
+use super::live::{Live, LiveMut, code, get, set};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::ffi::CStr;
@@ -32,18 +33,45 @@ pub(crate) fn single_file_formats() -> &'static str {
     &NAMES
 }
 
+fn live_stream<'a>(stream: &'a av::format::stream::Stream<'_>) -> Live<'a, ffi::AVStream> {
+    // SAFETY: the stream is alive.
+    let pointer = unsafe { stream.as_ptr() };
+    // SAFETY: the stream, which is borrowed, keeps its structure.
+    unsafe { Live::new(pointer, stream) }
+}
+
+fn live_input(input: &av::format::context::Input) -> Live<'_, ffi::AVFormatContext> {
+    // SAFETY: the context is alive.
+    let pointer = unsafe { input.as_ptr() };
+    // SAFETY: the context, which is borrowed, owns its structure.
+    unsafe { Live::new(pointer, input) }
+}
+
+fn live_parameters(parameters: &mut av::codec::Parameters) -> LiveMut<'_, ffi::AVCodecParameters> {
+    // SAFETY: the parameters are alive and borrowed mutably.
+    let pointer = unsafe { parameters.as_mut_ptr() };
+    // SAFETY: the parameters, which are borrowed mutably, own their structure.
+    unsafe { LiveMut::new(pointer, parameters) }
+}
+
+/// The flags of the container's demuxer.
+fn format_flags(input: &av::format::context::Input) -> libc::c_int {
+    let raw = live_input(input);
+    let format = get!(raw.iformat);
+    // SAFETY: an opened context has its input format for ever.
+    let format = unsafe { Live::new(format, input) };
+    get!(format.flags)
+}
+
 /// What the ffmpeg command adds to a stream's pixels where packets of it were seen on opening.
 pub(crate) const SCORE_OF_PACKETS: i64 = 100_000_000;
 
 /// The score by which the ffmpeg command (`map_auto_video`) chooses among the video streams of a file that was just opened.
 pub(crate) fn command_score(stream: &av::format::stream::Stream<'_>) -> i64 {
     let facts = stream_facts(stream);
-    // SAFETY: the stream is alive.
-    let pointer = unsafe { stream.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    let has_packets = raw.event_flags & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS as libc::c_int != 0;
-    let is_default = raw.disposition & ffi::AV_DISPOSITION_DEFAULT as libc::c_int != 0;
+    let raw = live_stream(stream);
+    let has_packets = get!(raw.event_flags) & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS as libc::c_int != 0;
+    let is_default = get!(raw.disposition) & ffi::AV_DISPOSITION_DEFAULT as libc::c_int != 0;
     i64::from(facts.width) * i64::from(facts.height)
         + if has_packets { SCORE_OF_PACKETS } else { 0 }
         + if is_default { 5_000_000 } else { 0 }
@@ -51,31 +79,26 @@ pub(crate) fn command_score(stream: &av::format::stream::Stream<'_>) -> i64 {
 
 /// True for a track of small pictures for a player's timeline.
 pub(crate) fn is_thumbnails(stream: &av::format::stream::Stream<'_>) -> bool {
-    // SAFETY: the stream is alive.
-    let pointer = unsafe { stream.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    raw.disposition & ffi::AV_DISPOSITION_TIMED_THUMBNAILS as libc::c_int != 0
+    let raw = live_stream(stream);
+    get!(raw.disposition) & ffi::AV_DISPOSITION_TIMED_THUMBNAILS as libc::c_int != 0
 }
 
 /// The streams of program `number`; none where there is no such program.
 pub(crate) fn program_streams(input: &av::format::context::Input, number: i32) -> Vec<usize> {
-    // SAFETY: the context is alive.
-    let pointer = unsafe { input.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    if raw.programs.is_null() {
+    let raw = live_input(input);
+    let (programs, count) = (get!(raw.programs), get!(raw.nb_programs));
+    if programs.is_null() {
         return Vec::new();
     }
-    // SAFETY: there are `nb_programs` of them.
-    let programs = unsafe { std::slice::from_raw_parts(raw.programs, raw.nb_programs as usize) };
+    // SAFETY: there are so many of them.
+    let programs = unsafe { std::slice::from_raw_parts(programs, count as usize) };
     for &program in programs {
         // SAFETY: FFmpeg's own, alive with the context.
-        let program = unsafe { &*program };
-        if program.id == number && !program.stream_index.is_null() {
+        let program = unsafe { Live::new(program, input) };
+        let (streams, count) = (get!(program.stream_index), get!(program.nb_stream_indexes));
+        if get!(program.id) == number && !streams.is_null() {
             // SAFETY: there are so many numbers.
-            let streams =
-                unsafe { std::slice::from_raw_parts(program.stream_index, program.nb_stream_indexes as usize) };
+            let streams = unsafe { std::slice::from_raw_parts(streams, count as usize) };
             return streams.iter().map(|&index| index as usize).collect();
         }
     }
@@ -114,23 +137,24 @@ pub(crate) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
     // SAFETY: the pointer is valid as long as `parameters`.
     let pointer = unsafe { parameters.as_ptr() };
     // SAFETY: as above; nobody writes to it meanwhile.
-    let par = unsafe { &*pointer };
-    let extradata = if par.extradata.is_null() || par.extradata_size <= 0 {
-        Vec::new()
-    } else {
+    let par = unsafe { Live::new(pointer, &parameters) };
+    let (extradata, size) = (get!(par.extradata), get!(par.extradata_size));
+    let extradata = match usize::try_from(size) {
         // SAFETY: FFmpeg keeps `extradata_size` bytes there.
-        unsafe { std::slice::from_raw_parts(par.extradata, par.extradata_size as usize) }.to_vec()
+        Ok(size) if !extradata.is_null() => unsafe { std::slice::from_raw_parts(extradata, size) }.to_vec(),
+        _ => Vec::new(),
     };
+    let (tag, profile) = (get!(par.codec_tag), get!(par.profile));
     let id = parameters.id();
     StreamFacts {
         codec: id.name().to_owned(),
-        tag: par.codec_tag,
-        width: u32::try_from(par.width).unwrap_or(0),
-        height: u32::try_from(par.height).unwrap_or(0),
+        tag,
+        width: u32::try_from(get!(par.width)).unwrap_or(0),
+        height: u32::try_from(get!(par.height)).unwrap_or(0),
         extradata,
-        profile: (par.profile != ffi::FF_PROFILE_UNKNOWN).then_some(par.profile),
-        bit_rate: u64::try_from(par.bit_rate).ok().filter(|&rate| rate > 0),
-        video_delay: u8::try_from(par.video_delay).unwrap_or(0),
+        profile: (profile != ffi::FF_PROFILE_UNKNOWN).then_some(profile),
+        bit_rate: u64::try_from(get!(par.bit_rate)).ok().filter(|&rate| rate > 0),
+        video_delay: u8::try_from(get!(par.video_delay)).unwrap_or(0),
         color: ColorTags {
             matrix: code!(par.color_space),
             primaries: code!(par.color_primaries),
@@ -147,7 +171,7 @@ pub(crate) fn stream_facts(stream: &av::format::stream::Stream<'_>) -> StreamFac
             .find(|data| data.kind() == av::codec::packet::side_data::Type::DOVI_CONF)
             .map_or_else(Vec::new, |data| data.data().to_vec()),
         // Matroska's ContentEncryption, and the FourCC of FairPlay; of Common Encryption each packet says it.
-        is_encrypted: stream.metadata().get("enc_key_id").is_some() || par.codec_tag == u32::from_le_bytes(*b"drmi"),
+        is_encrypted: stream.metadata().get("enc_key_id").is_some() || tag == u32::from_le_bytes(*b"drmi"),
         decodable: av::decoder::find(id).is_some(),
         is_lossless: is_lossless(id),
     }
@@ -171,48 +195,35 @@ pub(crate) fn discard_others(input: &mut av::format::context::Input, wanted: usi
             // SAFETY: the stream belongs to `input`, which is borrowed mutably.
             let pointer = unsafe { stream.as_mut_ptr() };
             // SAFETY: as above.
-            let raw = unsafe { &mut *pointer };
-            raw.discard = ffi::AVDiscard::AVDISCARD_ALL;
+            let raw = unsafe { LiveMut::new(pointer, &mut stream) };
+            set!(raw.discard = ffi::AVDiscard::AVDISCARD_ALL);
         }
     }
 }
 
 /// True where the container gives no timestamps at all (raw elementary streams), so that it cannot be searched by time.
 pub(crate) fn lacks_timestamps(input: &av::format::context::Input) -> bool {
-    // SAFETY: the context is alive.
-    let pointer = unsafe { input.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    // SAFETY: an opened context has its input format for ever.
-    let format = unsafe { &*raw.iformat };
-    format.flags & (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
-        == (ffi::AVFMT_NOTIMESTAMPS | ffi::AVFMT_GENERIC_INDEX)
-        || format.flags & ffi::AVFMT_NOTIMESTAMPS != 0
+    format_flags(input) & ffi::AVFMT_NOTIMESTAMPS != 0
 }
 
 /// True where the container may set its clock on the way, so that times jump without a meaning.
 pub(crate) fn may_set_its_clock(input: &av::format::context::Input) -> bool {
-    // SAFETY: the context is alive.
-    let pointer = unsafe { input.as_ptr() };
-    // SAFETY: as above.
-    let format = unsafe { (*pointer).iformat };
-    // SAFETY: an opened context has its input format for ever.
-    let flags = unsafe { (*format).flags };
-    flags & ffi::AVFMT_TS_DISCONT != 0
+    format_flags(input) & ffi::AVFMT_TS_DISCONT != 0
 }
 
 /// The packets that an MP4 or MOV says stream `index` has, where the file ended under its reader: the index of a file that was cut
 /// off names more than there are. Other containers' headers are not to be believed, and are read to their end in any case.
 pub(crate) fn packets_before_cut(input: &av::format::context::Input, index: usize) -> Option<usize> {
-    // SAFETY: the context is alive.
-    let pointer = unsafe { input.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
     if !input.format().name().split(',').any(|name| name == "mp4") {
         return None;
     }
-    // SAFETY: null, or a file that lives as long as the context.
-    let is_past_end = unsafe { raw.pb.as_ref() }.is_some_and(|file| file.eof_reached != 0);
+    let raw = live_input(input);
+    let file = get!(raw.pb);
+    let is_past_end = !file.is_null() && {
+        // SAFETY: not null, so a file that lives as long as the context.
+        let file = unsafe { Live::new(file, input) };
+        get!(file.eof_reached) != 0
+    };
     let said = usize::try_from(input.stream(index)?.frames()).ok()?;
     (is_past_end && said > 0).then_some(said)
 }
@@ -249,15 +260,12 @@ pub(crate) fn complete_parameters(
     (width, height): (u32, u32),
     configuration: Option<&[u8]>,
 ) -> Result<()> {
-    // SAFETY: the parameters are alive and borrowed mutably.
-    let pointer = unsafe { parameters.as_mut_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &mut *pointer };
-    if raw.width <= 0 || raw.height <= 0 {
-        raw.width = i32::try_from(width).unwrap_or(0);
-        raw.height = i32::try_from(height).unwrap_or(0);
+    let raw = live_parameters(parameters);
+    if get!(raw.width) <= 0 || get!(raw.height) <= 0 {
+        set!(raw.width = i32::try_from(width).unwrap_or(0));
+        set!(raw.height = i32::try_from(height).unwrap_or(0));
     }
-    let Some(configuration) = configuration.filter(|_| raw.extradata.is_null()) else { return Ok(()) };
+    let Some(configuration) = configuration.filter(|_| get!(raw.extradata).is_null()) else { return Ok(()) };
     let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
     // SAFETY: takes a size; null is checked.
     let bytes = unsafe { ffi::av_mallocz(configuration.len() + padding) }.cast::<u8>();
@@ -266,8 +274,8 @@ pub(crate) fn complete_parameters(
     }
     // SAFETY: new memory of that length and more.
     unsafe { std::ptr::copy_nonoverlapping(configuration.as_ptr(), bytes, configuration.len()) };
-    raw.extradata = bytes;
-    raw.extradata_size = i32::try_from(configuration.len()).unwrap_or(0);
+    set!(raw.extradata = bytes);
+    set!(raw.extradata_size = i32::try_from(configuration.len()).unwrap_or(0));
     Ok(())
 }
 
@@ -282,26 +290,22 @@ pub(crate) fn seek_before(input: &mut av::format::context::Input, index: usize, 
 /// All flags of a packet, also those that the wrapper hides.
 pub(crate) fn packet_flags(packet: &av::Packet) -> i32 {
     use av::codec::packet::Ref as _;
-    let pointer = packet.as_ptr();
-    // SAFETY: the packet is alive.
-    let raw = unsafe { &*pointer };
-    raw.flags
+    // SAFETY: the packet, which is borrowed, owns its structure.
+    let raw = unsafe { Live::new(packet.as_ptr(), packet) };
+    get!(raw.flags)
 }
 
 /// Sets all flags of a packet.
 pub(crate) fn set_packet_flags(packet: &mut av::Packet, flags: i32) {
     use av::codec::packet::Mut as _;
-    let pointer = packet.as_mut_ptr();
-    // SAFETY: the packet is alive and borrowed mutably.
-    let raw = unsafe { &mut *pointer };
-    raw.flags = flags;
+    // SAFETY: the packet, which is borrowed mutably, owns its structure.
+    let raw = unsafe { LiveMut::new(packet.as_mut_ptr(), packet) };
+    set!(raw.flags = flags);
 }
 
 /// Makes decoder parameters say that pictures have that width and height.
 pub(crate) fn set_picture_size(parameters: &mut av::codec::Parameters, (width, height): (u32, u32)) {
-    // SAFETY: the parameters are alive and borrowed mutably.
-    let pointer = unsafe { parameters.as_mut_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &mut *pointer };
-    (raw.width, raw.height) = (width as libc::c_int, height as libc::c_int);
+    let raw = live_parameters(parameters);
+    set!(raw.width = width as libc::c_int);
+    set!(raw.height = height as libc::c_int);
 }

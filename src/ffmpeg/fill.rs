@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "writes to the memory of a picture that libavcodec asks for")]
 
 use super::calls::pixel_format;
+use super::live::{Live, LiveMut, get, set};
 use crate::media::FrameView;
 use ffmpeg_next::ffi;
 use std::ffi::c_int;
@@ -54,12 +55,12 @@ impl Fill {
         if self == Self::None {
             return;
         }
-        // SAFETY: by the caller's promise. Fields of enum types are not read.
-        let frame = unsafe { &*frame };
-        let Some(bytes) = self.bytes(depth(frame.format)) else { return };
+        // SAFETY: by the caller's promise, for as long as this function runs.
+        let frame = unsafe { Live::new(frame, &self) };
+        let Some(bytes) = self.bytes(depth(get!(frame.format))) else { return };
         let mut chunk = [0; CHUNK];
         chunk.chunks_exact_mut(bytes.len()).for_each(|place| place.copy_from_slice(&bytes));
-        for &buffer in &frame.buf {
+        for buffer in get!(frame.buf) {
             // SAFETY: null, or a reference to memory that the frame owns.
             let Some(buffer) = (unsafe { buffer.as_ref() }) else { continue };
             // SAFETY: the reference owns `size` bytes there, which nobody else uses yet.
@@ -72,15 +73,19 @@ impl Fill {
     }
 
     /// Has a context that is not open yet fill its pictures, which libavcodec allocates.
-    pub(crate) fn serve(self, context: &mut ffi::AVCodecContext) {
-        context.get_buffer2 = match self {
-            Self::None => Some(ffi::avcodec_default_get_buffer2),
-            Self::Gray => Some(get_gray),
-            Self::Zeros => Some(get_zeros),
-            Self::Pattern => Some(get_pattern),
+    pub(super) fn serve(self, context: &LiveMut<'_, ffi::AVCodecContext>) {
+        let get_buffer: GetBuffer = match self {
+            Self::None => ffi::avcodec_default_get_buffer2,
+            Self::Gray => get_gray,
+            Self::Zeros => get_zeros,
+            Self::Pattern => get_pattern,
         };
+        set!(context.get_buffer2 = Some(get_buffer));
     }
 }
+
+/// libavcodec's `get_buffer2`.
+pub(super) type GetBuffer = unsafe extern "C" fn(*mut ffi::AVCodecContext, *mut ffi::AVFrame, c_int) -> c_int;
 
 fn pattern(is_deep: bool) -> [u8; 8] {
     if is_deep { WORDS } else { BYTES }

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "owns an AVFrame and borrows its planes")]
 
 use super::calls::{AvResult, check_alloc, pixel_format_name};
+use super::live::{Live, get};
 use super::packet::Tag;
 use crate::media::{FrameView, PixelFormat, PlaneView};
 use crate::{Error, Result};
@@ -34,10 +35,9 @@ impl Frame {
         unsafe { ffi::av_frame_unref(self.pointer.as_ptr()) };
     }
 
-    fn fields(&self) -> &ffi::AVFrame {
-        // SAFETY: allocated by libav and freed in `drop` alone. Its fields of enum types, which may hold numbers that
-        // the headers do not name, are never read.
-        unsafe { self.pointer.as_ref() }
+    fn fields(&self) -> Live<'_, ffi::AVFrame> {
+        // SAFETY: allocated by libav, freed in `drop` alone, and written to through `&mut self` alone.
+        unsafe { Live::new(self.pointer.as_ptr(), self) }
     }
 }
 
@@ -62,7 +62,8 @@ impl<'a> DecodedFrame<'a> {
     }
 
     fn tag(self) -> Option<Tag> {
-        Tag::of_pts(self.frame.fields().pts)
+        let fields = self.frame.fields();
+        Tag::of_pts(get!(fields.pts))
     }
 
     /// Number of the packet of this run that the frame comes from; `None` where the decoder lost it.
@@ -78,23 +79,25 @@ impl<'a> DecodedFrame<'a> {
     /// True where the decoder says that the picture is damaged: refused slices, missing references, concealment.
     pub(crate) fn is_flagged(self) -> bool {
         let fields = self.frame.fields();
-        fields.flags & ffi::AV_FRAME_FLAG_CORRUPT != 0 || fields.decode_error_flags != 0
+        get!(fields.flags) & ffi::AV_FRAME_FLAG_CORRUPT != 0 || get!(fields.decode_error_flags) != 0
     }
 
     /// True where the decoder put something in the place of what it could not decode.
     pub(crate) fn is_concealed(self) -> bool {
-        self.frame.fields().decode_error_flags != 0
+        let fields = self.frame.fields();
+        get!(fields.decode_error_flags) != 0
     }
 
     /// Width and height of the picture, cropped.
     pub(crate) fn size(self) -> (u32, u32) {
         let fields = self.frame.fields();
-        (u32::try_from(fields.width).unwrap_or(0), u32::try_from(fields.height).unwrap_or(0))
+        (u32::try_from(get!(fields.width)).unwrap_or(0), u32::try_from(get!(fields.height)).unwrap_or(0))
     }
 
     /// FFmpeg's name of its pixel format, `yuvj` variants included.
     pub(crate) fn format_name(self) -> &'static str {
-        pixel_format_name(self.frame.fields().format).unwrap_or("unknown")
+        let fields = self.frame.fields();
+        pixel_format_name(get!(fields.format)).unwrap_or("unknown")
     }
 
     /// Its pixel format, or [`crate::ErrorKind::Unsupported`] with FFmpeg's name for it.
@@ -117,8 +120,8 @@ impl<'a> DecodedFrame<'a> {
 
     fn plane(self, index: usize, row_bytes: usize, rows: usize) -> Result<PlaneView<'a>> {
         let fields = self.frame.fields();
-        let data = fields.data.get(index).copied().unwrap_or(std::ptr::null_mut());
-        let stride = fields.linesize.get(index).copied().unwrap_or(0);
+        let data = get!(fields.data).get(index).copied().unwrap_or(std::ptr::null_mut());
+        let stride = get!(fields.linesize).get(index).copied().unwrap_or(0);
         let stride = usize::try_from(stride).ok().filter(|stride| *stride >= row_bytes && row_bytes > 0 && rows > 0);
         let (Some(stride), Some(data)) = (stride, NonNull::new(data)) else {
             return Err(Error::unsupported(format!("plane {index} of a decoded frame is empty or upside down")));

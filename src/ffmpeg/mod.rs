@@ -13,6 +13,7 @@ mod demuxer;
 mod fill;
 mod frame;
 mod library;
+mod live;
 pub(crate) mod log;
 mod muxer;
 mod packet;

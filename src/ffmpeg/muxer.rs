@@ -1,6 +1,7 @@
 //! The MP4 muxer's tracks, and what encoders are told of their pictures.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
+use super::live::{LiveMut, get, set};
 use crate::media::{ColorRange, ColorSpec};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -27,17 +28,18 @@ pub(crate) fn add_track(
     // SAFETY: the stream is alive and borrowed mutably.
     let pointer = unsafe { stream.as_mut_ptr() };
     // SAFETY: as above.
-    let raw = unsafe { &mut *pointer };
+    let raw = unsafe { LiveMut::new(pointer, &mut stream) };
     let ratio = ffi::AVRational { num: facts.sample_aspect.0, den: facts.sample_aspect.1.max(1) };
-    raw.sample_aspect_ratio = ratio;
+    set!(raw.sample_aspect_ratio = ratio);
+    let (par, mut owner) = (get!(raw.codecpar), &raw);
     // SAFETY: every stream owns its parameters.
-    let par = unsafe { &mut *raw.codecpar };
-    par.sample_aspect_ratio = ratio;
+    let par = unsafe { LiveMut::new(par, &mut owner) };
+    set!(par.sample_aspect_ratio = ratio);
     // The muxer chooses the tag of MP4; the source's may be another container's.
-    par.codec_tag = 0;
-    clear_side_data(par);
+    set!(par.codec_tag = 0);
+    clear_side_data(&par);
     if let Some(matrix) = facts.display_matrix {
-        add_display_matrix(raw, &matrix)?;
+        add_display_matrix(&raw, &matrix)?;
     }
     Ok(())
 }
@@ -45,15 +47,19 @@ pub(crate) fn add_track(
 /// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says of colour and shape is all
 /// there is.
 #[cfg(has_coded_side_data)]
-fn clear_side_data(par: &mut ffi::AVCodecParameters) {
+fn clear_side_data(par: &LiveMut<'_, ffi::AVCodecParameters>) {
+    // SAFETY: the parameters are alive.
+    let list = unsafe { &raw mut (*par.as_ptr()).coded_side_data };
+    // SAFETY: as above.
+    let count = unsafe { &raw mut (*par.as_ptr()).nb_coded_side_data };
     // SAFETY: the list and its length, as the parameters have them.
-    unsafe { ffi::av_packet_side_data_free(&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data) };
+    unsafe { ffi::av_packet_side_data_free(list, count) };
 }
 
 #[cfg(not(has_coded_side_data))]
-fn clear_side_data(_: &mut ffi::AVCodecParameters) {}
+fn clear_side_data(_: &LiveMut<'_, ffi::AVCodecParameters>) {}
 
-fn add_display_matrix(stream: &mut ffi::AVStream, matrix: &[i32; 9]) -> Result<()> {
+fn add_display_matrix(stream: &LiveMut<'_, ffi::AVStream>, matrix: &[i32; 9]) -> Result<()> {
     let bytes = new_display_matrix(stream);
     if bytes.is_null() {
         return Err(Error::new(crate::ErrorKind::OutOfMemory, "no memory for the display matrix"));
@@ -67,11 +73,13 @@ const DISPLAY_MATRIX_BYTES: usize = size_of::<[i32; 9]>();
 
 /// Memory for the matrix, which the stream keeps; null where there is none. From FFmpeg 6.1 on it belongs to the stream's parameters.
 #[cfg(has_coded_side_data)]
-fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
+fn new_display_matrix(stream: &LiveMut<'_, ffi::AVStream>) -> *mut u8 {
     let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    let par = get!(stream.codecpar);
     // SAFETY: every stream owns its parameters.
-    let par = unsafe { &mut *stream.codecpar };
-    let (list, count) = (&raw mut par.coded_side_data, &raw mut par.nb_coded_side_data);
+    let list = unsafe { &raw mut (*par).coded_side_data };
+    // SAFETY: as above.
+    let count = unsafe { &raw mut (*par).nb_coded_side_data };
     // SAFETY: the list and its length, as the parameters have them.
     let entry = unsafe { ffi::av_packet_side_data_new(list, count, kind, DISPLAY_MATRIX_BYTES, 0) };
     if entry.is_null() {
@@ -83,10 +91,10 @@ fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
 
 /// The same of older FFmpegs.
 #[cfg(not(has_coded_side_data))]
-fn new_display_matrix(stream: &mut ffi::AVStream) -> *mut u8 {
+fn new_display_matrix(stream: &LiveMut<'_, ffi::AVStream>) -> *mut u8 {
     let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
     // SAFETY: a stream that is borrowed mutably.
-    unsafe { ffi::av_stream_new_side_data(stream, kind, DISPLAY_MATRIX_BYTES) }
+    unsafe { ffi::av_stream_new_side_data(stream.as_ptr(), kind, DISPLAY_MATRIX_BYTES) }
 }
 
 /// Gives an encoder its colour tags and pixel shape, one thread, and bit-exact output with global headers.
@@ -95,14 +103,17 @@ pub(crate) fn set_encoder_tags(encoder: &mut av::encoder::video::Video, color: C
     // SAFETY: the context is alive and borrowed mutably.
     let pointer = unsafe { encoder.as_mut_ptr() };
     // SAFETY: as above.
-    let raw = unsafe { &mut *pointer };
-    raw.sample_aspect_ratio = ffi::AVRational { num: sample_aspect.0, den: sample_aspect.1.max(1) };
-    raw.thread_count = 1;
-    raw.color_range = match color.range {
-        ColorRange::Limited => ffi::AVColorRange::AVCOL_RANGE_MPEG,
-        ColorRange::Full => ffi::AVColorRange::AVCOL_RANGE_JPEG,
-    };
-    raw.flags |= (ffi::AV_CODEC_FLAG_BITEXACT | ffi::AV_CODEC_FLAG_GLOBAL_HEADER) as i32;
+    let raw = unsafe { LiveMut::new(pointer, encoder) };
+    set!(raw.sample_aspect_ratio = ffi::AVRational { num: sample_aspect.0, den: sample_aspect.1.max(1) });
+    set!(raw.thread_count = 1);
+    set!(
+        raw.color_range = match color.range {
+            ColorRange::Limited => ffi::AVColorRange::AVCOL_RANGE_MPEG,
+            ColorRange::Full => ffi::AVColorRange::AVCOL_RANGE_JPEG,
+        }
+    );
+    let flags = (ffi::AV_CODEC_FLAG_BITEXACT | ffi::AV_CODEC_FLAG_GLOBAL_HEADER) as i32;
+    set!(raw.flags = get!(raw.flags) | flags);
 }
 
 /// FFmpeg's matrix of that code point; unspecified for those that records of ours rarely have.

@@ -1,7 +1,8 @@
 //! Decoded pictures: what they say of themselves, and their samples.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
-use super::colors::{ColorTags, code, matrix_from};
+use super::colors::{ColorTags, matrix_from};
+use super::live::{Live, code, get};
 use super::pixel_layout::{Component, Family, PixelLayout};
 use crate::media::{FrameView, PlaneView};
 use ffmpeg_next::{self as av, ffi};
@@ -18,12 +19,16 @@ pub(crate) struct FrameFacts {
     pub(crate) display_matrix: Option<[i32; 9]>,
 }
 
-/// Reads what `frame` says of itself.
-pub(crate) fn frame_facts(frame: &av::frame::Video) -> FrameFacts {
+pub(super) fn live_frame(frame: &av::frame::Video) -> Live<'_, ffi::AVFrame> {
     // SAFETY: the frame is alive.
     let pointer = unsafe { frame.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
+    // SAFETY: the frame, which is borrowed, owns its structure.
+    unsafe { Live::new(pointer, frame) }
+}
+
+/// Reads what `frame` says of itself.
+pub(crate) fn frame_facts(frame: &av::frame::Video) -> FrameFacts {
+    let raw = live_frame(frame);
     let is_limited = code!(raw.color_range) == ffi::AVColorRange::AVCOL_RANGE_MPEG as u32;
     let format = pixel_name(frame);
     FrameFacts {
@@ -124,20 +129,18 @@ pub(crate) fn read_samples(frame: &av::frame::Video, component: usize, y: u32, s
     let is_chroma = layout.family == Family::Yuv && component > 0;
     let (w, h) = if is_chroma { (layout.log2_chroma_w, layout.log2_chroma_h) } else { (0, 0) };
     let (width, height) = (frame.width().div_ceil(1 << w), frame.height().div_ceil(1 << h));
-    // SAFETY: the frame is alive.
-    let pointer = unsafe { frame.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    let is_there = raw.data.get(plane).is_some_and(|data| !data.is_null());
+    let raw = live_frame(frame);
+    let (planes, linesizes) = (get!(raw.data), get!(raw.linesize));
+    let is_there = planes.get(plane).is_some_and(|data| !data.is_null());
     if !is_there || y >= height || samples.len() != width as usize {
         return false;
     }
     let mut data = [std::ptr::null::<u8>(); 4];
     let mut strides = [0; 4];
-    for (to, from) in data.iter_mut().zip(&raw.data) {
+    for (to, from) in data.iter_mut().zip(&planes) {
         *to = from.cast_const();
     }
-    for (to, from) in strides.iter_mut().zip(&raw.linesize) {
+    for (to, from) in strides.iter_mut().zip(&linesizes) {
         *to = *from;
     }
     let Some(descriptor) = frame.format().descriptor() else { return false };
@@ -179,12 +182,9 @@ pub(crate) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
 
 /// A plane of the frame's format with `rows` rows of `row_bytes`; `None` where it is empty or its rows run upwards.
 pub(crate) fn plane(frame: &av::frame::Video, index: usize, row_bytes: usize, rows: usize) -> Option<PlaneView<'_>> {
-    // SAFETY: the frame is alive.
-    let pointer = unsafe { frame.as_ptr() };
-    // SAFETY: as above.
-    let raw = unsafe { &*pointer };
-    let data = NonNull::new(*raw.data.get(index)?)?;
-    let stride = usize::try_from(*raw.linesize.get(index)?).ok()?;
+    let raw = live_frame(frame);
+    let data = NonNull::new(*get!(raw.data).get(index)?)?;
+    let stride = usize::try_from(*get!(raw.linesize).get(index)?).ok()?;
     if stride < row_bytes || row_bytes == 0 || rows == 0 {
         return None;
     }

@@ -7,7 +7,8 @@
 #![expect(unsafe_code, reason = "is called by libavcodec for the memory of a picture")]
 
 use super::calls::{AvError, AvResult, check, pixel_format, pixel_format_name};
-use super::fill::Fill;
+use super::fill::{Fill, GetBuffer};
+use super::live::{LiveMut, get, set};
 use crate::buf::{BufferPool, PooledBuffer};
 use crate::media::PixelFormat;
 use ffmpeg_next::ffi;
@@ -41,11 +42,12 @@ struct Shape {
 
 impl Pictures {
     /// Has a context that is not open yet take its pictures from a new pool, which must live as long as the context.
-    pub(super) fn serve(context: &mut ffi::AVCodecContext, fill: Fill) -> Arc<Self> {
+    pub(super) fn serve(context: &LiveMut<'_, ffi::AVCodecContext>, fill: Fill) -> Arc<Self> {
         // What one picture leaves, the next one takes; how many there are is up to the codec.
         let this = Arc::new(Self { pool: BufferPool::new(usize::MAX), len: AtomicUsize::new(0), fill });
-        context.opaque = Arc::as_ptr(&this).cast_mut().cast();
-        context.get_buffer2 = Some(get_buffer);
+        set!(context.opaque = Arc::as_ptr(&this).cast_mut().cast());
+        let get_buffer: GetBuffer = get_buffer;
+        set!(context.get_buffer2 = Some(get_buffer));
         this
     }
 
@@ -55,12 +57,15 @@ impl Pictures {
     /// `context` is an open decoder, and `frame` wants memory for a picture of its `width`, `height` and `format`; nobody else
     /// uses either meanwhile.
     unsafe fn give(&self, context: *mut ffi::AVCodecContext, frame: *mut ffi::AVFrame) -> AvResult<bool> {
-        // SAFETY: by the caller's promise. Fields of enum types are not read.
-        let frame = unsafe { &mut *frame };
-        let known = pixel_format_name(frame.format).and_then(PixelFormat::parse).and(pixel_format(frame.format));
+        let mut owner = self;
+        // SAFETY: by the caller's promise, for as long as this function runs.
+        let frame = unsafe { LiveMut::new(frame, &mut owner) };
+        let number = get!(frame.format);
+        let known = pixel_format_name(number).and_then(PixelFormat::parse).and(pixel_format(number));
         let Some(format) = known else { return Ok(false) };
+        let (width, height) = (get!(frame.width), get!(frame.height));
         // SAFETY: by the caller's promise.
-        let shape = unsafe { Shape::new(context, format, frame.width, frame.height) }?;
+        let shape = unsafe { Shape::new(context, format, width, height) }?;
         let (_, len) = shape.place(ptr::null_mut())?;
         if len < MIN_BYTES {
             return Ok(false);
@@ -72,14 +77,20 @@ impl Pictures {
         let mut buffer = self.pool.try_acquire(len + SLACK).ok().flatten().ok_or(AvError::NO_MEMORY)?;
         let address = buffer.as_mut_ptr();
         let (planes, _) = shape.place(address)?;
-        frame.buf[0] = counted(address, len + SLACK, buffer)?;
-        for (plane, place) in planes.into_iter().zip(&mut frame.data) {
+        let (mut buffers, mut data, mut linesizes) = (get!(frame.buf), get!(frame.data), get!(frame.linesize));
+        buffers[0] = counted(address, len + SLACK, buffer)?;
+        for (plane, place) in planes.into_iter().zip(&mut data) {
             *place = plane;
         }
-        for (linesize, place) in shape.linesizes.into_iter().zip(&mut frame.linesize) {
+        for (linesize, place) in shape.linesizes.into_iter().zip(&mut linesizes) {
             *place = linesize;
         }
-        frame.extended_data = frame.data.as_mut_ptr();
+        set!(frame.buf = buffers);
+        set!(frame.data = data);
+        set!(frame.linesize = linesizes);
+        // SAFETY: the frame is alive.
+        let first = unsafe { &raw mut (*frame.as_ptr()).data };
+        set!(frame.extended_data = first.cast());
         Ok(true)
     }
 }

@@ -1,6 +1,8 @@
 //! libswscale, with every parameter that decides a sample.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
+use super::live::get;
+use super::picture::live_frame;
 use crate::media::{ColorRange, ColorSpec};
 use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
@@ -23,21 +25,29 @@ pub(crate) fn scale(
     if out.planes() == 0 {
         return Err(av::Error::Other { errno: libc::ENOMEM });
     }
-    // SAFETY: the frame is alive.
-    let frame = unsafe { frame.as_ptr() };
-    // SAFETY: as above; nobody writes to it meanwhile.
-    let frame = unsafe { &*frame };
-    // SAFETY: the frame is alive and borrowed mutably.
-    let out = unsafe { out.as_mut_ptr() };
-    // SAFETY: as above.
-    let out = unsafe { &mut *out };
     // SAFETY: the context is alive and borrowed mutably.
     let context = unsafe { scaler.as_mut_ptr() };
-    let (rows, data, strides) = (from.height as libc::c_int, frame.data.as_ptr(), frame.linesize.as_ptr());
     // SAFETY: both frames have the planes of the formats and sizes that the context was made for.
-    let scaled =
-        unsafe { ffi::sws_scale(context, data.cast(), strides, 0, rows, out.data.as_ptr(), out.linesize.as_ptr()) };
+    let scaled = unsafe { scale_planes(context, frame, out) };
     if scaled < 0 { Err(av::Error::from(scaled)) } else { Ok(()) }
+}
+
+/// Calls libswscale on all rows of `frame`.
+///
+/// # Safety
+/// `context` was made for frames of the formats and sizes of `frame` and `out`, and nobody else uses the planes of `out`.
+unsafe fn scale_planes(
+    context: *mut ffi::SwsContext,
+    frame: &av::frame::Video,
+    out: &mut av::frame::Video,
+) -> libc::c_int {
+    let (from, to) = (live_frame(frame), live_frame(out));
+    let (rows, data, strides) = (frame.height() as libc::c_int, get!(from.data), get!(from.linesize));
+    let (out, out_strides) = (get!(to.data), get!(to.linesize));
+    // SAFETY: by the caller's promise.
+    unsafe {
+        ffi::sws_scale(context, data.as_ptr().cast(), strides.as_ptr(), 0, rows, out.as_ptr(), out_strides.as_ptr())
+    }
 }
 
 /// One end of a [`Scaler`].
@@ -155,19 +165,9 @@ impl Scaler {
         if frame.format() != self.from.pixel || size != self.from.size {
             return Err(Error::decode("a frame is not of the size and format that its look says"));
         }
-        // SAFETY: the frame is alive.
-        let from = unsafe { frame.as_ptr() };
-        // SAFETY: as above; nobody writes to it meanwhile.
-        let from = unsafe { &*from };
-        // SAFETY: the frame is ours, with planes that nobody else has.
-        let to = unsafe { self.out.as_mut_ptr() };
-        // SAFETY: as above.
-        let to = unsafe { &mut *to };
-        let (rows, data, strides) = (size.1 as libc::c_int, from.data.as_ptr(), from.linesize.as_ptr());
-        // SAFETY: both frames have the planes of the sizes and formats that the context was made for, at least so many rows.
-        let scaled = unsafe {
-            ffi::sws_scale(self.context.as_ptr(), data.cast(), strides, 0, rows, to.data.as_ptr(), to.linesize.as_ptr())
-        };
+        // SAFETY: both frames have the planes of the sizes and formats that the context was made for, at least so many rows; the
+        // planes of ours nobody else has.
+        let scaled = unsafe { scale_planes(self.context.as_ptr(), frame, &mut self.out) };
         if scaled < 0 {
             return Err(Error::decode("a frame cannot be converted"));
         }
