@@ -1,47 +1,33 @@
-//! The import table of the design, enforced: a module may name only the modules that its row allows.
+//! The import table of `docs/MODULES.md`, enforced: a module may name only the modules that its row allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Module, then the modules of ours that it may import. `error` and `threads` are open to all.
-const TABLE: &[(&str, &[&str])] = &[
-    ("error", &[]),
-    ("threads", &[]),
-    ("media", &[]),
-    ("buf", &[]),
-    ("cuda", &["buf"]),
-    ("ffmpeg", &["media", "buf"]),
-    ("format", &["media"]),
-    ("storage", &["buf"]),
-    ("shard", &["format", "storage", "buf", "media"]),
-    ("order", &["media"]),
-    ("dataset", &["shard", "format", "media", "storage", "order"]),
-    ("decode", &["media", "buf", "ffmpeg", "cuda"]),
-    ("transform", &["media", "buf"]),
-    ("batch", &["media", "buf", "cuda"]),
-    (
-        "loader",
-        &["media", "buf", "cuda", "format", "storage", "shard", "order", "dataset", "decode", "transform", "batch"],
-    ),
-    (
-        "inspect",
-        &[
-            "media",
-            "buf",
-            "ffmpeg",
-            "format",
-            "storage",
-            "shard",
-            "order",
-            "dataset",
-            "decode",
-            "transform",
-            "batch",
-            "loader",
-        ],
-    ),
-    ("convert", &["shard", "format", "media", "storage", "ffmpeg", "decode", "transform"]),
-];
+/// Module, then the modules of ours that it may import.
+type Table = BTreeMap<String, BTreeSet<String>>;
+
+/// Modules that are open to all.
+const OPEN: [&str; 2] = ["error", "threads"];
+
+/// The table of `docs/MODULES.md`: rows of "| `module` | what it holds | `other`, `other` |".
+fn table() -> Table {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/MODULES.md");
+    let text = std::fs::read_to_string(page).expect("the page of modules can be read");
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+    let mut table = Table::new();
+    let mut above = BTreeSet::new();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let [module, _, imports] = cells[..] else { panic!("not three cells: {line}") };
+        let module = names(module).pop_first().expect("a row names its module");
+        let imports = if imports.trim() == "all above" { above.clone() } else { names(imports) };
+        assert!(imports.is_subset(&above), "{module} imports what does not stand above it");
+        above.insert(module.clone());
+        assert!(table.insert(module, imports).is_none(), "a module has two rows: {line}");
+    }
+    assert!(table.len() > 10, "the page has {} rows", table.len());
+    table
+}
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a source folder can be listed") {
@@ -100,10 +86,10 @@ fn named_modules(text: &str) -> BTreeSet<String> {
 #[test]
 fn modules_import_only_what_the_design_allows() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let modules: BTreeSet<&str> = TABLE.iter().map(|(name, _)| *name).collect();
+    let table = table();
     let mut offences = Vec::new();
     let mut checked = 0;
-    for (module, allowed) in TABLE {
+    for (module, allowed) in &table {
         let mut files = Vec::new();
         let folder = source.join(module);
         if folder.is_dir() {
@@ -116,9 +102,8 @@ fn modules_import_only_what_the_design_allows() {
         for file in files {
             checked += 1;
             for name in named_modules(&production_text(&file)) {
-                let ours = modules.contains(name.as_str());
-                if ours && name != *module && name != "error" && name != "threads" && !allowed.contains(&name.as_str())
-                {
+                let is_ours = table.contains_key(&name) && name != *module;
+                if is_ours && !OPEN.contains(&name.as_str()) && !allowed.contains(&name) {
                     offences.push(format!("{}: {module} may not import {name}", file.display()));
                 }
             }
@@ -132,11 +117,11 @@ fn modules_import_only_what_the_design_allows() {
 fn every_module_of_the_library_has_a_row_in_the_table() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let library = std::fs::read_to_string(source.join("lib.rs")).expect("lib.rs can be read");
-    let rows: BTreeSet<&str> = TABLE.iter().map(|(name, _)| *name).collect();
+    let rows = table();
     for line in library.lines() {
         let line = line.trim().trim_start_matches("pub ");
         if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
-            assert!(rows.contains(name) || name == "testing", "module '{name}' has no row in the import table");
+            assert!(rows.contains_key(name) || name == "testing", "module '{name}' has no row in the import table");
         }
     }
 }
