@@ -548,7 +548,12 @@ class Loader:
     def close(self) -> None:
         """Ends all iterations and their threads: those that run raise ClosedError, and no other can be started."""
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: behind the last batch that was handed out, whatever was read ahead."""
+        """Where the loader stands: behind the last batch that was handed out, whatever was read ahead.
+
+        An error moves nothing: save the state when one was raised, and a loader that is resumed tries the batch that
+        failed once more. Where you go on instead, with another `next()` of the same iterator, the state moves past it
+        with the batch that comes then, or with the end.
+        """
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
         """Makes the next iteration go on where the state was taken, in a loader whose samples are in the same order. Another number of
         threads, another `size` or, without buckets, another `batch_size` are no other order.
@@ -573,7 +578,11 @@ class Batches:
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> dict[str, Any]:
-        """The next batch. Ctrl-C works while it waits."""
+        """The next batch. Ctrl-C works while it waits. An error stands in the place of a batch; the next call has the one
+        after it."""
+    # For framefeed.torch, in two steps: the loader's state moves with the second one.
+    def _fetch(self) -> dict[str, Any]: ...
+    def _confirm(self) -> None: ...
     @property
     def left_out(self) -> list[dict[str, Any]]:
         """Samples that `on_error="skip"` left out since the last batch: after the end, those that no batch tells of."""

@@ -289,7 +289,8 @@ class DataLoader:
         self._loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank."""
+        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank. An
+        error moves nothing; see :meth:`framefeed.Loader.state_dict`."""
         return self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -362,6 +363,8 @@ class Batches:
         self._device = device
         self._moved = moved
         self._in_flight = _InFlight()
+        # Those that could not be handed out.
+        self._returned: deque[dict[str, Any]] = deque()
         # Whoever drops the iterator may drop it while a copy is under way. A process that ends uses no memory again.
         weakref.finalize(self, self._in_flight.wait).atexit = False
 
@@ -371,12 +374,19 @@ class Batches:
     def __next__(self) -> dict[str, Any]:
         """The next batch. Ctrl-C works while it waits."""
         try:
-            batch = _to_torch(next(self._batches))
+            fetched = self._returned.popleft() if self._returned else self._batches._fetch()
         except StopIteration:
             self._in_flight.wait()
             raise
-        if self._device.type != "cpu":
-            self._in_flight.move(batch, self._moved, self._device)
+        try:
+            batch = _to_torch(fetched)
+            if self._device.type != "cpu":
+                self._in_flight.move(batch, self._moved, self._device)
+        except BaseException:
+            # A device without memory, say. The next call tries once more, and so does a loader that is resumed.
+            self._returned.append(fetched)
+            raise
+        self._batches._confirm()
         return batch
 
     @property
@@ -387,6 +397,7 @@ class Batches:
     def close(self) -> None:
         """Ends the epoch and its threads."""
         self._in_flight.wait()
+        self._returned.clear()
         self._batches.close()
 
 
