@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 try:
     import torch
@@ -26,6 +26,9 @@ from torch.utils.dlpack import from_dlpack
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
 from framefeed._options import Checksum, DirectIo, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
+
+if TYPE_CHECKING:
+    from framefeed._framefeed import _Channels
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -156,8 +159,8 @@ class DataLoader:
         layout: Layout = "TCHW",
         dtype: DType | torch.dtype = "uint8",
         scale: float = 1 / 255,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
+        mean: _Channels = (0.0, 0.0, 0.0),
+        std: _Channels = (1.0, 1.0, 1.0),
         pad: Sequence[int] = (0, 0, 0),
         shuffle: bool = False,
         seed: int = 0,
@@ -188,6 +191,9 @@ class DataLoader:
                     f"dtype is {dtype}, expected one of {known}", kind="invalid argument"
                 )
             dtype = _DTYPES[dtype]
+        if isinstance(fields, Iterator):
+            # It can be asked once, and is needed twice.
+            fields = list(fields)
         self._loader = Loader(
             dataset,
             batch_size=batch_size,
@@ -289,8 +295,8 @@ class DataLoader:
         self._loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank. An
-        error moves nothing; see :meth:`framefeed.Loader.state_dict`."""
+        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank.
+        An error moves nothing; see :meth:`framefeed.Loader.state_dict`."""
         return self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -393,6 +399,14 @@ class Batches:
     def left_out(self) -> list[dict[str, Any]]:
         """Samples that ``on_error="skip"`` left out since the last batch: after the end, those that no batch tells of."""
         return self._batches.left_out
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Ends the epoch and its threads."""

@@ -8,7 +8,6 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::{Map, Value};
-use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,8 +66,8 @@ impl PyLoader {
         #[pyo3(from_py_with = arguments::text)] layout: &str,
         #[pyo3(from_py_with = arguments::text)] dtype: &str,
         #[pyo3(from_py_with = arguments::float)] scale: f64,
-        #[pyo3(from_py_with = arguments::channels)] mean: [f32; 3],
-        #[pyo3(from_py_with = arguments::channels)] std: [f32; 3],
+        #[pyo3(from_py_with = options::channels)] mean: [f32; 3],
+        #[pyo3(from_py_with = options::channels)] std: [f32; 3],
         #[pyo3(from_py_with = arguments::color)] pad: [u8; 3],
         #[pyo3(from_py_with = arguments::boolean)] shuffle: bool,
         #[pyo3(from_py_with = arguments::int)] seed: i128,
@@ -265,7 +264,7 @@ impl PyLoader {
     }
 
     /// Makes the next iteration go on where the state was taken.
-    #[pyo3(signature = (state, /))]
+    #[pyo3(signature = (state))]
     fn load_state_dict(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut state = object("state", state)?;
         match state.remove(VERSION) {
@@ -312,16 +311,18 @@ impl PyLoader {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let dataset = self.dataset.bind(py).repr()?;
-        Ok(format!("framefeed.Loader({dataset}, batch_size={}, {} batches)", self.batch_size, self.__len__()?))
+        let batches = match self.loader.get() {
+            Some(loader) => format!("{} batches", loader.len()),
+            None => "of another process".to_owned(),
+        };
+        Ok(format!("framefeed.Loader({dataset}, batch_size={}, {batches})", self.batch_size))
     }
 }
 
 /// Warns, in a class of `framefeed._errors`.
 fn warn(py: Python<'_>, class: &str, text: &str) -> PyResult<()> {
-    let category = py.import("framefeed._errors")?.getattr(class)?;
-    // A path may hold anything but this.
-    let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
-    PyErr::warn(py, &category, &text, 1)
+    let errors = py.import("framefeed._errors")?;
+    errors.call_method1("warn", (text, errors.getattr(class)?)).map(drop)
 }
 
 /// Refuses that several processes of a job read the same samples, unless they are told to: true where they are.
@@ -429,6 +430,16 @@ impl PyBatches {
     #[getter]
     fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         lost(py, &self.lost(py)?)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, value, traceback, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
+        let _ = (value, traceback);
+        self.close(kind.py());
     }
 
     /// Ends the epoch and its threads.
