@@ -23,7 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python" / "tests")
 import corpus  # noqa: E402
 
 SIZE = 256
-MATRIX = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
+# swscale's names of matrices, by those of the records.
+MATRIX = {
+    "gbr": "gbr",
+    "fcc": "fcc",
+    "bt470bg": "bt601",
+    "smpte170m": "bt601",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+}
 # swscale's chroma positions are in 1/256 of a luma sample.
 SITING = {"left": (0, 128), "center": (128, 128), "topleft": (0, 0)}
 

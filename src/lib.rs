@@ -1,5 +1,27 @@
-//! framefeed feeds video to training jobs: it turns a collection of raw videos into shards and streams clips from those
-//! shards, decoded, resized and batched, into the memory of the GPU that trains on them.
+//! framefeed feeds video to training jobs. It turns a collection of raw videos into shards, and streams clips from
+//! those shards, decoded, resized and batched, into the memory of the machine that trains on them.
+//!
+//! [`convert`] makes a dataset of videos, a [`Dataset`] is one that was opened, and a [`Loader`] streams it:
+//!
+//! ```no_run
+//! use framefeed::{Dataset, Loader, Shuffle, Window};
+//!
+//! # fn main() -> framefeed::Result<()> {
+//! let loader = Loader::builder(Dataset::open("data")?)
+//!     .batch_size(8)
+//!     .window(Window::strided(16, 4))
+//!     .size(256, 256)
+//!     .shuffle(Shuffle::On)
+//!     .build()?;
+//! for batch in &loader {
+//!     let batch = batch?;
+//!     if let Some(video) = &batch.video {
+//!         println!("{:?}: {:?}, {} bytes", batch.keys, video.shape, video.data.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod batch;

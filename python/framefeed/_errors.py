@@ -1,6 +1,10 @@
-"""The exceptions of framefeed: one class for each kind of error, all derived from :class:`Error`; and its warning."""
+"""The exceptions of framefeed: one class for each kind of error, all derived from :class:`Error`; and its warnings."""
 
 from __future__ import annotations
+
+import os
+import sys
+import warnings
 
 
 class Error(Exception):
@@ -57,6 +61,17 @@ class ShortWarning(UserWarning):
     """Records are too short for a loader's window, and are no samples of it. ``loader.excluded()`` lists them."""
 
 
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
+
+
+def warn(text: str, category: type[Warning]) -> None:
+    """Warns at the line that called this package, however deep in it the warning is."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
+
+
 class NotFoundError(Error):
     """A file, record, column or device does not exist."""
 
@@ -99,3 +114,8 @@ class ClosedError(Error):
 
 class StorageError(Error):
     """The operating system refused a read, a write or an open."""
+
+
+# They are known by the name that they are imported by, also in tracebacks and pickles.
+for _class in (Error, *Error.__subclasses__(), SkippedWarning, ShortWarning):
+    _class.__module__ = "framefeed"

@@ -1,6 +1,6 @@
 """The compiled part of framefeed. Import its names from `framefeed`."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,8 @@ __version__: str
 _Path: TypeAlias = str | PathLike[str]
 # Anything in host memory that speaks DLPack (NumPy, torch with bfloat16, JAX, ...) or the buffer protocol.
 _Array: TypeAlias = Any
+# One number for each of R, G and B.
+_Channels: TypeAlias = Sequence[float] | np.ndarray[Any, Any] | torch.Tensor
 
 @final
 class Tensor:
@@ -42,15 +44,24 @@ class Tensor:
         """The same memory as a NumPy array.
 
         Raises:
+            ImportError: NumPy is not installed. Indexing and arithmetic need it as well.
             UnsupportedError: the dtype is bfloat16, which NumPy lacks.
         """
     def torch(self) -> torch.Tensor:
-        """The same memory as a torch tensor."""
+        """The same memory as a torch tensor.
+
+        Raises:
+            ImportError: torch is not installed.
+        """
     @property
     def ndim(self) -> int:
         """Number of axes."""
     def __len__(self) -> int: ...
-    # Indexing and arithmetic are those of the NumPy array over the same memory, and give NumPy's results.
+    # Indexing and arithmetic are those of the NumPy array over the same memory, and give NumPy's results. Without NumPy
+    # `==` is identity, as of other objects.
+    def __bool__(self) -> bool: ...
+    def __float__(self) -> float: ...
+    def __int__(self) -> int: ...
     def __getitem__(self, key: Any, /) -> Any: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
     def __iter__(self) -> Iterator[Any]: ...
@@ -77,6 +88,20 @@ class Tensor:
     def __rpow__(self, value: Any, mod: Any = None, /) -> Any: ...
     def __matmul__(self, other: Any, /) -> Any: ...
     def __rmatmul__(self, other: Any, /) -> Any: ...
+    def __and__(self, other: Any, /) -> Any: ...
+    def __rand__(self, other: Any, /) -> Any: ...
+    def __or__(self, other: Any, /) -> Any: ...
+    def __ror__(self, other: Any, /) -> Any: ...
+    def __xor__(self, other: Any, /) -> Any: ...
+    def __rxor__(self, other: Any, /) -> Any: ...
+    def __lshift__(self, other: Any, /) -> Any: ...
+    def __rlshift__(self, other: Any, /) -> Any: ...
+    def __rshift__(self, other: Any, /) -> Any: ...
+    def __rrshift__(self, other: Any, /) -> Any: ...
+    def __divmod__(self, other: Any, /) -> Any: ...
+    def __rdivmod__(self, other: Any, /) -> Any: ...
+    def __invert__(self) -> Any: ...
+    def __pos__(self) -> Any: ...
     def __neg__(self) -> Any: ...
     def __abs__(self) -> Any: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]: ...
@@ -153,7 +178,7 @@ class Dataset:
         CorruptError: manifest or index are not what they should be.
     """
 
-    def __new__(cls, path: _Path, /) -> Self: ...
+    def __new__(cls, path: _Path) -> Self: ...
     @property
     def path(self) -> Path:
         """The dataset's folder."""
@@ -173,6 +198,8 @@ class Dataset:
     def __len__(self) -> int: ...
     def __getitem__(self, number: int, /) -> Record:
         """The record of that number; -1 is the last one."""
+    def __contains__(self, item: str | Record, /) -> bool:
+        """Whether there is a record with that key. A record is in its own dataset."""
     def __iter__(self) -> Iterator[Record]: ...
     def find(self, key: str, /) -> Record:
         """The record with that key.
@@ -184,7 +211,7 @@ class Dataset:
         self,
         name: str,
         producer: Callable[[Record], _Array | Mapping[str, _Array] | None]
-        | Callable[[Iterator[Record]], Generator[tuple[str, _Array | Mapping[str, _Array] | None], None, None]]
+        | Callable[[Iterator[Record]], Iterator[tuple[str, _Array | Mapping[str, _Array] | None]]]
         | Iterable[tuple[str, _Array | Mapping[str, _Array] | None]],
         *,
         description: Mapping[str, Any] | None = None,
@@ -231,8 +258,9 @@ class Dataset:
 
 @final
 class Record:
-    """One record of a dataset: a clip, or a group of tensors. Frames are numbered from 0 in presentation order. What only a clip has
-    raises InvalidArgumentError where the record is of tensors."""
+    """One record of a dataset: a clip, or a group of tensors. Frames are numbered from 0 in presentation order. What
+    only a clip has raises InvalidArgumentError where the record is of tensors. Records are equal that are the same one
+    of the same dataset, also where it was opened twice."""
 
     @property
     def dataset(self) -> Dataset:
@@ -248,7 +276,9 @@ class Record:
         """What the clip shows."""
     @property
     def columns(self) -> dict[str, Any]:
-        """The user columns that have a value here."""
+        """The user columns that have a value here: bools, ints, floats and strings. Each column is of one type in a
+        shard. A list or a dict is the text of its JSON (`json.loads` reads it), and so are the values of a column that
+        mixes types. They cannot be told from a string of that text."""
     @property
     def num_frames(self) -> int:
         """Exact number of frames; also `len(record)`."""
@@ -281,8 +311,9 @@ class Record:
         """FFmpeg's name of the format of the decoded planes."""
     @property
     def color(self) -> dict[str, Any]:
-        """Colour as decided at conversion: `matrix`, `primaries` and `transfer` (numbers of H.273), `range`, `chroma_location`, and
-        `guessed`, true where the source did not say."""
+        """Colour as decided at conversion: `matrix`, `primaries` and `transfer` by FFmpeg's names, such as `"bt709"`
+        (`"unknown"` where nothing was stated, and a number of H.273 as text where FFmpeg has no name), `range`
+        (`"limited"` or `"full"`), `chroma_location`, and `guessed`, true where the source did not say."""
     @property
     def gops(self) -> list[int]:
         """Number of the first frame of each group of pictures."""
@@ -313,6 +344,9 @@ class Record:
         """
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     def frames_at(self, seconds: Iterable[float], /) -> list[int]:
         """The frames on screen at these seconds from the record's first frame."""
     @overload
@@ -374,10 +408,18 @@ class Record:
 
 @final
 class Chunks:
-    """See :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is dropped."""
+    """See :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is closed or
+    dropped."""
 
     def __iter__(self) -> Chunks: ...
     def __next__(self) -> Tensor: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Closes the iterator."""
+    def close(self) -> None:
+        """Ends the thread. There are no chunks afterwards."""
 
 @final
 class Loader:
@@ -485,8 +527,8 @@ class Loader:
         layout: Layout = "TCHW",
         dtype: DType = "uint8",
         scale: float = ...,
-        mean: Sequence[float] = ...,
-        std: Sequence[float] = ...,
+        mean: _Channels = ...,
+        std: _Channels = ...,
         pad: Sequence[int] = ...,
         shuffle: bool = False,
         seed: int = 0,
@@ -548,8 +590,13 @@ class Loader:
     def close(self) -> None:
         """Ends all iterations and their threads: those that run raise ClosedError, and no other can be started."""
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: behind the last batch that was handed out, whatever was read ahead."""
-    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Where the loader stands: behind the last batch that was handed out, whatever was read ahead.
+
+        An error moves nothing: save the state when one was raised, and a loader that is resumed tries the batch that
+        failed once more. Where you go on instead, with another `next()` of the same iterator, the state moves past it
+        with the batch that comes then, or with the end.
+        """
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Makes the next iteration go on where the state was taken, in a loader whose samples are in the same order. Another number of
         threads, another `size` or, without buckets, another `batch_size` are no other order.
 
@@ -573,10 +620,19 @@ class Batches:
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> dict[str, Any]:
-        """The next batch. Ctrl-C works while it waits."""
+        """The next batch. Ctrl-C works while it waits. An error stands in the place of a batch; the next call has the
+        one after it."""
+    # For framefeed.torch, in two steps: the loader's state moves with the second one.
+    def _fetch(self) -> dict[str, Any]: ...
+    def _confirm(self) -> None: ...
     @property
     def left_out(self) -> list[dict[str, Any]]:
         """Samples that `on_error="skip"` left out since the last batch: after the end, those that no batch tells of."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Closes the iterator."""
     def close(self) -> None:
         """Ends the epoch and its threads."""
 
@@ -613,7 +669,6 @@ class Writer:
     def __new__(
         cls,
         path: _Path,
-        /,
         *,
         shard_bytes: int = ...,
         description: Mapping[str, Any] | None = None,
@@ -644,7 +699,8 @@ class Writer:
             fields: arrays in host memory that speak DLPack or the buffer protocol: bool, 8 to 64 bit integers, float16, bfloat16,
                 float32, float64. They are stored in C order, whatever theirs is.
             caption: what the record shows.
-            columns: JSON values by name.
+            columns: JSON values by name: bools, numbers and strings. A list or a dict is stored as the text of its
+                JSON, and so are the values of a column that has values of several types.
 
         Raises:
             InvalidArgumentError: a key that is not valid or was there before, a name that is not valid, something that is no array.

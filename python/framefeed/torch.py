@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 try:
     import torch
@@ -26,6 +26,9 @@ from torch.utils.dlpack import from_dlpack
 import framefeed
 from framefeed import Dataset, DeviceError, Loader, Window
 from framefeed._options import Checksum, DirectIo, DType, Engine, Filter, Fit, Format, Layout, OnError, Ragged
+
+if TYPE_CHECKING:
+    from framefeed._framefeed import _Channels
 
 __all__ = ["Batches", "DataLoader"]
 
@@ -156,8 +159,8 @@ class DataLoader:
         layout: Layout = "TCHW",
         dtype: DType | torch.dtype = "uint8",
         scale: float = 1 / 255,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
+        mean: _Channels = (0.0, 0.0, 0.0),
+        std: _Channels = (1.0, 1.0, 1.0),
         pad: Sequence[int] = (0, 0, 0),
         shuffle: bool = False,
         seed: int = 0,
@@ -188,6 +191,9 @@ class DataLoader:
                     f"dtype is {dtype}, expected one of {known}", kind="invalid argument"
                 )
             dtype = _DTYPES[dtype]
+        if isinstance(fields, Iterator):
+            # It can be asked once, and is needed twice.
+            fields = list(fields)
         self._loader = Loader(
             dataset,
             batch_size=batch_size,
@@ -289,7 +295,8 @@ class DataLoader:
         self._loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank."""
+        """Where the loader stands: what was handed out, not what was prefetched. Small, JSON, the same on every rank.
+        An error moves nothing; see :meth:`framefeed.Loader.state_dict`."""
         return self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -362,6 +369,8 @@ class Batches:
         self._device = device
         self._moved = moved
         self._in_flight = _InFlight()
+        # Those that could not be handed out.
+        self._returned: deque[dict[str, Any]] = deque()
         # Whoever drops the iterator may drop it while a copy is under way. A process that ends uses no memory again.
         weakref.finalize(self, self._in_flight.wait).atexit = False
 
@@ -371,12 +380,19 @@ class Batches:
     def __next__(self) -> dict[str, Any]:
         """The next batch. Ctrl-C works while it waits."""
         try:
-            batch = _to_torch(next(self._batches))
+            fetched = self._returned.popleft() if self._returned else self._batches._fetch()
         except StopIteration:
             self._in_flight.wait()
             raise
-        if self._device.type != "cpu":
-            self._in_flight.move(batch, self._moved, self._device)
+        try:
+            batch = _to_torch(fetched)
+            if self._device.type != "cpu":
+                self._in_flight.move(batch, self._moved, self._device)
+        except BaseException:
+            # A device without memory, say. The next call tries once more, and so does a loader that is resumed.
+            self._returned.append(fetched)
+            raise
+        self._batches._confirm()
         return batch
 
     @property
@@ -384,9 +400,18 @@ class Batches:
         """Samples that ``on_error="skip"`` left out since the last batch: after the end, those that no batch tells of."""
         return self._batches.left_out
 
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
         """Ends the epoch and its threads."""
         self._in_flight.wait()
+        self._returned.clear()
         self._batches.close()
 
 

@@ -56,11 +56,19 @@ fn set_video(dict: &Bound<'_, PyDict>, video: VideoBatch) -> PyResult<()> {
     dict.set_item("video", Bound::new(py, Tensor::from_batch(video.data, &video.shape, video.dtype.into()))?)
 }
 
+/// FFmpeg's name of a code point of H.273, or its number where FFmpeg has none.
+pub(crate) fn code_name(name: Option<&str>, code: u8) -> String {
+    match (name, code) {
+        (Some(name), _) => name.to_owned(),
+        (None, 2) => "unknown".to_owned(),
+        (None, code) => code.to_string(),
+    }
+}
+
 /// How to make RGB of a row's planes.
 fn color_of(py: Python<'_>, color: ColorSpec) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
-    let matrix = color.matrix_name().map_or_else(|| color.matrix.to_string(), str::to_owned);
-    dict.set_item("matrix", matrix)?;
+    dict.set_item("matrix", code_name(color.matrix_name(), color.matrix))?;
     dict.set_item("range", if color.range == ColorRange::Full { "full" } else { "limited" })?;
     dict.set_item("guessed", color.guessed)?;
     Ok(dict)

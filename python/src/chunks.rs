@@ -103,11 +103,16 @@ fn decode(
 
 /// Iterates over the chunks of a record's frames.
 #[pyclass(frozen, name = "Chunks", module = "framefeed")]
-pub(crate) struct PyChunks(Owned<Running>);
+pub(crate) struct PyChunks {
+    /// `None` once it was closed. Locked only with the GIL held, and only to look at it or to take it, as a dataset's
+    /// handle is.
+    running: Owned<Mutex<Option<Arc<Running>>>>,
+}
 
 impl PyChunks {
     pub(crate) fn start(opened: Arc<Opened>, request: Request) -> PyResult<Self> {
-        Ok(Self(Owned::new(Running::start(opened, request).map_err(raise)?)))
+        let running = Running::start(opened, request).map_err(raise)?;
+        Ok(Self { running: Owned::new(Mutex::new(Some(Arc::new(running)))) })
     }
 }
 
@@ -118,7 +123,27 @@ impl PyChunks {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Tensor>> {
-        let clip = self.0.here("this iterator")?.next(py)?;
+        let running = self.running.here("this iterator")?.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let clip = running.map_or(Ok(None), |running| running.next(py))?;
         Ok(clip.map(|DecodedClip { data, shape, dtype, .. }| Tensor::from_batch(data, &shape, dtype.into())))
+    }
+
+    /// Ends the thread. There are no chunks afterwards.
+    fn close(&self) {
+        if let Some(running) = self.running.get() {
+            let ended = running.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Another thread may wait for the next chunk: it has it when it is made.
+            drop(ended);
+        }
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, value, traceback, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
+        let _ = (kind, value, traceback);
+        self.close();
     }
 }

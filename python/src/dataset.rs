@@ -1,7 +1,7 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
 use framefeed::{ClipReader, ColumnProgress, ColumnWriter, Dataset, EarlierRun, ErrorKind, StorageOptions};
-use pyo3::exceptions::{PyException, PyIndexError, PyMemoryError, PyModuleNotFoundError, PyTypeError};
+use pyo3::exceptions::{PyException, PyIndexError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::arguments;
 use crate::column::{self, Column};
-use crate::errors::raise;
+use crate::errors::{needs, raise};
 use crate::json;
 use crate::process::Owned;
 use crate::record::PyRecord;
@@ -78,17 +78,6 @@ impl PyDataset {
     }
 }
 
-/// What to install, in the place of Python's own error.
-fn needs_pyarrow(py: Python<'_>, error: PyErr) -> PyErr {
-    let missing = error.value(py).getattr("name").and_then(|name| name.extract::<String>());
-    if !error.is_instance_of::<PyModuleNotFoundError>(py) || missing.is_ok_and(|name| name != "pyarrow") {
-        return error;
-    }
-    let needed = PyModuleNotFoundError::new_err("Dataset.table() needs pyarrow: pip install 'framefeed[table]'");
-    needed.set_cause(py, Some(error));
-    needed
-}
-
 /// Our error for one of pyarrow's, which stays as its cause. What is no mistake of the index is left as it is.
 fn unreadable_table(py: Python<'_>, opened: &Opened, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyException>(py) {
@@ -109,7 +98,7 @@ fn unreadable_table(py: Python<'_>, opened: &Opened, error: PyErr) -> PyErr {
 #[pymethods]
 impl PyDataset {
     #[new]
-    #[pyo3(signature = (path, /))]
+    #[pyo3(signature = (path))]
     fn new(py: Python<'_>, #[pyo3(from_py_with = arguments::path)] path: PathBuf) -> PyResult<Self> {
         // So that a pickle means the same folder in a process with another working directory.
         let path = std::path::absolute(&path).unwrap_or(path);
@@ -218,6 +207,21 @@ impl PyDataset {
         PyRecord::open(slf, dataset, index)
     }
 
+    /// Whether there is a record with that key. A record is in its own dataset.
+    fn __contains__(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if let Ok(record) = item.cast::<PyRecord>() {
+            return record.get().is_of(slf);
+        }
+        let Ok(key) = item.extract::<&str>() else {
+            let kind = item.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "'in' takes the key of a record or a record, got {kind}: records have the numbers 0 to len(dataset) - 1"
+            )));
+        };
+        let opened = slf.get().here()?;
+        slf.py().detach(|| opened.dataset.find(key)).map(|found| found.is_some()).map_err(raise)
+    }
+
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let builtins = slf.py().import("builtins")?;
         let numbers = builtins.getattr("range")?.call1((slf.len()?,))?;
@@ -246,7 +250,7 @@ impl PyDataset {
         // pyarrow reads the memory that was checked, not the file again. The table keeps this object, which keeps the memory:
         // what a process has opened is never replaced in it, and a fork forgets its parent's without unmapping it.
         let address = bytes.as_ptr() as usize;
-        let pyarrow = py.import("pyarrow").map_err(|error| needs_pyarrow(py, error))?;
+        let pyarrow = py.import("pyarrow").map_err(|error| needs(py, error, "Dataset.table()", "pyarrow", "table"))?;
         let read = || {
             let memory = pyarrow.call_method1("foreign_buffer", (address, bytes.len(), slf))?;
             py.import("pyarrow.ipc")?.call_method1("open_file", (memory,))?.call_method0("read_all")
@@ -254,9 +258,14 @@ impl PyDataset {
         read().map_err(|error| unreadable_table(py, &opened, error))
     }
 
-    fn __repr__(&self) -> PyResult<String> {
+    fn __repr__(&self) -> String {
         let path = self.path.to_string_lossy();
-        Ok(format!("framefeed.Dataset('{}', {} records)", framefeed::Shown(&path), self.here()?.dataset.len()))
+        let path = framefeed::Shown(&path);
+        // In a fork it is opened here, and may be gone. A text for people is no place for that.
+        match self.here() {
+            Ok(opened) => format!("framefeed.Dataset('{path}', {} records)", opened.dataset.len()),
+            Err(_) => format!("framefeed.Dataset('{path}')"),
+        }
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

@@ -5,7 +5,7 @@
 //! GIL, after the loader, or while the interpreter shuts down. The layout of the structures is that of `dlpack.h`, version 1.0.
 #![expect(unsafe_code, reason = "DLPack is a C interface of raw pointers")]
 
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyTuple};
@@ -14,7 +14,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::errors::unsupported;
+use crate::errors::{needs, unsupported};
 use crate::process::Owned;
 
 /// `kDLCPU`.
@@ -224,6 +224,11 @@ impl Tensor {
         Self::from_bytes(bytes, shape, Element::Float64)
     }
 
+    /// Number of elements.
+    pub(crate) fn num_elements(&self) -> usize {
+        self.memory.num_bytes / self.element.num_bytes()
+    }
+
     fn copy_of(&self) -> Self {
         // SAFETY: `address` and `num_bytes` were taken from one slice, whose owner `self.memory` keeps alive and in place.
         let bytes = unsafe { std::slice::from_raw_parts(self.memory.address, self.memory.num_bytes) };
@@ -343,13 +348,16 @@ impl Tensor {
         self.memory.num_bytes
     }
 
-    fn __len__(&self) -> usize {
-        self.shape.first().map_or(0, |&side| side as usize)
+    fn __len__(&self) -> PyResult<usize> {
+        let first = self.shape.first().map(|&side| side as usize);
+        first.ok_or_else(|| PyTypeError::new_err("len() of a tensor without axes"))
     }
 
     fn __repr__(&self) -> String {
         let sides: Vec<_> = self.shape.iter().map(ToString::to_string).collect();
-        format!("framefeed.Tensor(shape=({}), dtype={})", sides.join(", "), self.element.as_str())
+        // As Python writes a tuple of one.
+        let comma = if sides.len() == 1 { "," } else { "" };
+        format!("framefeed.Tensor(shape=({}{comma}), dtype={})", sides.join(", "), self.element.as_str())
     }
 
     /// The same memory as a NumPy array.
@@ -359,12 +367,16 @@ impl Tensor {
                 "numpy has no bfloat16: use torch.from_dlpack, or ask for dtype=\"float32\" or \"float16\"",
             ));
         }
-        slf.py().import("numpy")?.call_method1("from_dlpack", (slf,))
+        let numpy = slf.py().import("numpy");
+        let numpy = numpy.map_err(|error| needs(slf.py(), error, "an array of a Tensor", "numpy", "numpy"))?;
+        numpy.call_method1("from_dlpack", (slf,))
     }
 
     /// The same memory as a torch tensor.
     fn torch<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("torch")?.call_method1("from_dlpack", (slf,))
+        let torch = slf.py().import("torch");
+        let torch = torch.map_err(|error| needs(slf.py(), error, "Tensor.torch()", "torch", "torch"))?;
+        torch.call_method1("from_dlpack", (slf,))
     }
 
     /// Number of axes.

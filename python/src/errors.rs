@@ -1,6 +1,7 @@
 //! Errors of the crate as exceptions of `framefeed._errors`, with kind, path, record and byte offset as attributes.
 
 use framefeed::{Error, ErrorKind};
+use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -50,6 +51,18 @@ pub(crate) fn noted(py: Python<'_>, error: PyErr, note: &str) -> PyErr {
         error.set_cause(py, Some(pyo3::exceptions::PyRuntimeError::new_err(note.to_owned())));
     }
     error
+}
+
+/// What to install for `what`, in the place of Python's own error that `module` is missing; other errors as they are.
+/// The package of that name is brought by our extra `extra`.
+pub(crate) fn needs(py: Python<'_>, error: PyErr, what: &str, module: &str, extra: &str) -> PyErr {
+    let missing = error.value(py).getattr("name").and_then(|name| name.extract::<String>());
+    if !error.is_instance_of::<PyModuleNotFoundError>(py) || missing.is_ok_and(|name| name != module) {
+        return error;
+    }
+    let needed = PyModuleNotFoundError::new_err(format!("{what} needs {module}: pip install 'framefeed[{extra}]'"));
+    needed.set_cause(py, Some(error));
+    needed
 }
 
 /// An invalid argument.

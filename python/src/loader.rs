@@ -1,14 +1,13 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
 use framefeed::{
-    Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Redraw, Shuffle, Skipped,
+    Batch, Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Redraw, Shuffle, Skipped,
     StorageOptions,
 };
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::{Map, Value};
-use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,8 +66,8 @@ impl PyLoader {
         #[pyo3(from_py_with = arguments::text)] layout: &str,
         #[pyo3(from_py_with = arguments::text)] dtype: &str,
         #[pyo3(from_py_with = arguments::float)] scale: f64,
-        #[pyo3(from_py_with = arguments::channels)] mean: [f32; 3],
-        #[pyo3(from_py_with = arguments::channels)] std: [f32; 3],
+        #[pyo3(from_py_with = options::channels)] mean: [f32; 3],
+        #[pyo3(from_py_with = options::channels)] std: [f32; 3],
         #[pyo3(from_py_with = arguments::color)] pad: [u8; 3],
         #[pyo3(from_py_with = arguments::boolean)] shuffle: bool,
         #[pyo3(from_py_with = arguments::int)] seed: i128,
@@ -211,7 +210,8 @@ impl PyLoader {
         // A job may be joined after the loader was made.
         check_world_size(py, self.is_whole.then_some(1))?;
         let batches = py.detach(|| loader.iter());
-        Ok(PyBatches { batches: Owned::new(Mutex::new(Some(batches))), has_warned: Arc::clone(&self.has_warned) })
+        let running = Running { batches, returned: None };
+        Ok(PyBatches { running: Owned::new(Mutex::new(Some(running))), has_warned: Arc::clone(&self.has_warned) })
     }
 
     /// Records that are no samples, and why.
@@ -264,7 +264,7 @@ impl PyLoader {
     }
 
     /// Makes the next iteration go on where the state was taken.
-    #[pyo3(signature = (state, /))]
+    #[pyo3(signature = (state))]
     fn load_state_dict(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut state = object("state", state)?;
         match state.remove(VERSION) {
@@ -311,16 +311,18 @@ impl PyLoader {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let dataset = self.dataset.bind(py).repr()?;
-        Ok(format!("framefeed.Loader({dataset}, batch_size={}, {} batches)", self.batch_size, self.__len__()?))
+        let batches = match self.loader.get() {
+            Some(loader) => format!("{} batches", loader.len()),
+            None => "of another process".to_owned(),
+        };
+        Ok(format!("framefeed.Loader({dataset}, batch_size={}, {batches})", self.batch_size))
     }
 }
 
 /// Warns, in a class of `framefeed._errors`.
 fn warn(py: Python<'_>, class: &str, text: &str) -> PyResult<()> {
-    let category = py.import("framefeed._errors")?.getattr(class)?;
-    // A path may hold anything but this.
-    let text = CString::new(text.replace('\0', "?")).unwrap_or_default();
-    PyErr::warn(py, &category, &text, 1)
+    let errors = py.import("framefeed._errors")?;
+    errors.call_method1("warn", (text, errors.getattr(class)?)).map(drop)
 }
 
 /// Refuses that several processes of a job read the same samples, unless they are told to: true where they are.
@@ -340,21 +342,30 @@ fn descriptions(given: Option<Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<S
     given.into_iter().map(one).collect()
 }
 
+/// An iteration, and a batch of it that could not be handed out yet.
+struct Running {
+    batches: Batches,
+    returned: Option<Batch>,
+}
+
 /// The batches of one epoch. Threads read ahead until it ends, is closed or is dropped.
 #[pyclass(frozen, name = "Batches", module = "framefeed")]
 pub(crate) struct PyBatches {
-    /// Locked only while detached from the interpreter, so that nobody waits for it with the GIL held.
-    batches: Owned<Mutex<Option<Batches>>>,
+    /// `None` once it was closed. Locked only while detached from the interpreter, so that nobody waits for it with the
+    /// GIL held.
+    running: Owned<Mutex<Option<Running>>>,
     has_warned: Arc<AtomicBool>,
 }
 
 impl PyBatches {
+    /// What `act` makes of the iteration, with the GIL let go; the default where it was closed.
+    fn with<T: Default + Send>(&self, py: Python<'_>, act: impl FnOnce(&mut Running) -> T + Send) -> PyResult<T> {
+        let running = self.running.here("the iterator")?;
+        Ok(py.detach(|| running.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act).unwrap_or_default()))
+    }
+
     fn lost(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
-        let batches = self.batches.here("the iterator")?;
-        Ok(py.detach(|| {
-            let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
-            batches.as_ref().map_or_else(Vec::new, |batches| batches.left_out().to_vec())
-        }))
+        self.with(py, |running| running.batches.left_out().to_vec())
     }
 
     /// Warns, once for a loader, of a sample that was left out or replaced.
@@ -375,22 +386,44 @@ impl PyBatches {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let batches = self.batches.here("the iterator")?;
+        let batch = self.fetch(py)?;
+        self.confirm(py)?;
+        Ok(batch)
+    }
+
+    /// The next batch. The loader's state moves behind it when it is confirmed: whoever has it may fail to hand it on.
+    #[pyo3(name = "_fetch")]
+    fn fetch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let running = self.running.here("the iterator")?;
         let next = poll(py, |time| {
-            let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
             // The outer option says whether the wait is over, the inner one whether there is a batch.
-            match batches.as_mut().map_or(Next::End, |batches| batches.next_within(time)) {
+            let Some(Running { batches, returned }) = running.as_mut() else { return Ok(Some(None)) };
+            if let Some(batch) = returned.take() {
+                return Ok(Some(Some(batch)));
+            }
+            match batches.fetch_within(time) {
                 Next::Batch(batch) => batch.map(|batch| Some(Some(batch))),
                 Next::End => Ok(Some(None)),
                 Next::Timeout => Ok(None),
             }
         })?;
-        if let Some(batch) = next {
-            self.warn(py, batch.skipped.first().or(batch.substituted.first()))?;
-            return batch_to_dict(py, batch);
+        let Some(batch) = next else {
+            self.warn(py, self.lost(py)?.first())?;
+            return Err(PyStopIteration::new_err(()));
+        };
+        if let Err(error) = self.warn(py, batch.skipped.first().or(batch.substituted.first())) {
+            // Warnings may be errors. The batch is none: the next call has it.
+            self.with(py, |running| running.returned = Some(batch))?;
+            return Err(error);
         }
-        self.warn(py, self.lost(py)?.first())?;
-        Err(PyStopIteration::new_err(()))
+        batch_to_dict(py, batch)
+    }
+
+    /// Moves the loader's state behind the batch that was fetched.
+    #[pyo3(name = "_confirm")]
+    fn confirm(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |running| running.batches.confirm())
     }
 
     /// Samples that `on_error` left out since the last batch: after the end, those that no batch tells of.
@@ -399,12 +432,22 @@ impl PyBatches {
         lost(py, &self.lost(py)?)
     }
 
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, value, traceback, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
+        let _ = (value, traceback);
+        self.close(kind.py());
+    }
+
     /// Ends the epoch and its threads.
     fn close(&self, py: Python<'_>) {
-        if let Some(batches) = self.batches.get() {
+        if let Some(running) = self.running.get() {
             py.detach(|| {
-                let running = batches.lock().unwrap_or_else(PoisonError::into_inner).take();
-                drop(running);
+                let ended = running.lock().unwrap_or_else(PoisonError::into_inner).take();
+                drop(ended);
             });
         }
     }

@@ -3,9 +3,10 @@
 use framefeed::{DType, DecodeLimits, Filter, Fit, FrameFormat, Layout, TransformOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt};
+use pyo3::types::{PyDict, PyInt, PyList};
 use std::time::Duration;
 
+use crate::arguments;
 use crate::errors::{invalid, raise};
 
 /// A number of things.
@@ -32,6 +33,19 @@ pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(i64, i6
     let example = if value.is_instance_of::<PyInt>() { format!("({value}, {value})") } else { "(256, 256)".into() };
     let found = value.repr()?;
     Err(PyTypeError::new_err(format!("size is {found}, expected (height, width), such as {example}")))
+}
+
+/// One number for each of R, G and B, also in an array: torch's are no sequences for Python.
+pub(crate) fn channels(value: &Bound<'_, PyAny>) -> PyResult<[f32; 3]> {
+    if value.hasattr("__dlpack__")? {
+        let items = value.try_iter().and_then(Iterator::collect::<PyResult<Vec<_>>>);
+        let three = items.and_then(|items| arguments::channels(PyList::new(value.py(), items)?.as_any()));
+        // Else the error is of the array itself.
+        if three.is_ok() {
+            return three;
+        }
+    }
+    arguments::channels(value)
 }
 
 /// What one clip may take, by name; what is not named is as it is by default.

@@ -4,8 +4,10 @@ use framefeed::{Dataset, DatasetKind, Record, StreamInfo, TensorRecord};
 use pyo3::prelude::*;
 use pyo3::types::slice::PySliceIndices;
 use pyo3::types::{PyDict, PySlice, PySliceMethods, PyTuple};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
+use crate::batch::code_name;
 use crate::chunks::{PyChunks, Request};
 use crate::dataset::PyDataset;
 use crate::decode::{self, Wanted};
@@ -48,6 +50,15 @@ impl PyRecord {
                 framefeed::Error::invalid("the record is of tensors: it has no frames").with_record(&record.key),
             )),
         }
+    }
+
+    /// Whether it is a record of that dataset, which may have been opened twice.
+    pub(crate) fn is_of(&self, dataset: &Bound<'_, PyDataset>) -> PyResult<bool> {
+        if self.dataset.is(dataset) {
+            return Ok(true);
+        }
+        let (own, other) = (self.dataset.get().here()?, dataset.get().here()?);
+        Ok(own.dataset.manifest().id == other.dataset.manifest().id)
     }
 
     fn stream(&self) -> PyResult<&StreamInfo> {
@@ -196,14 +207,14 @@ impl PyRecord {
         self.stream().map(|stream| stream.pixel_format.name())
     }
 
-    /// Colour as decided at conversion: H.273 numbers, range, siting, and whether it was a guess.
+    /// Colour as decided at conversion: FFmpeg's names, range, siting, and whether it was a guess.
     #[getter]
     fn color<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let color = self.stream()?.color;
         let dict = PyDict::new(py);
-        dict.set_item("matrix", color.matrix)?;
-        dict.set_item("primaries", color.primaries)?;
-        dict.set_item("transfer", color.transfer)?;
+        dict.set_item("matrix", code_name(color.matrix_name(), color.matrix))?;
+        dict.set_item("primaries", code_name(color.primaries_name(), color.primaries))?;
+        dict.set_item("transfer", code_name(color.transfer_name(), color.transfer))?;
         dict.set_item("range", color.range.as_str())?;
         dict.set_item("chroma_location", color.chroma_location.as_str())?;
         dict.set_item("guessed", color.guessed)?;
@@ -351,6 +362,18 @@ impl PyRecord {
         let options = Picture { format, size, fit, filter, layout, dtype }.transform()?;
         let request = Request { record: self.number, frames, chunk, options };
         PyChunks::start(self.dataset.get().here()?, request)
+    }
+
+    /// The same record of the same dataset.
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<bool> {
+        let other = other.get();
+        Ok(self.number == other.number && self.key() == other.key() && self.is_of(other.dataset.bind(py))?)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.number, self.key()).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn __repr__(&self) -> String {

@@ -1,7 +1,9 @@
 //! Indexing and arithmetic of [`Tensor`]: those of the NumPy array over the same memory. Results are NumPy's own.
 
 use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt};
 
 use crate::dlpack::Tensor;
 
@@ -22,7 +24,32 @@ impl Tensor {
     }
 
     fn __richcmp__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, op: CompareOp) -> Array<'py> {
-        Self::numpy(slf)?.rich_compare(other, op)
+        let py = slf.py();
+        match Self::numpy(slf) {
+            // Without NumPy `==` is that of all objects, so that `tensor == None` and `tensor in batches` have an
+            // answer.
+            Err(error) if matches!(op, CompareOp::Eq | CompareOp::Ne) && error.is_instance_of::<PyImportError>(py) => {
+                Ok(py.NotImplemented().into_bound(py))
+            }
+            array => array?.rich_compare(other, op),
+        }
+    }
+
+    /// Of one element; of several it would be a guess, as NumPy says.
+    fn __bool__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if slf.get().num_elements() > 1 {
+            let message = "a tensor of more than one element is neither true nor false: use .numpy().any() or .all()";
+            return Err(PyValueError::new_err(message));
+        }
+        Self::numpy(slf)?.is_truthy()
+    }
+
+    fn __float__<'py>(slf: &Bound<'py, Self>) -> Array<'py> {
+        slf.py().get_type::<PyFloat>().call1((Self::numpy(slf)?,))
+    }
+
+    fn __int__<'py>(slf: &Bound<'py, Self>) -> Array<'py> {
+        slf.py().get_type::<PyInt>().call1((Self::numpy(slf)?,))
     }
 
     /// By identity: `==` compares elements, as of an array, and a tensor may still be a key.
@@ -100,6 +127,62 @@ impl Tensor {
 
     fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
         other.matmul(Self::numpy(slf)?)
+    }
+
+    fn __and__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.bitand(other)
+    }
+
+    fn __rand__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.bitand(Self::numpy(slf)?)
+    }
+
+    fn __or__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.bitor(other)
+    }
+
+    fn __ror__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.bitor(Self::numpy(slf)?)
+    }
+
+    fn __xor__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.bitxor(other)
+    }
+
+    fn __rxor__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.bitxor(Self::numpy(slf)?)
+    }
+
+    fn __lshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.lshift(other)
+    }
+
+    fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.lshift(Self::numpy(slf)?)
+    }
+
+    fn __rshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.rshift(other)
+    }
+
+    fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.rshift(Self::numpy(slf)?)
+    }
+
+    fn __divmod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        Self::numpy(slf)?.divmod(other)
+    }
+
+    fn __rdivmod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Array<'py> {
+        other.divmod(Self::numpy(slf)?)
+    }
+
+    fn __invert__<'py>(slf: &Bound<'py, Self>) -> Array<'py> {
+        Self::numpy(slf)?.bitnot()
+    }
+
+    fn __pos__<'py>(slf: &Bound<'py, Self>) -> Array<'py> {
+        Self::numpy(slf)?.pos()
     }
 
     fn __neg__<'py>(slf: &Bound<'py, Self>) -> Array<'py> {

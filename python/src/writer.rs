@@ -40,7 +40,7 @@ impl PyWriter {
 #[pymethods]
 impl PyWriter {
     #[new]
-    #[pyo3(signature = (path, /, *, shard_bytes=1 << 30, description=None, resume=None))]
+    #[pyo3(signature = (path, *, shard_bytes=1 << 30, description=None, resume=None))]
     fn new(
         py: Python<'_>,
         path: PathBuf,

@@ -75,10 +75,13 @@ def test_a_loader_says_that_it_was_forked_and_goes_on_in_its_own_process(make_lo
             with pytest.raises(framefeed.ClosedError, match="fork"):
                 use()
         batches.close()
+        chunks.close()
+        assert "batch_size=1, of another process" in repr(loader)
         del batches, loader, chunks  # must neither hang nor crash
         assert digest(record) == expected  # its dataset is opened anew
 
     assert in_fork(child) == 0
+    assert "8 batches" in repr(loader)
     assert sum(1 for _ in batches) == len(loader) - 1
     assert sum(1 for _ in chunks) == len(record) - 1
 

@@ -50,14 +50,18 @@ def has_display_rotation() -> bool:
     return "-display_rotation" in run.stdout
 
 
+# Code points of H.273.
+MATRICES = {"gbr": 0, "bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9}
+
+
 def described(record: framefeed.Record) -> transform_oracle.Clip:
     name, color = record.pixel_format, record.color
     model = "gray" if name.startswith("gray") else "gbr" if name.startswith("gbr") else "yuv"
     depth = re.search(r"p(\d+)le$", name)
     log2 = {"420": (1, 1), "422": (1, 0)}.get(name[3:6], (0, 0)) if model == "yuv" else (0, 0)
     return transform_oracle.Clip(
-        record.coded_size, 1.0, record.rotation // 90, model, int(depth[1]) if depth else 8, log2, color["matrix"],
-        color["range"] == "full", color["chroma_location"],
+        record.coded_size, 1.0, record.rotation // 90, model, int(depth[1]) if depth else 8, log2,
+        MATRICES[color["matrix"]], color["range"] == "full", color["chroma_location"],
     )  # fmt: skip
 
 
@@ -94,5 +98,5 @@ def test_the_matrix_is_that_of_a_float64_model(dataset: framefeed.Dataset) -> No
     r, b = luma + 2 * (1 - red) * cr, luma + 2 * (1 - blue) * cb
     g = (luma - red * r - blue * b) / (1 - red - blue)
     got = record.decode([0]).numpy()[0]
-    assert record.color["matrix"] == 7
+    assert record.color["matrix"] == "smpte240m"
     assert np.abs(np.stack([r, g, b]).clip(0, 255).round() - got).max() <= 1

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import framefeed
 
 Make = Callable[..., framefeed.Loader]
+Damaged = Callable[[frozenset[int]], framefeed.Dataset]
 NUM_RECORDS = 7
 
 
@@ -32,36 +33,74 @@ def tensors(tmp_path_factory: pytest.TempPathFactory) -> framefeed.Dataset:
     path = tmp_path_factory.mktemp("tensors") / "set"
     with framefeed.Writer(path) as writer:
         for number in range(NUM_RECORDS):
-            writer.add(f"r{number}", {"x": np.full(3, number, np.int32)})
+            writer.add(f"r{number}", {"x": np.full(3, number + 100, np.int32)})
     return framefeed.Dataset(path)
 
 
-class Model:
-    """What a loader does, naively: epochs as lists, iterators that take the next place with their first batch."""
+FAILURE = "an error in the place of a batch"
 
-    def __init__(self, epochs: Callable[[int], list[list[str]]]) -> None:
+
+@pytest.fixture(scope="module")
+def damaged(tensors: framefeed.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    """Copies of that dataset whose records of those numbers are damaged: the order of samples is the same in all."""
+    made: dict[frozenset[int], framefeed.Dataset] = {frozenset(): tensors}
+
+    def make(numbers: frozenset[int]) -> framefeed.Dataset:
+        if numbers not in made:
+            path = shutil.copytree(tensors.path, tmp_path_factory.mktemp("damaged") / "set")
+            for shard in framefeed.Dataset(path).manifest["shards"]:
+                content = bytearray((path / shard["file"]).read_bytes())
+                for number in numbers:
+                    at = content.find(np.full(3, number + 100, np.int32).tobytes())
+                    if at >= 0:
+                        content[at] ^= 0xFF
+                (path / shard["file"]).write_bytes(content)
+            made[numbers] = framefeed.Dataset(path)
+        return made[numbers]
+
+    return make
+
+
+class Model:
+    """What a loader does, naively: epochs as lists, iterators that take the next place with their first outcome."""
+
+    def __init__(self, epochs: Callable[[int], list[list[str]]], damaged: frozenset[str], skips: bool) -> None:
         self.epochs = epochs
+        self.damaged = damaged
+        self.skips = skips
         self.place = self.next = (0, 0)
         self.resumed: tuple[int, int] | None = None
         self.current: object = None
 
-    def iterator(self) -> Iterator[list[str]]:
+    def iterator(self) -> Iterator[list[str] | str]:
         me = object()
         epoch, position = self.next
         if self.resumed is not None and self.resumed[0] != epoch:
             self.resumed = None
-        self.next, self.current = (epoch + 1, 0), me
+        self.place, self.next, self.current = (epoch, position), (epoch + 1, 0), me
         batches = self.epochs(epoch)
         done = 0
+        is_barren = position == 0
         for batch in batches:
             done += len(batch)
             if done <= position:
                 continue
-            if self.current is me:
-                self.place = (epoch, done) if done < NUM_RECORDS else (epoch + 1, 0)
-                if self.resumed is not None and self.place[0] != self.resumed[0] == epoch:
-                    self.resumed = None
-            yield batch
+            left = [key for key in batch if key not in self.damaged]
+            if left == batch or (self.skips and left):
+                is_barren = False
+                self.move(me, epoch, done)
+                yield left
+            elif not self.skips:
+                yield FAILURE
+        if self.skips and is_barren:
+            yield FAILURE
+        self.move(me, epoch, NUM_RECORDS)
+
+    def move(self, who: object, epoch: int, done: int) -> None:
+        if self.current is who:
+            self.place = (epoch, done) if done < NUM_RECORDS else (epoch + 1, 0)
+            if self.resumed is not None and self.place[0] != self.resumed[0] == epoch:
+                self.resumed = None
 
     def load(self, place: tuple[int, int]) -> None:
         self.resumed = place
@@ -77,6 +116,17 @@ class Model:
         self.current = None
 
 
+def outcome(batches: Iterator[dict[str, Any]]) -> list[str] | str | None:
+    """The keys of the next batch, the error in its place, or None at the end."""
+    try:
+        keys: list[str] = next(batches)["key"]
+        return keys
+    except framefeed.CorruptError:
+        return FAILURE
+    except StopIteration:
+        return None
+
+
 STEPS = st.one_of(
     st.tuples(st.just("iter"), st.just(0)),
     st.tuples(st.just("next"), st.integers(0, 5)),
@@ -89,27 +139,44 @@ STEPS = st.one_of(
 )
 
 
-@given(steps=st.lists(STEPS, max_size=40), shuffle=st.booleans())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
-def test_a_loader_does_what_a_naive_one_does(tensors: framefeed.Dataset, steps: list[tuple[str, int]], shuffle: bool) -> None:
-    def make() -> framefeed.Loader:
-        return framefeed.Loader(tensors, batch_size=3, fields=["x"], shuffle=shuffle, seed=1, tensor_readers=1)
+@given(
+    steps=st.lists(STEPS, max_size=40),
+    shuffle=st.booleans(),
+    batch_size=st.integers(1, 3),
+    numbers=st.sampled_from([(), (), (2,), (6,), (0, 3, 4), (0, 1, 2, 4, 5, 6), range(NUM_RECORDS)]).map(frozenset),
+    on_error=st.sampled_from(["raise", "skip"]),
+)
+@settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
+@pytest.mark.filterwarnings("ignore::framefeed.SkippedWarning")
+def test_a_loader_does_what_a_naive_one_does(
+    tensors: framefeed.Dataset,
+    damaged: Damaged,
+    steps: list[tuple[str, int]],
+    shuffle: bool,
+    batch_size: int,
+    numbers: frozenset[int],
+    on_error: Any,
+) -> None:
+    def make(dataset: framefeed.Dataset) -> framefeed.Loader:
+        return framefeed.Loader(
+            dataset, batch_size=batch_size, fields=["x"], shuffle=shuffle, seed=1, tensor_readers=1, on_error=on_error
+        )
 
     def epoch(number: int) -> list[list[str]]:
-        loader = make()
+        loader = make(tensors)
         loader.set_epoch(number)
         return [batch["key"] for batch in loader]
 
-    loader, model = make(), Model(epoch)
-    iterators: list[tuple[Any, Iterator[list[str]]]] = []
+    loader = make(damaged(numbers))
+    model = Model(epoch, frozenset(f"r{number}" for number in numbers), on_error == "skip")
+    iterators: list[tuple[Any, Iterator[list[str] | str]]] = []
     states = [loader.state_dict()]
     for what, which in steps:
         if what == "iter":
             iterators.append((iter(loader), model.iterator()))
         elif what == "next" and iterators:
             ours, naive = iterators[which % len(iterators)]
-            batch = next(ours, None)
-            assert (None if batch is None else batch["key"]) == next(naive, None)
+            assert outcome(ours) == next(naive, None)
         elif what == "drop" and iterators:
             iterators.pop(which % len(iterators))
         elif what == "save":
@@ -122,10 +189,47 @@ def test_a_loader_does_what_a_naive_one_does(tensors: framefeed.Dataset, steps: 
             loader.set_epoch(which)
             model.set_epoch(which)
         elif what == "look":
-            assert len(loader) == 3 and iter(loader) is not None and loader.describe() and loader.stats()
+            assert len(loader) == -(-NUM_RECORDS // batch_size) and iter(loader) is not None
+            assert loader.describe() and loader.stats()
         state = loader.state_dict()
         assert (state["epoch"], state["position"]) == model.place
         assert loader.epoch == model.place[0]
+
+
+def test_a_job_that_ends_with_an_error_and_is_resumed_loses_no_sample(damaged: Damaged) -> None:
+    """Saved in the handler, as jobs do; the second run finds the data sound again."""
+    failing, sound = damaged(frozenset({0, 5})), damaged(frozenset())
+    for batch_size in range(1, NUM_RECORDS + 1):
+        seen: list[str] = []
+        loader = framefeed.Loader(failing, batch_size=batch_size, fields=["x"], shuffle=True)
+        with pytest.raises(framefeed.CorruptError):
+            for batch in loader:
+                seen += batch["key"]
+        resumed = framefeed.Loader(sound, batch_size=batch_size, fields=["x"], shuffle=True)
+        resumed.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+        for batch in resumed:
+            assert batch["epoch"] == 0
+            seen += batch["key"]
+        assert sorted(seen) == [f"r{number}" for number in range(NUM_RECORDS)]
+
+
+@pytest.mark.parametrize("policy", ["skip", "substitute"])
+def test_a_warning_that_is_an_error_loses_no_batch(damaged: Damaged, policy: Any) -> None:
+    def make() -> framefeed.Loader:
+        return framefeed.Loader(damaged(frozenset({1})), batch_size=3, fields=["x"], on_error=policy)
+
+    with pytest.warns(framefeed.SkippedWarning):
+        expected = [batch["key"] for batch in make()]
+    loader = make()
+    batches = iter(loader)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = loader.state_dict()
+        with pytest.raises(framefeed.SkippedWarning):
+            next(batches)
+        assert loader.state_dict() == before
+        assert [batch["key"] for batch in batches] == expected
+    assert loader.state_dict()["epoch"] == 1
 
 
 def test_a_look_at_a_loader_uses_up_neither_an_epoch_nor_a_resumed_position(make_loader: Make) -> None:
@@ -498,6 +602,31 @@ def test_memory_stays_as_it_is_until_its_copy_to_a_device_was_made(
     del batches
     gc.collect()
     assert Event.made[-1].has_come and not waiting
+
+
+def test_a_batch_that_a_device_has_no_memory_for_is_not_lost(
+    tensors: framefeed.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    from framefeed.torch import Batches
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+
+    def fail(_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("no memory")
+
+    loader = framefeed.Loader(tensors, batch_size=3, fields=["x"])
+    batches = Batches(iter(loader), torch.device("meta"), ("x",))
+    keys = []
+    for place in [(0, 0), (0, 3), (0, 6)]:
+        monkeypatch.setattr(torch.cuda, "current_stream", fail)
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            next(batches)
+        state = loader.state_dict()
+        assert (state["epoch"], state["position"]) == place
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+        keys += next(batches)["key"]
+    assert list(batches) == [] and keys == [record.key for record in tensors] and loader.epoch == 1
 
 
 def test_the_readmes_scripts_pass_strict_type_checkers(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ pub enum RawFormat {
 /// What to do with a source or list row that cannot be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnError {
     /// Leave it out, list it with its reason, go on.
     #[default]

@@ -1,6 +1,5 @@
 //! The stored tensors of a dataset: which there are, where they lie, and what they are said to be.
 
-use super::names::no_such;
 use super::shards::Shards;
 use crate::error::{Error, Result};
 use crate::format::{ColumnSet, Manifest, TensorField, TensorType};
@@ -62,26 +61,21 @@ impl Fields {
         manifest.fields.iter().chain(added).cloned().collect()
     }
 
-    pub(super) fn find(&self, manifest: &Manifest, name: &str) -> Result<Home<'_>> {
+    /// `None` where there is no such field.
+    pub(super) fn find(&self, manifest: &Manifest, name: &str) -> Option<Home<'_>> {
         let column = |set: &ColumnSet| set.fields.iter().any(|field| field == name);
         match manifest.columns.iter().zip(&self.0).find(|(set, _)| column(set)) {
-            Some((_, shards)) => Ok(Home::Column(shards)),
-            None if manifest.fields.iter().any(|field| field == name) => Ok(Home::Record),
-            None => Err(Self::unknown(manifest, name)),
+            Some((_, shards)) => Some(Home::Column(shards)),
+            None => manifest.fields.iter().any(|field| field == name).then_some(Home::Record),
         }
     }
 
-    pub(super) fn description<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Map<String, Value>> {
+    /// `None` where there is no such field.
+    pub(super) fn description<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a Map<String, Value>> {
         match manifest.columns.iter().find(|set| set.fields.iter().any(|field| field == name)) {
-            Some(set) => Ok(&set.description),
-            None if manifest.fields.iter().any(|field| field == name) => Ok(&manifest.description),
-            None => Err(Self::unknown(manifest, name)),
+            Some(set) => Some(&set.description),
+            None => manifest.fields.iter().any(|field| field == name).then_some(&manifest.description),
         }
-    }
-
-    fn unknown(manifest: &Manifest, name: &str) -> Error {
-        let known = Self::names(manifest);
-        Error::invalid(format!("fields: {}", no_such("field", name, known.iter().map(String::as_str))))
     }
 }
 

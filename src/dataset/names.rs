@@ -16,8 +16,9 @@ pub(super) fn no_such<'a>(what: &str, name: &str, known: impl Iterator<Item = &'
         .filter(|other| is_short && other.len() <= MAX_COMPARED)
         .map(|other| (distance(name, other), other))
         .min_by_key(|&(distance, _)| distance);
-    // A third of the letters may be wrong; what is further away is another word.
-    let near = nearest.filter(|&(distance, _)| distance <= name.chars().count().div_ceil(3));
+    // A third of the letters may be wrong, and no more: of four letters one. What is further away is another word.
+    let letters = |word: &str| word.chars().count();
+    let near = nearest.filter(|&(distance, other)| distance <= letters(name).max(letters(other)) / 3);
     let hint = near.map_or_else(|| ", ".to_owned(), |(_, other)| format!(", did you mean '{other}'? "));
     let mut listed = if known.is_empty() { "none".to_owned() } else { known[..known.len().min(MAX_LISTED)].join(", ") };
     if let Some(more) = known.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
@@ -59,6 +60,12 @@ mod tests {
             say("scroe", &["caption", "score"]),
             "there is no column 'scroe', did you mean 'score'? the dataset has: caption, score"
         );
+        for (name, other) in [("fp", "fps"), ("Key", "key"), ("hight", "height"), ("latens", "latents")] {
+            assert!(say(name, &["z", other]).contains(&format!("did you mean '{other}'?")), "{name}");
+        }
+        for (name, other) in [("nope", "gops"), ("x", "y"), ("fps", "gop"), ("text", "tags")] {
+            assert!(!say(name, &["z", other]).contains("did you mean"), "{name}");
+        }
         assert_eq!(say("nope", &["latents", "text"]), "there is no column 'nope', the dataset has: latents, text");
         assert_eq!(say("x", &[]), "there is no column 'x', the dataset has: none");
     }

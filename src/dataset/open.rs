@@ -190,7 +190,7 @@ impl Dataset {
     /// # Errors
     /// `InvalidArgument` that lists the fields, where there is none of that name.
     pub fn description(&self, name: &str) -> Result<&Map<String, Value>> {
-        Fields::description(&self.0.manifest, name).map_err(|error| error.with_path(&self.0.root))
+        Fields::description(&self.0.manifest, name).ok_or_else(|| self.no_field(name))
     }
 
     /// Compares what a field is with what it is expected to be: every key of `expected` must be there, with that value.
@@ -210,7 +210,7 @@ impl Dataset {
         let place = self.place(record)?;
         let Inner { manifest, fields, records, .. } = &*self.0;
         let (shard, row) = (place.shard as usize, place.row as usize);
-        let home = fields.find(manifest, name).map_err(|error| error.with_path(&self.0.root))?;
+        let home = fields.find(manifest, name).ok_or_else(|| self.no_field(name))?;
         let find = || match (home, records) {
             (Home::Column(shards), _) | (Home::Record, Records::Tensors(shards)) => {
                 tensor_entry(&*shards.get(shard)?, row, place.key, name)
@@ -222,6 +222,17 @@ impl Dataset {
             }
         };
         find().map_err(|error| error.with_record(place.key))
+    }
+
+    /// The error for a field that there is none of, which may be a column.
+    fn no_field(&self, name: &str) -> Error {
+        let is_column = self.own_columns().any(|(known, _)| known == name) || self.column(name).is_ok();
+        let message = if is_column {
+            format!("'{name}' is a column, not a field: loaders take it as columns=['{name}']")
+        } else {
+            no_such("field", name, self.field_names().iter().map(String::as_str))
+        };
+        Error::invalid(format!("fields: {message}")).with_path(&self.0.root)
     }
 
     /// Everything about a record, from its shard.
@@ -329,7 +340,12 @@ impl Dataset {
         }
         let own = self.own_columns().map(|(name, _)| name);
         let known = known.iter().map(String::as_str).chain(own);
-        Err(unreadable.unwrap_or_else(|| Error::invalid(format!("columns: {}", no_such("column", name, known)))))
+        let message = if self.field_names().iter().any(|field| field == name) {
+            format!("'{name}' is a field, not a column: loaders take it as fields=['{name}']")
+        } else {
+            no_such("column", name, known)
+        };
+        Err(unreadable.unwrap_or_else(|| Error::invalid(format!("columns: {message}"))))
     }
 
     fn index_column(&self, name: &str) -> Result<IndexColumn> {

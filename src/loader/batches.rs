@@ -31,18 +31,25 @@ pub enum Next {
 
 /// The batches of one iteration of a [`Loader`](crate::Loader), in the order of positions.
 ///
-/// The iteration takes its place in the loader's order with the first batch; until then it may as well not be there.
+/// The iteration takes its place in the loader's order with the first batch or error; until then it may as well not be
+/// there.
 ///
-/// An error stands in the place of its batch, and the next call goes on with the batch after it. An epoch whose samples were
-/// all left out, from its first to its last, has such an error at its end, the first sample's: a job must not take it for done. An error that ends the
-/// iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment stops its
-/// threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at hand.
+/// An error stands in the place of its batch, and the next call goes on with the batch after it. The loader's state
+/// does not go with an error: it stands before the batch that failed until a later one is handed out or the end is
+/// reached, so that a job that saves it and ends has lost nothing. An epoch whose samples were all left out, from its
+/// first to its last, has such an error at its end, the first sample's: a job must not take it for done. An error that
+/// ends the iteration (of the storage engine, or of starting threads) is followed by the end. Dropping it at any moment
+/// stops its threads and waits for them: as long as it takes to end the reads in flight, and to decode the frame at
+/// hand.
 pub struct Batches {
     pub(super) run: Arc<Run>,
     /// Where it begins, and its number once it has handed out something.
     place: Place,
     number: Option<u64>,
     is_over: bool,
+    /// Epoch and end of the outcomes that came since the state was moved last: errors, batches that were passed over,
+    /// and the one that is not confirmed yet.
+    unconfirmed: Option<(u64, u64)>,
     /// For telling how many batches are to come.
     schedule: Schedule,
     /// Left out since the last batch.
@@ -91,6 +98,7 @@ impl Batches {
             place,
             number: None,
             is_over: false,
+            unconfirmed: None,
             schedule: schedule.clone(),
             skipped: Vec::new(),
             barren: None,
@@ -143,7 +151,30 @@ impl Batches {
         self.advance(Instant::now().checked_add(timeout))
     }
 
+    /// As [`next_within`](Self::next_within), but the loader's state stands before the batch until
+    /// [`confirm`](Self::confirm) is called: for a consumer that may still fail to hand it on. What it fails with must
+    /// not lose the batch.
+    pub fn fetch_within(&mut self, timeout: Duration) -> Next {
+        self.fetch(Instant::now().checked_add(timeout))
+    }
+
+    /// Moves the loader's state behind the batch that was fetched last.
+    pub fn confirm(&mut self) {
+        if let (Some(number), Some((epoch, end))) = (self.number, self.unconfirmed.take()) {
+            let shared = &self.run.shared;
+            shared.progress().advance(number, epoch, end, &shared.cut);
+        }
+    }
+
     fn advance(&mut self, deadline: Option<Instant>) -> Next {
+        let next = self.fetch(deadline);
+        if matches!(next, Next::Batch(Ok(_))) {
+            self.confirm();
+        }
+        next
+    }
+
+    fn fetch(&mut self, deadline: Option<Instant>) -> Next {
         let start = Instant::now();
         if self.is_over {
             return Next::End;
@@ -153,13 +184,17 @@ impl Batches {
             match self.run.monitor.next_outcome(deadline) {
                 Delivery::Timeout => break Next::Timeout,
                 Delivery::End => break Next::End,
-                Delivery::Failure(error) => break Next::Batch(Err(error)),
+                Delivery::Failure(error) => {
+                    // The end that follows is none of the epoch.
+                    self.unconfirmed = None;
+                    break Next::Batch(Err(error));
+                }
                 Delivery::Outcome(positions, outcome) => {
                     if !self.begin() {
                         continue;
                     }
                     let epoch = self.schedule.next().map_or(0, |(epoch, _)| epoch);
-                    self.record_progress(epoch, &positions);
+                    self.unconfirmed = Some((epoch, positions.end));
                     if let Some(next) = self.receive(epoch, &positions, outcome) {
                         break Next::Batch(next);
                     }
@@ -168,7 +203,11 @@ impl Batches {
         };
         match &next {
             Next::Batch(Ok(batch)) => self.count_batch(batch),
-            Next::End => self.is_over = true,
+            Next::End => {
+                self.is_over = true;
+                // Whoever asked on after an error has gone past it.
+                self.confirm();
+            }
             Next::Batch(Err(_)) | Next::Timeout => {}
         }
         let counters = &self.run.shared.counters;
@@ -187,8 +226,8 @@ impl Batches {
         next
     }
 
-    /// An iteration that has handed out nothing goes where the loader's next one begins: others may have taken the place that it read
-    /// ahead for, or the loader was resumed.
+    /// An iteration that has handed out nothing goes where the loader's next one begins: others may have taken the
+    /// place that it read ahead for, or the loader was resumed.
     fn follow(&mut self) {
         if self.number.is_some() || self.run.shared.progress().next() == self.place {
             return;
@@ -197,7 +236,7 @@ impl Batches {
         *self = Self::start(Arc::clone(&self.run.shared));
     }
 
-    /// Takes its place with the first batch. False where that is another's meanwhile.
+    /// Takes its place with the first batch or error. False where that is another's meanwhile.
     fn begin(&mut self) -> bool {
         if self.number.is_none() {
             let shared = &self.run.shared;
@@ -250,14 +289,6 @@ impl Batches {
         let mut replaced: Vec<u64> = batch.substituted.iter().map(|sample| sample.position).collect();
         replaced.dedup();
         add(&counters.substituted, replaced.len() as u64);
-    }
-
-    /// The loader stands behind the batch of `delivered`.
-    fn record_progress(&self, epoch: u64, delivered: &Range<u64>) {
-        let shared = &self.run.shared;
-        if let Some(number) = self.number {
-            shared.progress().advance(number, epoch, delivered.end, &shared.cut);
-        }
     }
 
     /// Ends the threads.

@@ -115,7 +115,9 @@ impl Loader {
         excluded::warning(&self.0)
     }
 
-    /// Where the loader stands: behind the last batch that was delivered, whatever was read ahead.
+    /// Where the loader stands: behind the last batch that was delivered, whatever was read ahead. An error moves
+    /// nothing: a loader that is resumed from here tries the batch that failed once more. Where the iteration went on
+    /// after it, the loader stands behind the batch that came then.
     pub fn state(&self) -> LoaderState {
         self.0.progress().state().clone()
     }

@@ -1,7 +1,8 @@
 //! Where a loader stands, and which of its iterations moves it.
 //!
-//! An iteration that has handed out nothing leaves no trace. With its first batch it takes the place where the next iteration would
-//! begin, and from then on it moves the loader's state, until another iteration takes a place or the loader is told to go elsewhere.
+//! An iteration that was asked for nothing leaves no trace. With its first batch or error it takes the place where the
+//! next iteration would begin, and from then on the loader's state is its own, until another iteration takes a place or
+//! the loader is told to go elsewhere. Batches that are handed out move the state, errors do not.
 
 use crate::order::{Cut, LoaderState, OrderKey};
 
@@ -18,7 +19,7 @@ pub(super) struct Progress {
     resumed: Option<Place>,
     /// Number of the iteration that moves the state, 0 where none does.
     current: u64,
-    /// Iterations that handed out a batch.
+    /// Iterations that took a place.
     num_begun: u64,
 }
 
@@ -38,8 +39,8 @@ impl Progress {
         self.next
     }
 
-    /// An iteration of `num_epochs` epochs that began at `place` hands out its first batch. Gives its number, or `None` where the next
-    /// iteration no longer begins there.
+    /// An iteration of `num_epochs` epochs that began at `place` has its first batch or error, and the loader stands
+    /// there. Gives its number, or `None` where the next iteration no longer begins there.
     pub(super) fn begin(&mut self, place: Place, num_epochs: u64) -> Option<u64> {
         if place != self.next {
             return None;
@@ -48,6 +49,7 @@ impl Progress {
         self.next = (place.0.saturating_add(num_epochs), 0);
         self.num_begun += 1;
         self.current = self.num_begun;
+        (self.state.epoch, self.state.position) = place;
         Some(self.current)
     }
 
@@ -140,6 +142,17 @@ mod tests {
         progress.set_epoch(5);
         progress.set_epoch(4);
         assert_eq!(progress.next(), (4, 0), "another epoch was asked for in between");
+    }
+
+    #[test]
+    fn an_error_leaves_the_state_before_its_batch() {
+        let mut progress = progress();
+        // The first batch of an epoch, behind one that was left early.
+        run_to(&mut progress, 3);
+        let number = progress.begin((1, 0), 1).unwrap();
+        assert_eq!(place(&progress), (1, 0));
+        progress.advance(number, 1, 3, &CUT);
+        assert_eq!((progress.next(), place(&progress)), ((2, 0), (1, 3)));
     }
 
     #[test]

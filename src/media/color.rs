@@ -76,6 +76,48 @@ impl ColorSpec {
             _ => return None,
         })
     }
+
+    /// FFmpeg's name of the primaries: `bt709`, `smpte170m`, `bt2020`, ...; `None` for code points that have none.
+    pub fn primaries_name(self) -> Option<&'static str> {
+        Some(match self.primaries {
+            1 => "bt709",
+            4 => "bt470m",
+            5 => "bt470bg",
+            6 => "smpte170m",
+            7 => "smpte240m",
+            8 => "film",
+            9 => "bt2020",
+            10 => "smpte428",
+            11 => "smpte431",
+            12 => "smpte432",
+            22 => "ebu3213",
+            _ => return None,
+        })
+    }
+
+    /// FFmpeg's name of the transfer function: `bt709`, `iec61966-2-1` (sRGB), `smpte2084` (PQ), ...; `None` for code
+    /// points that have none.
+    pub fn transfer_name(self) -> Option<&'static str> {
+        Some(match self.transfer {
+            1 => "bt709",
+            4 => "bt470m",
+            5 => "bt470bg",
+            6 => "smpte170m",
+            7 => "smpte240m",
+            8 => "linear",
+            9 => "log100",
+            10 => "log316",
+            11 => "iec61966-2-4",
+            12 => "bt1361e",
+            13 => "iec61966-2-1",
+            14 => "bt2020-10",
+            15 => "bt2020-12",
+            16 => "smpte2084",
+            17 => "smpte428",
+            18 => "arib-std-b67",
+            _ => return None,
+        })
+    }
 }
 
 impl ColorRange {
@@ -106,5 +148,53 @@ impl ChromaLocation {
     /// The inverse of [`Self::as_str`].
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Left, Self::Center, Self::TopLeft].into_iter().find(|location| location.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn primaries_and_transfer_functions_have_the_names_that_ffmpeg_gives_them() {
+        use ffmpeg_next::color::{Primaries, TransferCharacteristic as Transfer};
+        let primaries = [
+            (1, Primaries::BT709),
+            (4, Primaries::BT470M),
+            (5, Primaries::BT470BG),
+            (6, Primaries::SMPTE170M),
+            (7, Primaries::SMPTE240M),
+            (8, Primaries::Film),
+            (9, Primaries::BT2020),
+            (10, Primaries::SMPTE428),
+            (11, Primaries::SMPTE431),
+            (12, Primaries::SMPTE432),
+            (22, Primaries::JEDEC_P22),
+        ];
+        let transfers = [
+            (1, Transfer::BT709),
+            (4, Transfer::GAMMA22),
+            (5, Transfer::GAMMA28),
+            (6, Transfer::SMPTE170M),
+            (7, Transfer::SMPTE240M),
+            (8, Transfer::Linear),
+            (9, Transfer::Log),
+            (10, Transfer::LogSqrt),
+            (11, Transfer::IEC61966_2_4),
+            (12, Transfer::BT1361_ECG),
+            (13, Transfer::IEC61966_2_1),
+            (14, Transfer::BT2020_10),
+            (15, Transfer::BT2020_12),
+            (16, Transfer::SMPTE2084),
+            (17, Transfer::SMPTE428),
+            (18, Transfer::ARIB_STD_B67),
+        ];
+        for code in 0..=255 {
+            let spec = ColorSpec { primaries: code, transfer: code, ..ColorSpec::guess(720) };
+            let expected = primaries.iter().find(|(known, _)| *known == code).map(|(_, known)| known.name().unwrap());
+            assert_eq!(spec.primaries_name(), expected, "{code}");
+            let expected = transfers.iter().find(|(known, _)| *known == code).map(|(_, known)| known.name().unwrap());
+            assert_eq!(spec.transfer_name(), expected, "{code}");
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use super::{TestSet, content, video};
 use crate::decode::DecodeLimits;
-use crate::loader::{Batch, ClipReader, ErrorPolicy, Loader};
+use crate::loader::{Batch, ClipReader, ErrorPolicy, Loader, Next, Shuffle};
 use crate::media::Ratio;
 use crate::order::{ShortPolicy, Window};
 use crate::storage::StorageOptions;
 use crate::transform::{DType, TransformOptions};
 use crate::{Dataset, ErrorKind, Result};
+use std::time::Duration;
 
 fn all(loader: &Loader) -> Vec<Result<Batch>> {
     loader.iter().collect()
@@ -27,6 +28,124 @@ fn a_flipped_byte_is_raised_with_record_file_and_offset_and_the_loader_goes_on()
     assert_eq!(errors[0].path().unwrap(), set.shard_path(0));
     assert!(errors[0].offset().is_some());
     assert_eq!(loader.stats().errors, 1);
+}
+
+/// Epoch and position of the loader's state.
+fn place(loader: &Loader) -> (u64, u64) {
+    let state = loader.state();
+    (state.epoch, state.position)
+}
+
+#[test]
+fn the_state_stands_before_a_batch_that_failed_until_the_iteration_goes_on() {
+    for number in [0, 3, 6] {
+        let set = TestSet::new();
+        set.damage(&set.dataset_keys()[number]);
+        let build = || set.builder().batch_size(1).shuffle(Shuffle::Off).build().unwrap();
+        let loader = build();
+        let mut batches = loader.iter();
+        for _ in 0..number {
+            batches.next().unwrap().unwrap();
+        }
+        let before = place(&loader);
+        assert_eq!(before, (0, number as u64));
+        assert!(batches.next().unwrap().is_err());
+        assert_eq!(place(&loader), before, "the batch was not handed out");
+        // Whoever resumes there meets the same batch, in the same loader and in another.
+        let other = build();
+        for resumed in [&loader, &other] {
+            let state = loader.state();
+            resumed.load_state(&state).unwrap();
+            assert!(resumed.iter().next().unwrap().is_err());
+            assert_eq!(place(resumed), before);
+        }
+        // Whoever goes on has left it behind, also at the end of an epoch.
+        let mut batches = other.iter();
+        other.load_state(&loader.state()).unwrap();
+        assert!(batches.next().unwrap().is_err());
+        let next = batches.next();
+        assert_eq!(next.is_some(), number < 6);
+        assert_eq!(place(&other), if number < 6 { (0, number as u64 + 2) } else { (1, 0) });
+    }
+}
+
+#[test]
+fn errors_in_a_row_leave_the_state_before_the_first_one() {
+    let set = TestSet::new();
+    for key in ["clip-000", "clip-002", "clip-004"] {
+        set.damage(key);
+    }
+    let loader = set.builder().batch_size(1).shuffle(Shuffle::Off).build().unwrap();
+    let mut batches = loader.iter();
+    let mut expected = (0, 0);
+    for (position, number) in set.dataset_keys().into_iter().enumerate() {
+        let outcome = batches.next().unwrap();
+        assert_eq!(outcome.is_err(), ["clip-000", "clip-002", "clip-004"].contains(&&*number));
+        if outcome.is_ok() {
+            expected = if position == 6 { (1, 0) } else { (0, position as u64 + 1) };
+        }
+        assert_eq!(place(&loader), expected);
+    }
+}
+
+#[test]
+fn the_only_batch_of_an_epoch_that_fails_is_tried_again_by_a_loader_that_is_resumed() {
+    let set = TestSet::with(&[12], 1);
+    set.damage("clip-000");
+    for policy in [ErrorPolicy::Raise, ErrorPolicy::Skip, ErrorPolicy::Substitute] {
+        let loader = set.builder().on_error(policy).build().unwrap();
+        let mut batches = loader.iter();
+        assert!(batches.next().unwrap().is_err());
+        assert_eq!(place(&loader), (0, 0), "{policy:?}");
+        assert!(batches.next().is_none());
+        assert_eq!(place(&loader), (1, 0), "the iteration was asked on");
+        // An epoch that was left early is not come back to for the failure of the next one.
+        assert!(loader.iter().next().unwrap().is_err());
+        assert_eq!(place(&loader), (1, 0));
+    }
+}
+
+#[test]
+fn a_loader_that_is_closed_after_an_error_stands_before_the_batch_that_failed() {
+    let set = TestSet::with(&[12, 12], 1);
+    set.damage("clip-001");
+    let loader = set.builder().batch_size(1).shuffle(Shuffle::Off).build().unwrap();
+    let mut batches = loader.iter();
+    batches.next().unwrap().unwrap();
+    assert!(batches.next().unwrap().is_err());
+    loader.close();
+    while batches.next().is_some() {}
+    assert_eq!(place(&loader), (0, 1));
+}
+
+#[test]
+fn what_is_passed_over_moves_the_state_with_the_batch_that_tells_of_it() {
+    let set = TestSet::new();
+    let keys = set.dataset_keys();
+    for number in [1, 2, 6] {
+        set.damage(&keys[number]);
+    }
+    let loader = set.builder().batch_size(1).shuffle(Shuffle::Off).on_error(ErrorPolicy::Skip).build().unwrap();
+    let mut batches = loader.iter();
+    let places = std::iter::from_fn(|| batches.next().map(|batch| batch.map(|_| place(&loader)).unwrap()));
+    assert_eq!(places.collect::<Vec<_>>(), [(0, 1), (0, 4), (0, 5), (0, 6)]);
+    assert_eq!(place(&loader), (1, 0), "the end has passed over the last one");
+}
+
+#[test]
+fn a_batch_that_is_not_confirmed_leaves_the_state_before_it() {
+    let set = TestSet::new();
+    let loader = set.builder().build().unwrap();
+    let mut batches = loader.iter();
+    let fetch = |batches: &mut crate::Batches| matches!(batches.fetch_within(Duration::MAX), Next::Batch(Ok(_)));
+    assert!(fetch(&mut batches) && place(&loader) == (0, 0));
+    batches.confirm();
+    assert_eq!(place(&loader), (0, 3));
+    batches.confirm();
+    assert_eq!(place(&loader), (0, 3));
+    assert!(fetch(&mut batches) && place(&loader) == (0, 3));
+    batches.next().unwrap().unwrap();
+    assert_eq!(place(&loader), (1, 0));
 }
 
 #[test]

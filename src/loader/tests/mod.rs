@@ -112,6 +112,12 @@ impl TestSet {
         Dataset::open(self.folder.path()).unwrap()
     }
 
+    /// The keys in the order of the index.
+    pub(super) fn dataset_keys(&self) -> Vec<String> {
+        let dataset = self.dataset();
+        (0..dataset.len()).map(|record| dataset.key(record).unwrap().to_owned()).collect()
+    }
+
     pub(super) fn shard_path(&self, number: usize) -> PathBuf {
         self.folder.path().join(format!("shards/s{number}.tar"))
     }

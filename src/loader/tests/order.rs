@@ -240,10 +240,7 @@ fn bad_options_are_named_with_their_range() {
         (set.builder().read_ahead_bytes(1), "read_ahead_bytes is 1"),
         (set.builder().size(0, 16), "size"),
         (set.builder().window(Window::strided(32, 1)), "the longest has 31 frames"),
-        (
-            set.builder().columns(["nope"]),
-            "no column 'nope', did you mean 'gops'? the dataset has: even, ratio, score, tag, shard, row",
-        ),
+        (set.builder().columns(["nope"]), "no column 'nope', the dataset has: even, ratio, score, tag, shard, row"),
         (crate::Loader::builder(set.dataset()), "window must be set"),
         (crate::Loader::builder(set.dataset()).window(Window::strided(1, 1)).batch_size(2), "size must be set"),
     ] {
