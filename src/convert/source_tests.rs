@@ -445,7 +445,7 @@ fn a_damaged_keyframe_begins_no_gop_by_either_check() {
 #[test]
 fn a_sound_source_is_not_doubted() {
     let _listening = crate::decode::ffmpeg::log::Listening::begin();
-    let mut paths: Vec<PathBuf> = testing::ALL.iter().map(|fixture| fixture.path()).collect();
+    let mut paths: Vec<PathBuf> = testing::ALL.iter().map(testing::Fixture::path).collect();
     paths.push(h264());
     for path in paths {
         let mut source = source::Source::open(&path, StreamChoice::default()).unwrap();

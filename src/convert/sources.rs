@@ -217,7 +217,7 @@ impl Listing {
     /// A whole video. The same file named twice is taken once.
     fn add_file(&mut self, path: &Path, key_path: &str) {
         if self.seen.insert(absolute(path)) {
-            self.add_row(path, ListRow { path: key_path.to_owned(), ..ListRow::default() }, None);
+            self.add_row(path, &ListRow { path: key_path.to_owned(), ..ListRow::default() }, None);
         }
     }
 
@@ -236,7 +236,7 @@ impl Listing {
                     let path = folder.join(&row.path);
                     let below = Path::new(&row.path).strip_prefix(&common).map(Path::to_owned);
                     row.path = below.unwrap_or_else(|_| PathBuf::from(&row.path)).to_string_lossy().into_owned();
-                    self.add_row(&path, row, Some(&place));
+                    self.add_row(&path, &row, Some(&place));
                 }
                 Err(error) => self.fail(&place, &error),
             }
@@ -244,8 +244,8 @@ impl Listing {
         Ok(())
     }
 
-    fn add_row(&mut self, path: &Path, row: ListRow, place: Option<&str>) {
-        match retried(|| candidate(path, &row, place)) {
+    fn add_row(&mut self, path: &Path, row: &ListRow, place: Option<&str>) {
+        match retried(|| candidate(path, row, place)) {
             Ok((mut candidate, notes)) => {
                 self.notes.extend(notes);
                 self.leave_out_columns(&mut candidate);
