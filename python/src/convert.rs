@@ -7,28 +7,33 @@ use framefeed::{
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
+use crate::arguments::{self, choose, unsigned, within, wrong_type};
 use crate::errors::raise;
+use crate::options;
 use crate::wait::cancellable;
-use crate::window::choose;
 
-/// One path or several.
-#[derive(FromPyObject)]
-pub(crate) enum Sources {
-    One(PathBuf),
-    Many(Vec<PathBuf>),
-}
+/// Most clips at a time, and longest GOP; the library's checks have the same limits.
+const MAX_JOBS: i128 = 4096;
+const MAX_GOP_FRAMES: i128 = 1024;
 
 /// A stream's number, or a stream in ffmpeg's words.
-#[derive(FromPyObject)]
+#[derive(Clone)]
 pub(crate) enum StreamArgument {
-    Index(usize),
+    Index(i128),
     Text(String),
 }
 
 impl StreamArgument {
+    fn given(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = value.extract() {
+            return Ok(Self::Text(text));
+        }
+        arguments::int(value).map(Self::Index).map_err(|_| wrong_type(value, "a str or an int"))
+    }
+
     fn choice(self) -> PyResult<StreamChoice> {
         match self {
-            Self::Index(index) => Ok(StreamChoice::Index(index)),
+            Self::Index(index) => within("stream", index, 0..=i128::from(u32::MAX)).map(StreamChoice::Index),
             Self::Text(text) => text.parse().map_err(raise),
         }
     }
@@ -36,33 +41,44 @@ impl StreamArgument {
 
 /// Converts videos to a dataset; see the stubs.
 #[pyfunction]
-#[pyo3(signature = (sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None, split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full", stream=StreamArgument::Text("best".to_owned()), on_change="reencode", on_error="skip", retry_failed=false))]
+#[pyo3(
+    signature = (
+        sources, out, *, profile="copy", format=None, size=None, short_side=None, fps=None, gop=None, crf=None,
+        split_seconds=None, shard_bytes=1 << 30, jobs=0, seed=0, check="full",
+        stream=StreamArgument::Text("best".to_owned()), on_change="reencode", on_error="skip", retry_failed=false
+    ),
+    // With the defaults that PyO3 does not spell in Python.
+    text_signature = "(sources, out, *, profile='copy', format=None, size=None, short_side=None, fps=None, gop=None, \
+        crf=None, split_seconds=None, shard_bytes=1073741824, jobs=0, seed=0, check='full', stream='best', \
+        on_change='reencode', on_error='skip', retry_failed=False)"
+)]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub(crate) fn convert<'py>(
     py: Python<'py>,
-    sources: Sources,
-    out: PathBuf,
-    profile: &str,
-    format: Option<&str>,
-    size: Option<(u32, u32)>,
-    short_side: Option<u32>,
-    fps: Option<f64>,
-    gop: Option<u32>,
-    crf: Option<f64>,
-    split_seconds: Option<f64>,
-    shard_bytes: u64,
-    jobs: usize,
-    seed: u64,
-    check: &str,
-    stream: StreamArgument,
-    on_change: &str,
-    on_error: &str,
-    retry_failed: bool,
+    sources: &Bound<'py, PyAny>,
+    #[pyo3(from_py_with = arguments::path)] out: PathBuf,
+    #[pyo3(from_py_with = arguments::text)] profile: &str,
+    #[pyo3(from_py_with = arguments::optional_text)] format: Option<&str>,
+    size: Option<&Bound<'py, PyAny>>,
+    #[pyo3(from_py_with = arguments::optional_int)] short_side: Option<i128>,
+    #[pyo3(from_py_with = arguments::optional_float)] fps: Option<f64>,
+    #[pyo3(from_py_with = arguments::optional_int)] gop: Option<i128>,
+    #[pyo3(from_py_with = arguments::optional_float)] crf: Option<f64>,
+    #[pyo3(from_py_with = arguments::optional_float)] split_seconds: Option<f64>,
+    #[pyo3(from_py_with = arguments::int)] shard_bytes: i128,
+    #[pyo3(from_py_with = arguments::int)] jobs: i128,
+    #[pyo3(from_py_with = arguments::int)] seed: i128,
+    #[pyo3(from_py_with = arguments::text)] check: &str,
+    #[pyo3(from_py_with = StreamArgument::given)] stream: StreamArgument,
+    #[pyo3(from_py_with = arguments::text)] on_change: &str,
+    #[pyo3(from_py_with = arguments::text)] on_error: &str,
+    #[pyo3(from_py_with = arguments::boolean)] retry_failed: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let sources = match sources {
-        Sources::One(path) => vec![path],
-        Sources::Many(paths) => paths,
-    };
+    let sources = arguments::paths("sources", sources)?;
+    let size = options::size(size)?;
+    let side = |side| within("short_side", side, 1..=i128::from(framefeed::MAX_OUTPUT_SIDE));
+    let short_side = short_side.map(side).transpose()?;
+    let gop = gop.map(|frames| within("gop", frames, 1..=MAX_GOP_FRAMES)).transpose()?;
     let format = format
         .map(|name| choose("format", name, &[("rgb", RawFormat::Rgb), ("yuv420", RawFormat::Yuv420)]))
         .transpose()?;
@@ -75,9 +91,9 @@ pub(crate) fn convert<'py>(
         .raw_format(format)
         .raw_size(raw_size)
         .split_seconds(split_seconds)
-        .shard_bytes(shard_bytes)
-        .jobs(jobs)
-        .seed(seed)
+        .shard_bytes(unsigned("shard_bytes", shard_bytes)?)
+        .jobs(within("jobs", jobs, 0..=MAX_JOBS)?)
+        .seed(unsigned("seed", seed)?)
         .check(choose("check", check, &[("full", CheckLevel::Full), ("fast", CheckLevel::Fast)])?)
         .stream(stream.choice()?)
         .on_change(choose(

@@ -1,13 +1,13 @@
 //! `framefeed.Dataset`: records by number, and the index as a table.
 
 use framefeed::{ClipReader, ColumnProgress, ColumnWriter, Dataset, EarlierRun, ErrorKind, StorageOptions};
-use pyo3::exceptions::{PyException, PyIndexError, PyMemoryError, PyModuleNotFoundError, PyTypeError};
+use pyo3::exceptions::{PyException, PyIndexError, PyMemoryError, PyModuleNotFoundError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::arguments;
+use crate::arguments::{self, wrong_type_of};
 use crate::column::{self, Column};
 use crate::errors::raise;
 use crate::json;
@@ -163,12 +163,13 @@ impl PyDataset {
     #[pyo3(signature = (name, producer, *, description=None, restart=false))]
     fn add_column(
         slf: &Bound<'_, Self>,
-        name: &str,
+        #[pyo3(from_py_with = arguments::text)] name: &str,
         producer: &Bound<'_, PyAny>,
         description: Option<&Bound<'_, PyAny>>,
-        restart: bool,
+        #[pyo3(from_py_with = arguments::boolean)] restart: bool,
     ) -> PyResult<Self> {
         let py = slf.py();
+        column::check(producer)?;
         let description = json::optional_object("description", description)?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
@@ -188,7 +189,12 @@ impl PyDataset {
 
     /// Records before this one need no tensors of the column any more.
     #[pyo3(signature = (name, *, description=None))]
-    fn column_position(&self, py: Python<'_>, name: &str, description: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    fn column_position(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::text)] name: &str,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let description = json::optional_object("description", description)?;
         let opened = self.here()?;
         let dataset = &opened.dataset;
@@ -205,16 +211,19 @@ impl PyDataset {
 
     fn __getitem__(slf: &Bound<'_, Self>, number: &Bound<'_, PyAny>) -> PyResult<PyRecord> {
         if number.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err("records have numbers here; Dataset.find(key) gives the one of a key"));
+            let expected = "an int: Dataset.find(key) gives the record of a key";
+            return Err(wrong_type_of("number", number, expected));
         }
-        let number: isize = number.extract()?;
+        let expected = "an int: each record is taken by itself, dataset[0]";
+        let number = arguments::int(number).map_err(|_| wrong_type_of("number", number, expected))?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
         let len = dataset.len();
-        let wanted = if number < 0 { number.checked_add_unsigned(len) } else { Some(number) };
-        let index = wanted.and_then(|wanted| usize::try_from(wanted).ok()).filter(|&index| index < len);
-        let index = index
-            .ok_or_else(|| PyIndexError::new_err(format!("there is no record {number}, the dataset has {len}")))?;
+        let wanted = if number < 0 { number.saturating_add(len as i128) } else { number };
+        let index = usize::try_from(wanted).ok().filter(|&index| index < len).ok_or_else(|| {
+            let expected = format!("expected -{len} to less than {len}");
+            PyIndexError::new_err(format!("number is {number}, {expected}: the dataset has {len} records"))
+        })?;
         PyRecord::open(slf, dataset, index)
     }
 

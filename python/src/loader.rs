@@ -1,8 +1,8 @@
 //! `framefeed.Loader` and the iterator over its batches.
 
 use framefeed::{
-    Batches, Checksum, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged, Redraw, Shuffle, Skipped,
-    StorageOptions,
+    Batches, Checksum, Dataset, DirectIo, EngineKind, ErrorPolicy, LastBatch, Loader, LoaderState, Next, Ragged,
+    Redraw, Shuffle, Skipped, StorageOptions,
 };
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -12,12 +12,12 @@ use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::arguments;
+use crate::arguments::{self, choose, name_in, unsigned, within};
 use crate::batch::{batch_to_dict, lost};
 use crate::dataset::PyDataset;
 use crate::errors::{closed, invalid, raise};
 use crate::json::{object, to_python};
-use crate::options::{self, Picture, count, unsigned};
+use crate::options::{self, Picture};
 use crate::process::Owned;
 use crate::wait::poll;
 use crate::window;
@@ -25,6 +25,11 @@ use crate::window;
 /// Version of the state that `state_dict` gives, and its name in there.
 const STATE_VERSION: u64 = 2;
 const VERSION: &str = "version";
+
+/// The library's limits: what is beyond them is refused here, where the number is as it was given.
+const MAX_BATCH_SIZE: i128 = 1 << 16;
+const MAX_WORKERS: i128 = 1024;
+const MAX_PREFETCH: i128 = 4096;
 
 /// Streams the samples of a dataset in batches.
 #[pyclass(frozen, name = "Loader", module = "framefeed")]
@@ -48,12 +53,23 @@ impl PyLoader {
 #[pymethods]
 impl PyLoader {
     #[new]
-    #[pyo3(signature = (
-        dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8",
-        scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3], shuffle=false, seed=0, redraw=None, ragged=Vec::new(),
-        checksum="on", field_descriptions=None, engine="auto", direct_io="auto", decode_workers=None, tensor_readers=None, cpu_limit=None, decode_limits=None, prefetch_batches=None,
-        prefetch_bytes=None, on_error="raise", drop_last=false, columns=Vec::new(), captions=true, world_size=None
-    ))]
+    #[pyo3(
+        signature = (
+            dataset, *, batch_size=1, window=None, fields=Vec::new(), format="rgb", size=None, fit="crop",
+            filter="bicubic", layout="TCHW", dtype="uint8", scale=1.0 / 255.0, mean=[0.0; 3], std=[1.0; 3], pad=[0; 3],
+            shuffle=false, seed=0, redraw=None, ragged=Vec::new(), checksum="on", field_descriptions=None,
+            engine="auto", direct_io="auto", decode_workers=None, tensor_readers=None, cpu_limit=None,
+            decode_limits=None, prefetch_batches=None, prefetch_bytes=None, on_error="raise", drop_last=false,
+            columns=Vec::new(), captions=true, world_size=None
+        ),
+        // With the defaults that PyO3 does not spell in Python.
+        text_signature = "(dataset, *, batch_size=1, window=None, fields=(), format='rgb', size=None, fit='crop', \
+            filter='bicubic', layout='TCHW', dtype='uint8', scale=0.00392156862745098, mean=(0.0, 0.0, 0.0), \
+            std=(1.0, 1.0, 1.0), pad=(0, 0, 0), shuffle=False, seed=0, redraw=None, ragged='error', checksum='on', \
+            field_descriptions=None, engine='auto', direct_io='auto', decode_workers=None, tensor_readers=None, \
+            cpu_limit=None, decode_limits=None, prefetch_batches=None, prefetch_bytes=None, on_error='raise', \
+            drop_last=False, columns=(), captions=True, world_size=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn new(
         #[pyo3(from_py_with = arguments::dataset)] dataset: Bound<'_, PyDataset>,
@@ -93,18 +109,22 @@ impl PyLoader {
         let py = dataset.py();
         let is_whole = check_world_size(py, world_size)?;
         let size = options::size(size)?;
+        if let Some(twice) = columns.iter().enumerate().find(|(n, name)| columns[..*n].contains(name)) {
+            return Err(invalid(format!("columns: '{}' is named twice", twice.1)));
+        }
         let transform = Picture { format, size, fit, filter, layout, dtype }
             .transform()?
             .scale(scale)
             .normalize(mean, std)
             .pad(pad);
-        let storage =
-            StorageOptions::new().engine(engine.parse().map_err(raise)?).direct_io(direct_io.parse().map_err(raise)?);
-        let batch_size = count("batch_size", batch_size)?;
+        check_use(window, &fields, size.is_some(), fit, pad, &ragged)?;
+        let storage = storage(engine, direct_io)?;
+        let batch_size = within("batch_size", batch_size, 1..=MAX_BATCH_SIZE)?;
+        let policies = [ErrorPolicy::Raise, ErrorPolicy::Skip, ErrorPolicy::Substitute];
         let mut builder = Loader::builder(dataset.get().here()?.dataset.clone())
             .batch_size(batch_size)
             .fields(fields)
-            .checksum(Checksum::parse(checksum).map_err(raise)?)
+            .checksum(choose("checksum", checksum, &[Checksum::On, Checksum::Off].map(|on| (on.as_str(), on)))?)
             .storage(storage)
             .transform(transform)
             .shuffle(if shuffle { Shuffle::On } else { Shuffle::Off })
@@ -114,12 +134,14 @@ impl PyLoader {
                 Some(false) => Redraw::Off,
             })
             .seed(unsigned("seed", seed)?)
-            .on_error(ErrorPolicy::parse(on_error).map_err(raise)?)
+            .on_error(choose("on_error", on_error, &policies.map(|policy| (policy.as_str(), policy)))?)
             .last_batch(if drop_last { LastBatch::Drop } else { LastBatch::Keep })
             .limits(options::decode_limits(decode_limits)?)
             .columns(columns);
         for (field, name) in ragged {
-            let ragged = Ragged::parse(&name).map_err(raise)?;
+            let what = field.as_ref().map_or_else(|| "ragged".to_owned(), |field| format!("ragged['{field}']"));
+            let choices = [Ragged::Error, Ragged::Pad, Ragged::Bucket].map(|ragged| (ragged.as_str(), ragged));
+            let ragged = choose(&what, &name, &choices)?;
             builder = match field {
                 Some(field) => builder.field_ragged(field, ragged),
                 None => builder.ragged(ragged),
@@ -132,10 +154,11 @@ impl PyLoader {
             builder = builder.window(window);
         }
         for (field, expected) in descriptions(field_descriptions)? {
+            check_description(&dataset.get().here()?.dataset, &field, &expected)?;
             builder = builder.field_description(field, expected);
         }
         if let Some(readers) = tensor_readers {
-            builder = builder.tensor_readers(count("tensor_readers", readers)?);
+            builder = builder.tensor_readers(within("tensor_readers", readers, 1..=MAX_WORKERS)?);
         }
         if let Some(cores) = cpu_limit {
             builder = builder.cpu_limit(cores);
@@ -144,10 +167,10 @@ impl PyLoader {
             builder = builder.prefetch_bytes(unsigned("prefetch_bytes", bytes)?);
         }
         if let Some(workers) = decode_workers {
-            builder = builder.decode_workers(count("decode_workers", workers)?);
+            builder = builder.decode_workers(within("decode_workers", workers, 1..=MAX_WORKERS)?);
         }
         if let Some(batches) = prefetch_batches {
-            builder = builder.prefetch_batches(count("prefetch_batches", batches)?);
+            builder = builder.prefetch_batches(within("prefetch_batches", batches, 1..=MAX_PREFETCH)?);
         }
         let loader = py.detach(|| builder.build()).map_err(raise)?;
         if let Some(summary) = loader.short_warning() {
@@ -272,9 +295,9 @@ impl PyLoader {
             Some(version) => return Err(invalid(format!("state: version is {version}, expected {STATE_VERSION}"))),
             None => return Err(invalid("state: 'version' is missing")),
         }
-        let state: LoaderState =
-            serde_json::from_value(Value::Object(state)).map_err(|error| invalid(format!("state: {error}")))?;
-        self.here()?.load_state(&state).map_err(raise)
+        let loader = self.here()?;
+        let state = state_of(&state, &loader.state())?;
+        loader.load_state(&state).map_err(raise)
     }
 
     /// What the loader has done so far, in all its epochs.
@@ -329,12 +352,93 @@ fn check_world_size(py: Python<'_>, world_size: Option<i128>) -> PyResult<bool> 
     Ok(world_size.is_some())
 }
 
+/// Refuses options that would ask for nothing, because what they are of is not asked for. What was given as it is by
+/// default cannot be told from what was not given.
+fn check_use(
+    window: Option<&Bound<'_, PyAny>>,
+    fields: &[String],
+    has_size: bool,
+    fit: &str,
+    pad: [u8; 3],
+    ragged: &[(Option<String>, String)],
+) -> PyResult<()> {
+    if window.is_none() && !fields.is_empty() && has_size {
+        return Err(invalid("size is of frames, and without a window there are none: leave it out, or give window"));
+    }
+    if pad != [0; 3] && !fit.eq_ignore_ascii_case("pad") {
+        return Err(invalid(format!("pad is the colour of the borders of fit='pad', and fit is '{fit}'")));
+    }
+    let is_default = |ragged: &str| ragged.eq_ignore_ascii_case(Ragged::default().as_str());
+    match ragged {
+        [(None, name)] if fields.is_empty() && !is_default(name) => {
+            Err(invalid(format!("ragged is '{name}', and there are no fields: leave it out, or give fields")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How storage is read. Engines that read no files have no use for direct I/O.
+fn storage(engine: &str, direct_io: &str) -> PyResult<StorageOptions> {
+    let engine: EngineKind = engine.parse().map_err(raise)?;
+    let direct_io: DirectIo = direct_io.parse().map_err(raise)?;
+    if direct_io == DirectIo::On && matches!(engine, EngineKind::Mmap | EngineKind::Memory) {
+        let name = engine.as_str();
+        return Err(invalid(format!(
+            "direct_io is 'on', expected auto or off for engine '{name}': it is of uring and pread"
+        )));
+    }
+    Ok(StorageOptions::new().engine(engine).direct_io(direct_io))
+}
+
+/// Refuses a field that the dataset lacks, and one that is not what it is expected to be.
+fn check_description(dataset: &Dataset, field: &str, expected: &Map<String, Value>) -> PyResult<()> {
+    dataset.check_description(field, expected).map_err(|error| {
+        let message = error.message().strip_prefix("fields: ").unwrap_or(error.message());
+        let named = framefeed::Error::invalid(format!("field_descriptions: {message}"));
+        raise(match error.path() {
+            Some(path) => named.with_path(path),
+            None => named,
+        })
+    })
+}
+
+/// A state of what was given, or an error that names the first entry that is not as in `own`, a state of this loader.
+fn state_of(given: &Map<String, Value>, own: &LoaderState) -> PyResult<LoaderState> {
+    let read = |state: &Map<String, Value>| serde_json::from_value::<LoaderState>(Value::Object(state.clone()));
+    let error = match read(given) {
+        Ok(state) => return Ok(state),
+        Err(error) => error,
+    };
+    let own = serde_json::to_value(own).unwrap_or_default();
+    for (name, value) in own.as_object().into_iter().flatten() {
+        let mut probe = own.as_object().cloned().unwrap_or_default();
+        let Some(found) = given.get(name) else {
+            probe.remove(name);
+            if read(&probe).is_err() {
+                return Err(invalid(format!("state: '{name}' is missing")));
+            }
+            continue;
+        };
+        probe.insert(name.clone(), found.clone());
+        if read(&probe).is_err() {
+            let expected = match value {
+                Value::Bool(_) => "true or false",
+                Value::Number(_) => "a whole number from 0 to 2**64 - 1",
+                Value::Null => "a whole number or None",
+                _ => "a str",
+            };
+            return Err(invalid(format!("state: {name} is {found}, expected {expected}")));
+        }
+    }
+    Err(invalid(format!("state: {error}")))
+}
+
 /// What each field's description must say: a dictionary of dictionaries, of what JSON has.
 fn descriptions(given: Option<Bound<'_, PyDict>>) -> PyResult<Vec<(String, Map<String, Value>)>> {
     let Some(given) = given else { return Ok(Vec::new()) };
     let one = |(field, expected): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
-        let field: String = field.extract()?;
-        let expected = object(&format!("field_descriptions: '{field}'"), &expected)?;
+        let field = name_in("field_descriptions", &field)?;
+        let expected = object(&format!("field_descriptions['{field}']"), &expected)?;
         Ok((field, expected))
     };
     given.into_iter().map(one).collect()

@@ -1,23 +1,14 @@
 //! `framefeed.Window`.
 
 use framefeed::{Placement, ShortPolicy, Step, Window};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
-use crate::arguments;
+use crate::arguments::{self, choose, shown, type_error, within};
 use crate::errors::{invalid, raise};
 
 const SHORTS: [(&str, ShortPolicy); 3] =
     [("skip", ShortPolicy::Skip), ("repeat_last", ShortPolicy::RepeatLast), ("loop", ShortPolicy::Loop)];
-
-/// The value of that name in a list of named values, or an error that lists the names.
-pub(crate) fn choose<T: Copy>(what: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
-    values.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, value)| value).ok_or_else(|| {
-        let known: Vec<_> = values.iter().map(|&(known, _)| known).collect();
-        invalid(format!("{what} is '{name}', expected one of {}", known.join(", ")))
-    })
-}
 
 /// The window that a loader was given.
 ///
@@ -28,11 +19,10 @@ pub(crate) fn given(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Window>
     if let Ok(window) = value.cast::<PyWindow>() {
         return Ok(Some(window.get().window));
     }
-    let frames = if value.is_instance_of::<PyInt>() { value.to_string() } else { "16".to_owned() };
-    let found = value.repr()?;
-    Err(PyTypeError::new_err(format!(
-        "window is {found}, expected a framefeed.Window, such as framefeed.Window(frames={frames})"
-    )))
+    let is_number = value.is_instance_of::<PyInt>() && arguments::int(value).is_ok();
+    let frames = if is_number { value.to_string() } else { "16".to_owned() };
+    let expected = format!("expected a framefeed.Window, such as framefeed.Window(frames={frames})");
+    Err(type_error(value.py(), &format!("window is {}, {expected}", shown(value))))
 }
 
 fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static str {
@@ -59,15 +49,14 @@ impl PyWindow {
         #[pyo3(from_py_with = arguments::text)] placement: &str,
         #[pyo3(from_py_with = arguments::text)] short: &str,
     ) -> PyResult<Self> {
-        let count = |name: &str, value: i128| {
-            u32::try_from(value)
-                .map_err(|_| invalid(format!("window: {name} is {value}, expected a whole number above 0")))
-        };
-        let frames = count("frames", frames)?;
+        let frames = within("window: frames", frames, 1..=i128::from(Window::MAX_FRAMES))?;
         let window = match (stride, fps) {
             (Some(_), Some(_)) => return Err(invalid("window: give stride or fps, not both")),
             (_, Some(fps)) => Window::at_fps(frames, fps).map_err(raise)?,
-            (stride, None) => Window::strided(frames, count("stride", stride.unwrap_or(1))?),
+            (stride, None) => {
+                let range = 1..=i128::from(Window::MAX_STRIDE);
+                Window::strided(frames, within("window: stride", stride.unwrap_or(1), range)?)
+            }
         };
         let placement = Placement::parse(placement).map_err(raise)?;
         let window = window.placement(placement).short(choose("window: short", short, &SHORTS)?);

@@ -6,7 +6,8 @@ use pyo3::types::PyMapping;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::array::new_tensor;
+use crate::arguments::{self, unsigned, wrong_type_of};
+use crate::array::new_tensors;
 use crate::errors::{closed, raise};
 use crate::json;
 use crate::process::Owned;
@@ -40,14 +41,15 @@ impl PyWriter {
 #[pymethods]
 impl PyWriter {
     #[new]
-    #[pyo3(signature = (path, /, *, shard_bytes=1 << 30, description=None, resume=None))]
+    #[pyo3(signature = (path, /, *, shard_bytes=1_073_741_824, description=None, resume=None))]
     fn new(
         py: Python<'_>,
-        path: PathBuf,
-        shard_bytes: u64,
+        #[pyo3(from_py_with = arguments::path)] path: PathBuf,
+        #[pyo3(from_py_with = arguments::int)] shard_bytes: i128,
         description: Option<&Bound<'_, PyAny>>,
-        resume: Option<bool>,
+        #[pyo3(from_py_with = arguments::optional_boolean)] resume: Option<bool>,
     ) -> PyResult<Self> {
+        let shard_bytes = unsigned("shard_bytes", shard_bytes)?;
         let description = json::optional_object("description", description)?;
         let earlier_run = match resume {
             None => EarlierRun::Refuse,
@@ -72,7 +74,8 @@ impl PyWriter {
     }
 
     /// Whether a record with that key is stored.
-    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+    fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let key: &str = key.extract().map_err(|_| wrong_type_of("key", key, "a str"))?;
         self.with(py, |writer| Ok(writer.contains(key)))
     }
 
@@ -84,21 +87,19 @@ impl PyWriter {
 
     /// Adds a record.
     #[pyo3(signature = (key, fields, *, caption=None, columns=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "it is what from_py_with gives")]
     fn add(
         &self,
         py: Python<'_>,
-        key: String,
-        fields: &Bound<'_, PyMapping>,
-        caption: Option<String>,
+        #[pyo3(from_py_with = arguments::text)] key: &str,
+        #[pyo3(from_py_with = arguments::mapping)] fields: Bound<'_, PyMapping>,
+        #[pyo3(from_py_with = arguments::optional_text)] caption: Option<&str>,
         columns: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let columns = json::optional_object(&format!("columns of record '{key}'"), columns)?;
-        let mut tensors = Vec::new();
-        for item in fields.items()? {
-            let (name, array): (String, Bound<'_, PyAny>) = item.extract()?;
-            tensors.push(new_tensor(&name, &array)?);
-        }
-        self.with(py, |writer| writer.add(NewTensorRecord { key, caption, columns, fields: tensors }))
+        let fields = new_tensors("fields", &fields)?;
+        let (key, caption) = (key.to_owned(), caption.map(str::to_owned));
+        self.with(py, |writer| writer.add(NewTensorRecord { key, caption, columns, fields }))
     }
 
     /// Publishes the dataset.
