@@ -101,7 +101,8 @@ fn decode(
     }
 }
 
-/// Iterates over the chunks of a record's frames.
+/// The chunks of :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is
+/// dropped.
 #[pyclass(frozen, name = "Chunks", module = "framefeed")]
 pub(crate) struct PyChunks(Owned<Running>);
 

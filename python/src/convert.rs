@@ -39,7 +39,47 @@ impl StreamArgument {
     }
 }
 
-/// Converts videos to a dataset; see the stubs.
+/// Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes
+/// on later.
+///
+/// Args:
+///     sources: files, folders, globs, or lists (.csv, .jsonl, .parquet): one path, or any iterable of them.
+///     out: folder of the dataset.
+///     profile: `"copy"`: the packets as they are. `"train"`: encoded once more for fast random access: small upright
+///         H.264 with square pixels, in short closed GOPs. `"raw"`: a dataset of tensors, whose field `frames` has all
+///         frames of a clip, uint8, turned for display, without compression: often 20 to 200 times as many bytes.
+///     format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own
+///         samples as I420, [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma
+///         than 4:2:0, or an odd width or height are refused. The columns `frames_matrix` ("bt709"), `frames_range`
+///         ("limited"), `frames_color_guessed`, `frames_chroma_location` ("left") and `frames_sample_aspect` ("1:1")
+///         say how to make RGB of them.
+///     size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not
+///         given, raw frames have each clip's display size, and train takes `short_side`.
+///     short_side: train: the shorter side in pixels, even; 256 by default. Smaller clips keep their size.
+///     fps: train: frames a second, the frame on screen at each instant, a jump of the timestamps left out; all frames
+///         at their own times where it is not given.
+///     gop: train: frames of a GOP; 16 by default. Short ones are cheap to enter, long ones small.
+///     crf: train: constant rate factor of libx264, 1 (best) to 51; 18 by default.
+///     split_seconds: cuts long videos into pieces of this length.
+///     shard_bytes: bytes after which a shard is full, 1 GiB by default.
+///     jobs: clips converted at a time; 0 is one for each core.
+///     seed: of the order of the clips.
+///     check: how thoroughly each clip is proved.
+///     stream: which video stream is taken. `"best"` is the one that ffmpeg takes; a number is a stream's, as ffprobe
+///         counts them; `"v:1"` is the second video stream, `"i:0x101"` the one of that id or PID, `"p:3"` the best of
+///         that program.
+///     on_change: what to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation).
+///         `"reencode"`: the later frames are made like the first ones, as ffmpeg does, and a warning names the frame
+///         and both values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as
+///         they are. `"split"`: each piece is a clip of its own, copied where it can be; to find the pieces, every
+///         video is decoded once more. `"refuse"`: the video fails.
+///     on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
+///     retry_failed: converts the shards once more from which an earlier call left clips out because they could not be
+///         converted. Shards that lack no clip stay as they are.
+///
+/// Returns:
+///     The report: counts, what was re-encoded and why, what failed and why; with the profile train under "train" also
+///     PSNR, and what windows cost before and after.
 #[pyfunction]
 #[pyo3(
     signature = (

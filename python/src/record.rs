@@ -21,7 +21,8 @@ enum Facts {
     Tensors(TensorRecord),
 }
 
-/// One record of a dataset. Everything but its frames and tensors is in memory.
+/// One record of a dataset: a clip, or a group of tensors. Frames are numbered from 0 in presentation order. What
+/// only a clip has raises InvalidArgumentError where the record is of tensors.
 #[pyclass(frozen, name = "Record", module = "framefeed")]
 pub(crate) struct PyRecord {
     dataset: Py<PyDataset>,
@@ -139,7 +140,7 @@ impl PyRecord {
         json::to_python(py, columns)
     }
 
-    /// Exact number of frames.
+    /// Exact number of frames; also `len(record)`.
     #[getter]
     fn num_frames(&self) -> PyResult<usize> {
         self.stream().map(StreamInfo::num_frames)
@@ -210,7 +211,8 @@ impl PyRecord {
         self.stream().map(|stream| stream.pixel_format.name())
     }
 
-    /// Colour as decided at conversion: H.273 numbers, range, siting, and whether it was a guess.
+    /// Colour as decided at conversion: `matrix`, `primaries` and `transfer` (numbers of H.273), `range`,
+    /// `chroma_location`, and `guessed`, true where the source did not say.
     #[getter]
     fn color<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let color = self.stream()?.color;
@@ -254,7 +256,7 @@ impl PyRecord {
         self.video().map(|record| record.source_end)
     }
 
-    /// Why the video was re-encoded; `None` where the packets are the source's.
+    /// Why the video was re-encoded; None where its packets are the source's.
     #[getter]
     fn reencoded(&self) -> PyResult<Option<&str>> {
         self.video().map(|record| record.reencoded.as_deref())
@@ -280,7 +282,11 @@ impl PyRecord {
         py.detach(names).map_err(raise)
     }
 
-    /// A stored tensor, read and checked; `None` where the record has none of that name.
+    /// A stored tensor, read and checked; None where the record has none of that name.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: the dataset has no such field.
+    ///     CorruptError: its bytes fail their checksum.
     #[pyo3(signature = (name, /))]
     fn field(&self, py: Python<'_>, #[pyo3(from_py_with = arguments::text)] name: &str) -> PyResult<Option<Tensor>> {
         let opened = self.dataset.get().here()?;
@@ -308,6 +314,24 @@ impl PyRecord {
     }
 
     /// Decodes frames by number, in any order, with repeats.
+    ///
+    /// The result is one tensor [N, C, H, W] of RGB, uint8, at display size, unless `format`, `layout`, `dtype` or
+    /// `size` say otherwise.
+    ///
+    /// Args:
+    ///     frames: frame numbers, of which negative ones count from the end (-1 is the last frame), or a slice of them.
+    ///     format: `"rgb"`: [N, 3, H, W], or the axes of `layout`. `"yuv420"`: planes, [N, 1, H * 3 / 2, W]. Both are
+    ///         turned for display, as for `Loader`. `"yuv"`: the decoder's own planes, untouched and not turned: a list
+    ///         of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or of
+    ///         uint16 with the value in the low bits where the clip has more than 8 bits. The options below can't be
+    ///         chosen for it.
+    ///     size: height and width; the record's display size where it is not given.
+    ///     fit, filter, layout, dtype: as for `Loader`.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: there is no such frame.
+    ///     CorruptError: bytes fail their checksum.
+    ///     DecodeError: the decoder refuses them.
     #[pyo3(signature = (
         frames, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8"
     ))]
@@ -339,7 +363,20 @@ impl PyRecord {
         decode::decode(py, &opened, self.number, self.stream()?, &frames, &wanted)
     }
 
-    /// Decodes frames one after another, and gives them in chunks.
+    /// Iterates over the frames from `start` up to `stop`, the last one by default, in tensors of `chunk` frames,
+    /// the last of which may be shorter. Each frame is decoded once, ahead of the consumer on a thread, and the memory
+    /// is that of three chunks, used again and again where they are dropped. What is given is what :meth:`decode`
+    /// gives.
+    ///
+    /// Args:
+    ///     chunk: frames of a tensor, 1 or more. Of a few, what is written stays in the processor's cache.
+    ///     start, stop: frame numbers, of which negative ones count from the end; the end itself is `len(record)`, and
+    ///         the default of `stop`.
+    ///     format, size, fit, filter, layout, dtype: as for `Loader`.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: there are no such frames.
+    ///     CorruptError, DecodeError: from the iterator, as by :meth:`decode`; the chunks before come first.
     #[pyo3(signature = (
         chunk, start=0, stop=None, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW",
         dtype="uint8"

@@ -30,6 +30,18 @@ fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static st
 }
 
 /// The frames of a sample: how many, how far apart, where in the record.
+///
+/// Args:
+///     frames: how many, 1 to 65536.
+///     stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
+///     fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies.
+///         29.97 and its like mean the NTSC rates. A rate that is a whole part of the record's own takes every k-th
+///         frame. No window stands in a jump of the timestamps (a frame held for more than 10 seconds and far longer
+///         than the usual one): it lies before or behind it.
+///     placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`:
+///         likewise, where a GOP begins, so that nothing is decoded to get there; `"start"`; `"center"`.
+///     short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts
+///         them), `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
 #[pyclass(frozen, eq, name = "Window", module = "framefeed")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct PyWindow {
@@ -85,13 +97,13 @@ impl PyWindow {
         self.fps
     }
 
-    /// Where in the record: "start", "center" or "random".
+    /// Where in the record.
     #[getter]
     fn placement(&self) -> &'static str {
         self.window.placement.as_str()
     }
 
-    /// What becomes of records that are too short: "skip", "repeat_last" or "loop".
+    /// What becomes of records that are too short.
     #[getter]
     fn short(&self) -> &'static str {
         name_of(&SHORTS, &self.window.short)
