@@ -90,7 +90,8 @@ fn info_counts_and_estimates() {
     assert!(one.stdout.contains("1 frame, stride 4: "), "{}", one.stdout);
     let long = run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "5000".as_ref()]);
     assert!(long.code == Some(0) && long.stdout.contains("no clip is long enough"), "{}", long.stdout);
-    run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "0".as_ref()]).fails(1, &["frames must be"]);
+    run([OsStr::new("info"), out.as_os_str(), "--window".as_ref(), "0".as_ref()])
+        .fails(1, &["frames is 0, expected 1 to 65536"]);
     run([OsStr::new("info"), videos.source().as_os_str()])
         .fails(1, &["not found", "manifest.json", "framefeed convert"]);
 }

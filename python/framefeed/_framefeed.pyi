@@ -25,10 +25,11 @@ _Channels: TypeAlias = Sequence[float] | np.ndarray[Any, Any] | torch.Tensor
 
 @final
 class Tensor:
-    """A dense array in host memory, for `numpy.from_dlpack`, `torch.from_dlpack` and every other library that speaks DLPack.
+    """A dense array in host memory, for `numpy.from_dlpack`, `torch.from_dlpack` and every other library that speaks
+    DLPack.
 
-    No copy is made: all views are of one memory, which lives as long as the last of them, also without this object, its batch,
-    its loader and its dataset.
+    No copy is made: all views are of one memory, which lives as long as the last of them, also without this object, its
+    batch, its loader and its dataset.
     """
 
     @property
@@ -124,13 +125,14 @@ class Window:
     Args:
         frames: how many, 1 to 65536.
         stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
-        fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies. 29.97 and its
-            like mean the NTSC rates. A rate that is a whole part of the record's own takes every k-th frame. No window stands in a jump
-            of the timestamps (a frame held for more than 10 seconds and far longer than the usual one): it lies before or behind it.
-        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`: likewise, where a GOP
-            begins, so that nothing is decoded to get there; `"start"`; `"center"`.
-        short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts them),
-            `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
+        fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies.
+            29.97 and its like mean the NTSC rates. A rate that is a whole part of the record's own takes every k-th
+            frame. No window stands in a jump of the timestamps (a frame held for more than 10 seconds and far longer
+            than the usual one): it lies before or behind it.
+        placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`:
+            likewise, where a GOP begins, so that nothing is decoded to get there; `"start"`; `"center"`.
+        short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts
+            them), `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
     """
 
     def __new__(
@@ -164,11 +166,12 @@ class Window:
 
 @final
 class Dataset:
-    """A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and the index.
+    """A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and the
+    index.
 
-    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used. Indexes
-    above 16 MiB are mapped into memory, and those beyond 512 MiB in one process: while the dataset is open, also by a loader or a table, their
-    files must be neither truncated nor edited in place.
+    It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used.
+    Indexes above 16 MiB are mapped into memory, and those beyond 512 MiB in one process: while the dataset is open,
+    also by a loader or a table, their files must be neither truncated nor edited in place.
 
     Args:
         path: the folder that holds `manifest.json`.
@@ -190,8 +193,8 @@ class Dataset:
         """What its records are: `"video"`, which may have tensors beside them, or `"tensor"`."""
     @property
     def fields(self) -> dict[str, dict[str, Any]]:
-        """The stored tensors, by name: `description`, what they are in the words of whoever wrote them, and `column`, the name of the
-        column that they were added with, None where the records themselves have them."""
+        """The stored tensors, by name: `description`, what they are in the words of whoever wrote them, and `column`,
+        the name of the column that they were added with, None where the records themselves have them."""
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest: version, shards with sizes and hashes, totals."""
@@ -217,32 +220,36 @@ class Dataset:
         description: Mapping[str, Any] | None = None,
         restart: bool = False,
     ) -> Dataset:
-        """Writes new tensors beside the dataset and opens it anew. Nothing that is there is touched: it can be read at any moment,
-        and whoever has it open goes on with what it was.
+        """Writes new tensors beside the dataset and opens it anew. Nothing that is there is touched: it can be read at
+        any moment, and whoever has it open goes on with what it was.
 
-        Repeat the call to resume one that was killed, interrupted or ended by an exception. It goes on behind the last record that
-        was stored; each record is stored as soon as it is given. What makes it the same call is the name and the description: say
-        another one when the producer changes. Where the dataset has the column already, the call asks for nothing and opens the
-        dataset anew, so a script with several columns can simply be run again.
+        Repeat the call to resume one that was killed, interrupted or ended by an exception. It goes on behind the last
+        record that was stored; each record is stored as soon as it is given. What makes it the same call is the name
+        and the description: say another one when the producer changes. Where the dataset has the column already, the
+        call asks for nothing and opens the dataset anew, so a script with several columns can simply be run again.
 
         Args:
-            name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`, for a field no name that a loader's batch has
-                for itself (`key`, `video`, `pts`, ...).
-            producer: one of three. A function of a record that gives an array, several by name, or None where the record has none
-                (an exception of it gets a note that names the record). A generator function, which is called once with an iterator
-                over the records that are still to do and yields pairs of a key and such a value: the way to encode several records
-                at once. Or an iterable of such pairs. Pairs come in the order of the dataset, and keys may be missing; pairs of
-                records that are stored already are passed over (:meth:`column_position` says where to begin).
-            description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked for.
+            name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`, for a field no name that a
+                loader's batch has for itself (`key`, `video`, `pts`, ...).
+            producer: one of three. A function of a record that gives an array, several by name, or None where the
+                record has none (an exception of it gets a note that names the record). A generator function (one with
+                `yield` in it), which is called once with an iterator over the records that are still to do and yields
+                pairs of a key and such a value: the way to encode several records at once. Or an iterable of such
+                pairs. Pairs come in the order of the dataset, and keys may be missing; pairs of records that are stored
+                already are passed over (:meth:`column_position` says where to begin).
+            description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked
+                for.
             restart: begin anew: what an earlier call stored and did not publish is removed.
 
         Raises:
-            InvalidArgumentError: no record was given anything, or something that is no array, or a key that is not the next one.
-            ConflictError: the dataset has a field of that name, or a column of that name and another description; with `restart`
-                also a column of the same; or another writer is at work in it.
+            InvalidArgumentError: no record was given anything, or something that is no array, or a key that is not the
+                next one.
+            ConflictError: the dataset has a field of that name, or a column of that name and another description; with
+                `restart` also a column of the same; or another writer is at work in it.
         """
     def column_position(self, name: str, *, description: Mapping[str, Any] | None = None) -> int:
-        """The number of the record at which :meth:`add_column` begins: 0 for a new column, `len(dataset)` for one that the dataset has.
+        """The number of the record at which :meth:`add_column` begins: 0 for a new column, `len(dataset)` for one that
+        the dataset has.
 
         Raises:
             ConflictError: as by :meth:`add_column`.
@@ -360,16 +367,41 @@ class Record:
         filter: Filter = "bicubic",
         layout: Layout = "TCHW",
         dtype: DType = "uint8",
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Decodes frames by number, in any order, with repeats.
+
+        The result is one tensor [N, C, H, W] of RGB, uint8, at display size, unless `format`, `layout`, `dtype` or
+        `size` say otherwise.
+
+        Args:
+            frames: frame numbers, of which negative ones count from the end (-1 is the last frame), or a slice of them.
+            format: `"rgb"`: [N, 3, H, W], or the axes of `layout`. `"yuv420"`: planes, [N, 1, H * 3 / 2, W]. Both are
+                turned for display, as for `Loader`. `"yuv"`: the decoder's own planes, untouched and not turned: a list
+                of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or of
+                uint16 with the value in the low bits where the clip has more than 8 bits. The options below can't be
+                chosen for it.
+            size: height and width; the record's display size where it is not given.
+            fit, filter, layout, dtype: as for `Loader`.
+
+        Raises:
+            InvalidArgumentError: there is no such frame.
+            CorruptError: bytes fail their checksum.
+            DecodeError: the decoder refuses them.
+        """
     @overload
     def decode(self, frames: Iterable[int] | slice, *, format: Literal["yuv"]) -> list[Tensor]:
         """Decodes frames by number, in any order, with repeats.
 
+        The result is one tensor [N, C, H, W] of RGB, uint8, at display size, unless `format`, `layout`, `dtype` or
+        `size` say otherwise.
+
         Args:
             frames: frame numbers, of which negative ones count from the end (-1 is the last frame), or a slice of them.
-            format: `"rgb"` and `"yuv420"`: one tensor, as for `Loader`, turned for display. `"yuv"`: the decoder's own planes, untouched
-                and not turned: a list of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or
-                of uint16 with the value in the low bits where the clip has more than 8 bits.
+            format: `"rgb"`: [N, 3, H, W], or the axes of `layout`. `"yuv420"`: planes, [N, 1, H * 3 / 2, W]. Both are
+                turned for display, as for `Loader`. `"yuv"`: the decoder's own planes, untouched and not turned: a list
+                of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or of
+                uint16 with the value in the low bits where the clip has more than 8 bits. The options below can't be
+                chosen for it.
             size: height and width; the record's display size where it is not given.
             fit, filter, layout, dtype: as for `Loader`.
 
@@ -384,20 +416,22 @@ class Record:
         start: int = 0,
         stop: int | None = None,
         *,
-        format: Literal["rgb", "yuv420"] = "rgb",
+        format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
         layout: Layout = "TCHW",
         dtype: DType = "uint8",
     ) -> Chunks:
-        """Iterates over the frames from `start` up to `stop`, the last one by default, in tensors of `chunk` frames, the last of which may be
-        shorter. Each frame is decoded once, ahead of the consumer on a thread, and the memory is that of three chunks, used again and
-        again where they are dropped. What is given is what :meth:`decode` gives.
+        """Iterates over the frames from `start` up to `stop`, the last one by default, in tensors of `chunk` frames,
+        the last of which may be shorter. Each frame is decoded once, ahead of the consumer on a thread, and the memory
+        is that of three chunks, used again and again where they are dropped. What is given is what :meth:`decode`
+        gives.
 
         Args:
             chunk: frames of a tensor, 1 or more. Of a few, what is written stays in the processor's cache.
-            start, stop: frame numbers.
+            start, stop: frame numbers, of which negative ones count from the end; the end itself is `len(record)`, and
+                the default of `stop`.
             format, size, fit, filter, layout, dtype: as for `Loader`.
 
         Raises:
@@ -408,8 +442,8 @@ class Record:
 
 @final
 class Chunks:
-    """See :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is closed or
-    dropped."""
+    """The chunks of :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is
+    closed or dropped."""
 
     def __iter__(self) -> Chunks: ...
     def __next__(self) -> Tensor: ...
@@ -425,19 +459,20 @@ class Chunks:
 class Loader:
     """Streams the samples of a dataset in batches. Each `iter(loader)` is one epoch, the next one each time.
 
-    Reading, decoding and transforming run on threads of this process, which start with an epoch and end with it. A batch is a
-    dictionary::
+    Reading, decoding and transforming run on threads of this process, which start with an epoch and end with it. A
+    batch is a dictionary::
 
         video      Tensor [B, T, C, H, W] (or the axes of `layout`), of `dtype`
         <field>    Tensor [B, ...] for each of `fields`, of the stored type
-        <field>_lengths   int64 Tensor [B, axes]: how much of each axis is the row's own, for ragged fields with `ragged="pad"`
+        <field>_lengths   int64 Tensor [B, axes]: how much of each axis is the row's own, for ragged fields with
+                   `ragged="pad"`
         key        list[str]: the records' keys
         caption    list[str | None], unless `captions=False`
         pts        int64 Tensor [B, T]: timestamps in ticks of the record's time base
         frame      int64 Tensor [B, T]: frame numbers in the record
         time_base  list[tuple[int, int]]: seconds per tick, numerator and denominator
-        color      list[dict], with `format="yuv420"`: each clip's `matrix` (FFmpeg's name, such as `"bt709"`), `range` (`"limited"` or
-                   `"full"`) and `guessed`, whether the source did not state them
+        color      list[dict], with `format="yuv420"`: each clip's `matrix` (FFmpeg's name, such as `"bt709"`), `range`
+                   (`"limited"` or `"full"`) and `guessed`, whether the source did not state them
         fps        float64 Tensor [B]: the records' average frames per second, whatever the window takes
         duration   float64 Tensor [B]: the records' durations in seconds
         source_size   int64 Tensor [B, 2]: the records' display height and width, before they were resized
@@ -448,68 +483,75 @@ class Loader:
         skipped    list[dict]: samples that `on_error` left out since the last batch: epoch, position, record, reason
         substituted   list[dict]: samples of this batch that `on_error` replaced
 
-    Without a window there is no `video`, `pts`, `frame` and `time_base`, and no byte of video is touched. Order, windows and substitutes are pure functions of seed, epoch and position, whatever the number of threads. A loader belongs to the
-    process that made it; in its fork it raises ClosedError.
+    Without a window there is no `video`, `pts`, `frame` and `time_base`, and no byte of video is touched. Order,
+    windows and substitutes are pure functions of seed, epoch and position, whatever the number of threads. A loader
+    belongs to the process that made it; in its fork it raises ClosedError.
 
     Args:
         dataset: what to load from.
         batch_size: samples per batch.
         window: which frames of a record make a sample. May be left out where there are `fields`.
-        fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no samples;
-            `num_incomplete` counts them.
-        format: `"rgb"`, or `"yuv420"`: uint8 Y, U and V by the clip's own matrix and range, half the bytes, for conversion on a GPU;
-            `video` is [B, T, 1, H * 3 / 2, W], of which the first H rows are Y, and the rest U and then V, of H / 2 rows of W / 2 each.
-            Sides are even, `fit` is `"crop"` or `"stretch"`.
-        size: height and width of the frames; without it they have the records' display size, and all must have the same, or
-            `batch_size` must be 1: then each batch has its record's size.
+        fields: names of stored tensors to hand out, such as latents and text embeddings. Records that lack one are no
+            samples; `num_incomplete` counts them.
+        format: `"rgb"`, or `"yuv420"`: uint8 Y, U and V by the clip's own matrix and range, half the bytes, for
+            conversion on a GPU; `video` is [B, T, 1, H * 3 / 2, W], of which the first H rows are Y, and the rest U and
+            then V, of H / 2 rows of W / 2 each. Sides are even, `fit` is `"crop"` or `"stretch"`.
+        size: height and width of the frames; without it they have the records' display size, and all must have the
+            same, or `batch_size` must be 1: then each batch has its record's size.
         fit: where the aspect ratio differs: `"crop"` what stands out, `"pad"` with `pad`, or `"stretch"`.
         filter: of the antialiased resize.
         layout: the axes of a sample.
         dtype: of the pixels. `"uint8"` are levels; for float types see `scale`.
         scale, mean, std: for float types, `(level * scale - mean) / std` per channel; levels are 0 to 255.
-        pad: colour of the borders of `fit="pad"`, as 8-bit R, G, B.
+        pad: colour of the borders of `fit="pad"`, as 8-bit R, G, B; of no other fit.
         shuffle: a new order in each epoch.
         seed: of the order and of random windows.
-        redraw: whether random windows lie elsewhere in each epoch. Where they do, they are a function of seed, epoch and position;
-            where not, of seed and record, so that a record has the same frames in every epoch, and a record's substitutes are the same.
-            By default (None) they do with `shuffle`, for training, and do not without, for validation.
-        ragged: where the shapes of a field differ: `"error"`, which names two records; `"pad"`, zeros behind each axis to the
-            largest of the batch; or `"bucket"`, every batch is of one shape of every field, and each shape has one batch an epoch
-            that may not be full. Or one of these for each field, by name: `{"latents": "bucket", "text": "pad"}`; `"error"` for the others.
+        redraw: whether random windows lie elsewhere in each epoch. Where they do, they are a function of seed, epoch
+            and position; where not, of seed and record, so that a record has the same frames in every epoch, and a
+            record's substitutes are the same. By default (None) they do with `shuffle`, for training, and do not
+            without, for validation.
+        ragged: where the shapes of a field differ: `"error"`, which names two records; `"pad"`, zeros behind each axis
+            to the largest of the batch; or `"bucket"`, every batch is of one shape of every field, and each shape has
+            one batch an epoch that may not be full. Or one of these for each field, by name: `{"latents": "bucket",
+            "text": "pad"}`; `"error"` for the others.
         checksum: whether stored tensors are checked; packets of video always are.
-        field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must be there and equal.
-        engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`, `"pread"`, `"memory"`. With
-            `"mmap"` a shard that is truncated in place while it is read ends the process with SIGBUS; with the others it is damage, as
-            long as its index was not large enough to be mapped (see :class:`Dataset`).
-        direct_io: whether reads of `"uring"` and `"pread"` go past the page cache of a local disk. `"auto"`: where there is more to read than there
-            is memory. `"on"` spares processor time, and memory for others, and is faster than a cold cache; `"off"` keeps to the cache.
+        field_descriptions: what the fields' descriptions must say, `{"latents": {"vae": "..."}}`: every key given must
+            be there and equal.
+        engine: how storage is read: `"auto"` decides by kernel and file system (`"mmap"` on tmpfs); `"uring"`,
+            `"pread"`, `"memory"`. With `"mmap"` a shard that is truncated in place while it is read ends the process
+            with SIGBUS; with the others it is damage, as long as its index was not large enough to be mapped (see
+            :class:`Dataset`).
+        direct_io: whether reads of `"uring"` and `"pread"` go past the page cache of a local disk. `"auto"`: where
+            there is more to read than there is memory. `"on"` spares processor time, and memory for others, and is
+            faster than a cold cache; `"off"` keeps to the cache.
         decode_workers: threads that decode; one for each core by default.
         tensor_readers: threads that read and check stored tensors; one for each core by default.
-        cpu_limit: processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second, on average over
-            some clips; 0.01 to 1024. No limit by default. What is delivered does not depend on it.
-        decode_limits: what one clip may take before it counts as damaged: `{"seconds": 20.0, "pixels": 3840 * 2160}`. `packets` fed,
-            100,000 by default; their `bytes`, 2**30; `frames` decoded, 100,000; `pixels` of a picture as the codec stores it, 2**26;
-            `seconds` of a thread's processor time, 120, or None. A clip that runs out of time is tried once more, and then raised under
-            every policy, because that depends on the machine.
-        prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more where that would
-            leave threads idle.
+        cpu_limit: processor time that the loader's threads may use, in cores: 1.5 is one and a half seconds a second,
+            on average over some clips; 0.01 to 1024. No limit by default. What is delivered does not depend on it.
+        decode_limits: what one clip may take before it counts as damaged: `{"seconds": 20.0, "pixels": 3840 * 2160}`.
+            `packets` fed, 100,000 by default; their `bytes`, 2**30; `frames` decoded, 100,000; `pixels` of a picture as
+            the codec stores it, 2**26; `seconds` of a thread's processor time, 120, or None. A clip that runs out of
+            time is tried once more, and then raised under every policy, because that depends on the machine.
+        prefetch_batches: batches that are finished or in the making while the consumer works; by default 3, or more
+            where that would leave threads idle.
         prefetch_bytes: memory of those batches; a batch is begun while they take less. 8 GiB by default.
-        on_error: for clips and tensors that are damaged, or whose shard is cut off: `"raise"`; `"skip"`, the batch comes
-            without them; or `"substitute"`, another record takes the place. The first one is warned of (:class:`SkippedWarning`), all are
-            counted. An epoch of which nothing is left is raised. So is always what this machine cannot do, because others may: a missing
-            shard, a failing disk, a codec that its FFmpeg cannot decode, memory that is refused. A substitute is found as long as one
-            record is sound.
+        on_error: for clips and tensors that are damaged, or whose shard is cut off: `"raise"`; `"skip"`, the batch
+            comes without them; or `"substitute"`, another record takes the place. The first one is warned of
+            (:class:`SkippedWarning`), all are counted. An epoch of which nothing is left is raised. So is always what
+            this machine cannot do, because others may: a missing shard, a failing disk, a codec that its FFmpeg cannot
+            decode, memory that is refused. A substitute is found as long as one record is sound.
         drop_last: leave out the last batch if it is not full.
-        columns: names of columns to hand out: the user's, or those of the dataset's index (`frames`, `codec`, `width`, ...; see
-            :meth:`Dataset.table`). A user's column comes before one of the index that has the same name.
+        columns: names of columns to hand out: the user's, or those of the dataset's index (`frames`, `codec`, `width`,
+            ...; see :meth:`Dataset.table`). A user's column comes before one of the index that has the same name.
         captions: whether to hand out captions.
-        world_size: processes that share the samples. A dataset is not split over processes yet. Where a job has several (`WORLD_SIZE` is
-            above 1, or torch.distributed was initialised with more than one) a loader without this argument is refused, because
-            all would read the same samples; 1 says that every process is to read all of them.
+        world_size: processes that share the samples. A dataset is not split over processes yet. Where a job has several
+            (`WORLD_SIZE` is above 1, or torch.distributed was initialised with more than one) a loader without this
+            argument is refused, because all would read the same samples; 1 says that every process is to read all of
+            them.
 
     Raises:
-        InvalidArgumentError: an argument is outside its range, the window is longer than every clip, or `batch_size` is above the
-            number of samples with `drop_last`; the message names it.
+        InvalidArgumentError: an argument is outside its range, the window is longer than every clip, or `batch_size` is
+            above the number of samples with `drop_last`; the message names it.
         TypeError: an argument is of another type; the message names it and says what it must be.
     """
 
@@ -519,21 +561,21 @@ class Loader:
         *,
         batch_size: int = 1,
         window: Window | None = None,
-        fields: Sequence[str] = ...,
+        fields: Sequence[str] = (),
         format: Format = "rgb",
         size: tuple[int, int] | None = None,
         fit: Fit = "crop",
         filter: Filter = "bicubic",
         layout: Layout = "TCHW",
         dtype: DType = "uint8",
-        scale: float = ...,
-        mean: _Channels = ...,
-        std: _Channels = ...,
-        pad: Sequence[int] = ...,
+        scale: float = 1 / 255,
+        mean: _Channels = (0.0, 0.0, 0.0),
+        std: _Channels = (1.0, 1.0, 1.0),
+        pad: Sequence[int] = (0, 0, 0),
         shuffle: bool = False,
         seed: int = 0,
         redraw: bool | None = None,
-        ragged: Ragged | Mapping[str, Ragged] = ...,
+        ragged: Ragged | Mapping[str, Ragged] = "error",
         checksum: Checksum = "on",
         field_descriptions: Mapping[str, Mapping[str, Any]] | None = None,
         engine: Engine = "auto",
@@ -546,7 +588,7 @@ class Loader:
         prefetch_bytes: int | None = None,
         on_error: OnError = "raise",
         drop_last: bool = False,
-        columns: Sequence[str] = ...,
+        columns: Sequence[str] = (),
         captions: bool = True,
         world_size: int | None = None,
     ) -> Self: ...
@@ -579,14 +621,15 @@ class Loader:
     def __len__(self) -> int:
         """Batches in an epoch, when none is skipped."""
     def __iter__(self) -> Batches:
-        """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said. It takes its place with its first batch; an
-        iterator that was not asked for one leaves no trace."""
+        """Starts an epoch: the next one, or where `load_state_dict` or `set_epoch` said. It takes its place with its
+        first batch; an iterator that was not asked for one leaves no trace."""
     def set_epoch(self, epoch: int) -> None:
-        """Makes the next iteration begin with that epoch: at its beginning, or where `load_state_dict` resumed it, as long as that
-        epoch is not over and no other was begun or set since."""
+        """Makes the next iteration begin with that epoch: at its beginning, or where `load_state_dict` resumed it, as
+        long as that epoch is not over and no other was begun or set since."""
     def excluded(self) -> list[dict[str, Any]]:
-        """Records that are no samples: `record`, its number, `key` and `reason`. The first thousand of those that are too short for the
-        window, and of those that lack a field. A loader warns once of records that are too short (:class:`ShortWarning`)."""
+        """Records that are no samples: `record`, its number, `key` and `reason`. The first thousand of those that are
+        too short for the window, and of those that lack a field. A loader warns once of records that are too short
+        (:class:`ShortWarning`)."""
     def close(self) -> None:
         """Ends all iterations and their threads: those that run raise ClosedError, and no other can be started."""
     def state_dict(self) -> dict[str, Any]:
@@ -597,19 +640,21 @@ class Loader:
         with the batch that comes then, or with the end.
         """
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Makes the next iteration go on where the state was taken, in a loader whose samples are in the same order. Another number of
-        threads, another `size` or, without buckets, another `batch_size` are no other order.
+        """Makes the next iteration go on where the state was taken, in a loader whose samples are in the same order.
+        Another number of threads, another `size` or, without buckets, another `batch_size` are no other order.
 
         Raises:
-            InvalidArgumentError: it is no state, or one of another dataset, seed, shuffling or number of samples (which depends on
-                window and fields), or with `ragged="bucket"` of another batch size; the message has both values.
+            InvalidArgumentError: it is no state, or one of another dataset, seed, shuffling or number of samples (which
+                depends on window and fields), or with `ragged="bucket"` of another batch size; the message has both
+                values.
         """
     def stats(self) -> dict[str, Any]:
         """What the loader has done so far, in all its epochs.
 
         Counters by name; three rates over the time of iteration (`read_bytes_per_second`, `frames_decoded_per_second`,
-        `tensor_bytes_per_second`); `read_amplification`, bytes read per byte needed; `decode_amplification`, frames decoded per
-        frame delivered; and `limited_by`: `"storage"`, `"check"` (the checksums of tensors), `"decode"`, `"transform"`, `"plan"`, `"cpu_limit"`, `"consumer"` or `"unknown"`.
+        `tensor_bytes_per_second`); `read_amplification`, bytes read per byte needed; `decode_amplification`, frames
+        decoded per frame delivered; and `limited_by`: `"storage"`, `"check"` (the checksums of tensors), `"decode"`,
+        `"transform"`, `"plan"`, `"cpu_limit"`, `"consumer"` or `"unknown"`.
         """
     def describe(self) -> str:
         """What was chosen, and what the machine lacks, in a few lines for people."""
@@ -643,8 +688,9 @@ class Writer:
         with framefeed.Writer("latents/", description={"vae": "x-1"}) as writer:
             writer.add("clip/000", {"latents": latents, "text": embedding}, caption="a cat", columns={"score": 0.5})
 
-    Nothing is published before it is closed: after an exception in the `with` block, or when the process dies, there is no dataset.
-    Each record is stored as soon as it is added, and what a process that died had stored stays for a writer with `resume=True`::
+    Nothing is published before it is closed: after an exception in the `with` block, or when the process dies, there is
+    no dataset. Each record is stored as soon as it is added, and what a process that died had stored stays for a writer
+    with `resume=True`::
 
         with framefeed.Writer("latents/", resume=True) as writer:
             for key, video in videos:
@@ -656,13 +702,15 @@ class Writer:
     Args:
         path: a folder that is missing or empty, or, with `resume`, one of an earlier writer.
         shard_bytes: a shard that has reached this size takes no further record, 1 GiB by default.
-        description: what the fields are, in your words: which model, crop, frames per second. JSON values, compared when asked for.
-        resume: what becomes of the records that an earlier writer stored in the folder and did not publish. True: they are checked and
-            kept, also those of this writer where it ends by an exception; a folder that was published is taken as one in which all
-            is done. False: they are removed. By default they are a conflict.
+        description: what the fields are, in your words: which model, crop, frames per second. JSON values, compared
+            when asked for.
+        resume: what becomes of the records that an earlier writer stored in the folder and did not publish. True: they
+            are checked and kept, also those of this writer where it ends by an exception; a folder that was published
+            is taken as one in which all is done. False: they are removed. By default they are a conflict.
 
     Raises:
-        ConflictError: the folder holds something, another writer is at work in it, or the earlier writer's description was another.
+        ConflictError: the folder holds something, another writer is at work in it, or the earlier writer's description
+            was another.
         CorruptError: a finished shard of an earlier writer is damaged.
     """
 
@@ -670,7 +718,7 @@ class Writer:
         cls,
         path: _Path,
         *,
-        shard_bytes: int = ...,
+        shard_bytes: int = 1 << 30,
         description: Mapping[str, Any] | None = None,
         resume: bool | None = None,
     ) -> Self: ...
@@ -696,14 +744,15 @@ class Writer:
 
         Args:
             key: unique; parts with `/` between them, letters, digits, `_ - + = @`, no dot in the last part.
-            fields: arrays in host memory that speak DLPack or the buffer protocol: bool, 8 to 64 bit integers, float16, bfloat16,
-                float32, float64. They are stored in C order, whatever theirs is.
+            fields: arrays in host memory that speak DLPack or the buffer protocol: bool, 8 to 64 bit integers, float16,
+                bfloat16, float32, float64. They are stored in C order, whatever theirs is.
             caption: what the record shows.
             columns: JSON values by name: bools, numbers and strings. A list or a dict is stored as the text of its
                 JSON, and so are the values of a column that has values of several types.
 
         Raises:
-            InvalidArgumentError: a key that is not valid or was there before, a name that is not valid, something that is no array.
+            InvalidArgumentError: a key that is not valid or was there before, a name that is not valid, something that
+                is no array.
             ClosedError: the writer was closed.
         """
     def close(self) -> None:
@@ -718,10 +767,11 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None, /
     ) -> bool:
-        """Closes the writer. After an exception there is no dataset: what was written is removed, or, with `resume=True`, kept."""
+        """Closes the writer. After an exception there is no dataset: what was written is removed, or, with
+        `resume=True`, kept."""
 
 def convert(
-    sources: _Path | Sequence[_Path],
+    sources: _Path | Iterable[_Path],
     out: _Path,
     *,
     profile: Literal["copy", "train", "raw"] = "copy",
@@ -732,32 +782,34 @@ def convert(
     gop: int | None = None,
     crf: float | None = None,
     split_seconds: float | None = None,
-    shard_bytes: int = ...,
+    shard_bytes: int = 1 << 30,
     jobs: int = 0,
     seed: int = 0,
     check: Literal["full", "fast"] = "full",
-    stream: str | int = ...,
+    stream: str | int = "best",
     on_change: Literal["reencode", "split", "refuse"] = "reencode",
     on_error: Literal["skip", "fail"] = "skip",
     retry_failed: bool = False,
 ) -> dict[str, Any]:
-    """Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes on later.
+    """Converts videos to a dataset, as the command `framefeed convert` does. Killed or interrupted, the same call goes
+    on later.
 
     Args:
-        sources: files, folders, globs, or lists (.csv, .jsonl, .parquet).
+        sources: files, folders, globs, or lists (.csv, .jsonl, .parquet): one path, or any iterable of them.
         out: folder of the dataset.
-        profile: `"copy"`: the packets as they are. `"train"`: encoded once more for fast random access: small upright H.264 with
-            square pixels, in short closed GOPs. `"raw"`: a dataset of tensors, whose field `frames` has all frames of a clip,
-            uint8, turned for display, without compression: often 20 to 200 times as many bytes.
-        format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own samples as I420,
-            [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma than 4:2:0, or an odd width
-            or height are refused. The columns `frames_matrix` ("bt709"), `frames_range` ("limited"), `frames_color_guessed`,
-            `frames_chroma_location` ("left") and `frames_sample_aspect` ("1:1") say how to make RGB of them.
-        size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not given, raw frames
-            have each clip's display size, and train takes `short_side`.
+        profile: `"copy"`: the packets as they are. `"train"`: encoded once more for fast random access: small upright
+            H.264 with square pixels, in short closed GOPs. `"raw"`: a dataset of tensors, whose field `frames` has all
+            frames of a clip, uint8, turned for display, without compression: often 20 to 200 times as many bytes.
+        format: what raw frames are. `"rgb"`, which None stands for: RGB [T, H, W, 3]. `"yuv420"`: the decoder's own
+            samples as I420, [T, H * 3 // 2, W], neither converted nor resized; clips of more than 8 bits, other chroma
+            than 4:2:0, or an odd width or height are refused. The columns `frames_matrix` ("bt709"), `frames_range`
+            ("limited"), `frames_color_guessed`, `frames_chroma_location` ("left") and `frames_sample_aspect` ("1:1")
+            say how to make RGB of them.
+        size: height and width of raw RGB frames, or of the profile train (both even), cropped to fit. Where it is not
+            given, raw frames have each clip's display size, and train takes `short_side`.
         short_side: train: the shorter side in pixels, even; 256 by default. Smaller clips keep their size.
-        fps: train: frames a second, the frame on screen at each instant, a jump of the timestamps left out; all frames at their own
-            times where it is not given.
+        fps: train: frames a second, the frame on screen at each instant, a jump of the timestamps left out; all frames
+            at their own times where it is not given.
         gop: train: frames of a GOP; 16 by default. Short ones are cheap to enter, long ones small.
         crf: train: constant rate factor of libx264, 1 (best) to 51; 18 by default.
         split_seconds: cuts long videos into pieces of this length.
@@ -765,18 +817,19 @@ def convert(
         jobs: clips converted at a time; 0 is one for each core.
         seed: of the order of the clips.
         check: how thoroughly each clip is proved.
-        stream: which video stream is taken. `"best"` is the one that ffmpeg takes; a number is a stream's, as ffprobe counts them;
-            `"v:1"` is the second video stream, `"i:0x101"` the one of that id or PID, `"p:3"` the best of that program.
+        stream: which video stream is taken. `"best"` is the one that ffmpeg takes; a number is a stream's, as ffprobe
+            counts them; `"v:1"` is the second video stream, `"i:0x101"` the one of that id or PID, `"p:3"` the best of
+            that program.
         on_change: what to do where the picture changes on the way (size, pixel format, colour, pixel shape, rotation).
-            `"reencode"`: the later frames are made like the first ones, as ffmpeg does, and a warning names the frame and both
-            values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as they are.
-            `"split"`: each piece is a clip of its own, copied where it can be; to find the pieces, every video is decoded once more.
-            `"refuse"`: the video fails.
+            `"reencode"`: the later frames are made like the first ones, as ffmpeg does, and a warning names the frame
+            and both values; a change of pixel shape, primaries, transfer or chroma location alone leaves the packets as
+            they are. `"split"`: each piece is a clip of its own, copied where it can be; to find the pieces, every
+            video is decoded once more. `"refuse"`: the video fails.
         on_error: `"skip"`: what can't be converted is listed in the report; `"fail"`: it is raised.
         retry_failed: converts the shards once more from which an earlier call left clips out because they could not be
             converted. Shards that lack no clip stay as they are.
 
     Returns:
-        The report: counts, what was re-encoded and why, what failed and why; with the profile train under "train" also PSNR, and
-        what windows cost before and after.
+        The report: counts, what was re-encoded and why, what failed and why; with the profile train under "train" also
+        PSNR, and what windows cost before and after.
     """

@@ -52,11 +52,13 @@ _OF_TORCH = {
     "multiprocessing_context": f"{_NO_WORKERS}: leave it out",
     "prefetch_factor": "give prefetch_batches=..., batches in all and not for each worker, or nothing",
     "pin_memory": "batches are not pinned, device=... moves them: leave it out",
+    "pin_memory_device": "batches are not pinned, device=... moves them: leave it out",
     "collate_fn": "batches come whole: leave it out and change them in the loop",
     "sampler": "the order is a function of shuffle=... and seed=...: give those",
     "batch_sampler": "the order is a function of shuffle=..., seed=... and batch_size=...: give those",
     "generator": "the order is a function of shuffle=... and seed=...: give those",
     "timeout": "every clip has a budget of time by itself: leave it out",
+    "in_order": "batches always come in the order of shuffle=... and seed=...: leave it out",
 }
 
 
@@ -68,6 +70,11 @@ def _explained(init: Callable[_Options, None]) -> Callable[_Options, None]:
         for name in kwargs:
             if name in _OF_TORCH:
                 raise TypeError(f"DataLoader has no {name}: {_OF_TORCH[name]}")
+        # Behind the loader itself and the dataset; torch's loader takes these two by position as well.
+        positional = list(zip(("batch_size", "shuffle"), args[2:], strict=False))
+        if positional:
+            given = ", ".join(f"{name}={value!r}" for name, value in positional)
+            raise TypeError(f"DataLoader takes its options by name: say {given}")
         init(*args, **kwargs)
 
     return checked

@@ -5,10 +5,11 @@
 use framefeed::{NewTensor, TensorType};
 use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict};
+use pyo3::types::{PyCapsule, PyDict, PyMapping};
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
+use crate::arguments::name_in;
 use crate::dlpack::{
     DEVICE_CPU, DLDataType, DLManagedTensor, DLManagedTensorVersioned, DLTensor, NAME, NAME_VERSIONED, VERSION,
 };
@@ -32,6 +33,16 @@ pub(crate) fn new_tensor(name: &str, array: &Bound<'_, PyAny>) -> PyResult<NewTe
         Err(error) if is_refusal(array.py(), &error) => Err(named(refusal.unwrap_or(error))),
         Err(error) => Err(error),
     }
+}
+
+/// The arrays of a mapping, by the names of their fields. `what` is the mapping's name.
+pub(crate) fn new_tensors(what: &str, arrays: &Bound<'_, PyMapping>) -> PyResult<Vec<NewTensor>> {
+    let mut tensors = Vec::new();
+    for item in arrays.items()? {
+        let (name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        tensors.push(new_tensor(&name_in(what, &name)?, &array)?);
+    }
+    Ok(tensors)
 }
 
 /// Whether an error is about the array; else it is a Ctrl-C, the end of the program or of memory, and goes on as it is.

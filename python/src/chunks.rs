@@ -101,7 +101,8 @@ fn decode(
     }
 }
 
-/// Iterates over the chunks of a record's frames.
+/// The chunks of :meth:`Record.chunks`. Belongs to the process that made it. A thread decodes until the iterator is
+/// closed or dropped.
 #[pyclass(frozen, name = "Chunks", module = "framefeed")]
 pub(crate) struct PyChunks {
     /// `None` once it was closed. Locked only with the GIL held, and only to look at it or to take it, as a dataset's
@@ -141,6 +142,7 @@ impl PyChunks {
         slf
     }
 
+    /// Closes the iterator.
     #[pyo3(signature = (kind, value, traceback, /))]
     fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
         let _ = (kind, value, traceback);

@@ -2,12 +2,49 @@
 
 use framefeed::{ColumnWriter, Dataset, NewTensor};
 use pyo3::prelude::*;
-use pyo3::types::PyMapping;
+use pyo3::types::{PyByteArray, PyBytes, PyMapping, PySequence, PyString};
 
-use crate::array::{is_refusal, new_tensor};
+use crate::arguments::{type_error, wrong_type_of};
+use crate::array::{is_refusal, new_tensor, new_tensors};
 use crate::dataset::PyDataset;
 use crate::errors::{invalid, noted, raise};
 use crate::record::PyRecord;
+
+/// What a producer must be.
+const PRODUCER: &str = "a function, a generator function, or an iterable of (key, array)";
+
+/// Refuses what can be no producer. What an iterable gives is looked at when it comes.
+pub(crate) fn check(producer: &Bound<'_, PyAny>) -> PyResult<()> {
+    if producer.is_callable() {
+        return Ok(());
+    }
+    if producer.cast::<PyMapping>().is_ok() {
+        let expected = format!("{PRODUCER}, such as its .items()");
+        return Err(wrong_type_of("producer", producer, &expected));
+    }
+    let is_one = producer.is_instance_of::<PyString>()
+        || producer.is_instance_of::<PyBytes>()
+        || producer.is_instance_of::<PyByteArray>()
+        || producer.hasattr("__dlpack__")?;
+    if is_one || !producer.hasattr("__iter__")? {
+        return Err(wrong_type_of("producer", producer, PRODUCER));
+    }
+    Ok(())
+}
+
+/// A key and what was given for its record: of a tuple, a list, or another sequence of two.
+fn pair<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(String, Bound<'py, PyAny>)> {
+    let parts = || {
+        let parts = pair.cast::<PySequence>().ok().filter(|_| !pair.is_instance_of::<PyString>())?;
+        let is_pair = parts.len().is_ok_and(|len| len == 2);
+        is_pair.then_some(())?;
+        Some((parts.get_item(0).ok()?.extract().ok()?, parts.get_item(1).ok()?))
+    };
+    parts().ok_or_else(|| {
+        let found = crate::arguments::found(pair);
+        type_error(pair.py(), &format!("producer must be {PRODUCER}, got {found} in the place of a (key, array)"))
+    })
+}
 
 /// Fills a column from a function of a record, from a generator function of the records that are still to do, or from pairs
 /// of keys and arrays.
@@ -59,23 +96,27 @@ impl Column<'_> {
 
     /// One array under the column's name, or several under their own.
     fn tensors(&self, given: &Bound<'_, PyAny>) -> PyResult<Vec<NewTensor>> {
-        let Ok(mapping) = given.cast::<PyMapping>() else { return Ok(vec![new_tensor(self.name, given)?]) };
-        let mut tensors = Vec::new();
-        for item in mapping.items()? {
-            let (name, array): (String, Bound<'_, PyAny>) = item.extract()?;
-            tensors.push(new_tensor(&name, &array)?);
+        match given.cast::<PyMapping>() {
+            Ok(arrays) => new_tensors("fields", arrays),
+            Err(_) => Ok(vec![new_tensor(self.name, given)?]),
         }
-        Ok(tensors)
     }
 }
 
 fn by_call(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bound<'_, PyAny>) -> PyResult<()> {
+    let inspect = owner.py().import("inspect")?;
     for number in column.writer.position()..column.dataset.len() {
         let record = PyRecord::open(owner, column.dataset, number)?;
         let given = producer.call1((record,)).map_err(|error| {
             let key = column.dataset.key(number).unwrap_or_default();
             noted(owner.py(), error, &format!("add_column('{}'): of record '{key}'", column.name))
         })?;
+        if inspect.call_method1("isgenerator", (&given,))?.is_truthy()? {
+            let found = crate::arguments::found(producer);
+            let told = "a generator function is one with `yield` in it, and a generator itself is an iterable";
+            let message = format!("producer must be {PRODUCER}, got {found}, which returns a generator: {told}");
+            return Err(type_error(owner.py(), &message));
+        }
         column.put(number, &given)?;
     }
     Ok(())
@@ -84,8 +125,8 @@ fn by_call(owner: &Bound<'_, PyDataset>, column: &mut Column<'_>, producer: &Bou
 /// `next` is the first record that a pair may be of.
 fn by_pairs(column: &mut Column<'_>, pairs: &Bound<'_, PyAny>, mut next: usize) -> PyResult<()> {
     let mut last = None;
-    for pair in pairs.try_iter()? {
-        let (key, given): (String, Bound<'_, PyAny>) = pair?.extract()?;
+    for given in pairs.try_iter()? {
+        let (key, given) = pair(&given?)?;
         let number = find(column.dataset, &key, next, last.as_deref())?;
         // An earlier run has stored it.
         if number >= column.writer.position() {

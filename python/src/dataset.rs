@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::arguments;
+use crate::arguments::{self, wrong_type_of};
 use crate::column::{self, Column};
 use crate::errors::{needs, raise};
 use crate::json;
@@ -47,7 +47,19 @@ impl Opened {
     }
 }
 
-/// A dataset on disk. In a forked child it is opened anew when it is first used there; pickled, it is its path.
+/// A dataset on disk, as `framefeed convert` and :class:`Writer` make it. Opening it reads the manifest and the
+/// index.
+///
+/// It may be used by several threads. Pickled, it is its path; in a forked process it is opened anew when first used.
+/// Indexes above 16 MiB are mapped into memory, and those beyond 512 MiB in one process: while the dataset is open,
+/// also by a loader or a table, their files must be neither truncated nor edited in place.
+///
+/// Args:
+///     path: the folder that holds `manifest.json`.
+///
+/// Raises:
+///     NotFoundError: there is no dataset; the message says what the folder is, and what may be done.
+///     CorruptError: manifest or index are not what they should be.
 #[pyclass(frozen, name = "Dataset", module = "framefeed")]
 pub(crate) struct PyDataset {
     path: PathBuf,
@@ -120,20 +132,21 @@ impl PyDataset {
         py.detach(|| dataset.column_names()).map_err(raise)
     }
 
-    /// The manifest, as it is on disk.
+    /// The manifest: version, shards with sizes and hashes, totals.
     #[getter]
     fn manifest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let bytes = self.here()?.dataset.manifest().to_bytes().map_err(raise)?;
         py.import("json")?.call_method1("loads", (bytes,))
     }
 
-    /// What its records are.
+    /// What its records are: `"video"`, which may have tensors beside them, or `"tensor"`.
     #[getter]
     fn kind(&self) -> PyResult<&'static str> {
         Ok(self.here()?.dataset.kind().as_str())
     }
 
-    /// The stored tensors: for each field what it is said to be, and the column that it was added with.
+    /// The stored tensors, by name: `description`, what they are in the words of whoever wrote them, and `column`,
+    /// the name of the column that they were added with, None where the records themselves have them.
     #[getter]
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let opened = self.here()?;
@@ -148,16 +161,42 @@ impl PyDataset {
         Ok(fields)
     }
 
-    /// Writes new tensors beside the dataset and opens it anew.
+    /// Writes new tensors beside the dataset and opens it anew. Nothing that is there is touched: it can be read at
+    /// any moment, and whoever has it open goes on with what it was.
+    ///
+    /// Repeat the call to resume one that was killed, interrupted or ended by an exception. It goes on behind the last
+    /// record that was stored; each record is stored as soon as it is given. What makes it the same call is the name
+    /// and the description: say another one when the producer changes. Where the dataset has the column already, the
+    /// call asks for nothing and opens the dataset anew, so a script with several columns can simply be run again.
+    ///
+    /// Args:
+    ///     name: of the column, and of its field: 1 to 64 letters, digits, `_` and `-`, for a field no name that a
+    ///         loader's batch has for itself (`key`, `video`, `pts`, ...).
+    ///     producer: one of three. A function of a record that gives an array, several by name, or None where the
+    ///         record has none (an exception of it gets a note that names the record). A generator function (one with
+    ///         `yield` in it), which is called once with an iterator over the records that are still to do and yields
+    ///         pairs of a key and such a value: the way to encode several records at once. Or an iterable of such
+    ///         pairs. Pairs come in the order of the dataset, and keys may be missing; pairs of records that are stored
+    ///         already are passed over (:meth:`column_position` says where to begin).
+    ///     description: what the tensors are: which model, crop, frames per second. JSON values, compared when asked
+    ///         for.
+    ///     restart: begin anew: what an earlier call stored and did not publish is removed.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: no record was given anything, or something that is no array, or a key that is not the
+    ///         next one.
+    ///     ConflictError: the dataset has a field of that name, or a column of that name and another description; with
+    ///         `restart` also a column of the same; or another writer is at work in it.
     #[pyo3(signature = (name, producer, *, description=None, restart=false))]
     fn add_column(
         slf: &Bound<'_, Self>,
-        name: &str,
+        #[pyo3(from_py_with = arguments::text)] name: &str,
         producer: &Bound<'_, PyAny>,
         description: Option<&Bound<'_, PyAny>>,
-        restart: bool,
+        #[pyo3(from_py_with = arguments::boolean)] restart: bool,
     ) -> PyResult<Self> {
         let py = slf.py();
+        column::check(producer)?;
         let description = json::optional_object("description", description)?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
@@ -175,9 +214,18 @@ impl PyDataset {
         Ok(Self { path: slf.get().path.clone(), handle: Mutex::new(Owned::new(Opened::new(dataset))) })
     }
 
-    /// Records before this one need no tensors of the column any more.
+    /// The number of the record at which :meth:`add_column` begins: 0 for a new column, `len(dataset)` for one that
+    /// the dataset has.
+    ///
+    /// Raises:
+    ///     ConflictError: as by :meth:`add_column`.
     #[pyo3(signature = (name, *, description=None))]
-    fn column_position(&self, py: Python<'_>, name: &str, description: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    fn column_position(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = arguments::text)] name: &str,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let description = json::optional_object("description", description)?;
         let opened = self.here()?;
         let dataset = &opened.dataset;
@@ -192,18 +240,22 @@ impl PyDataset {
         Ok(self.here()?.dataset.len())
     }
 
+    /// The record of that number; -1 is the last one.
     fn __getitem__(slf: &Bound<'_, Self>, number: &Bound<'_, PyAny>) -> PyResult<PyRecord> {
         if number.is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err("records have numbers here; Dataset.find(key) gives the one of a key"));
+            let expected = "an int: Dataset.find(key) gives the record of a key";
+            return Err(wrong_type_of("number", number, expected));
         }
-        let number: isize = number.extract()?;
+        let expected = "an int: each record is taken by itself, dataset[0]";
+        let number = arguments::int(number).map_err(|_| wrong_type_of("number", number, expected))?;
         let opened = slf.get().here()?;
         let dataset = &opened.dataset;
         let len = dataset.len();
-        let wanted = if number < 0 { number.checked_add_unsigned(len) } else { Some(number) };
-        let index = wanted.and_then(|wanted| usize::try_from(wanted).ok()).filter(|&index| index < len);
-        let index = index
-            .ok_or_else(|| PyIndexError::new_err(format!("there is no record {number}, the dataset has {len}")))?;
+        let wanted = if number < 0 { number.saturating_add(len as i128) } else { number };
+        let index = usize::try_from(wanted).ok().filter(|&index| index < len).ok_or_else(|| {
+            let expected = format!("expected -{len} to less than {len}");
+            PyIndexError::new_err(format!("number is {number}, {expected}: the dataset has {len} records"))
+        })?;
         PyRecord::open(slf, dataset, index)
     }
 
@@ -229,6 +281,9 @@ impl PyDataset {
     }
 
     /// The record with that key.
+    ///
+    /// Raises:
+    ///     NotFoundError: there is none.
     #[pyo3(signature = (key, /))]
     fn find(slf: &Bound<'_, Self>, #[pyo3(from_py_with = arguments::text)] key: &str) -> PyResult<PyRecord> {
         let opened = slf.get().here()?;
@@ -241,7 +296,11 @@ impl PyDataset {
         PyRecord::open(slf, dataset, number)
     }
 
-    /// The dataset's index as a pyarrow Table over the memory that holds it: one row for each record.
+    /// The dataset's index, without a copy, one row for each record: key, shard, size, frames, fps, ..., and
+    /// the user columns that are numbers or booleans. Text stands in the shards: `Record.columns`, `Record.caption`.
+    ///
+    /// Raises:
+    ///     CorruptError: a part of the index fails its checksum, or pyarrow cannot read it.
     fn table<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let opened = slf.get().here()?;

@@ -179,7 +179,11 @@ unsafe impl Send for Memory {}
 // bytes from several threads at once is the Python program's choice, as with every array.
 unsafe impl Sync for Memory {}
 
-/// A dense array in host memory, for `numpy.from_dlpack`, `torch.from_dlpack` and every other library that speaks DLPack.
+/// A dense array in host memory, for `numpy.from_dlpack`, `torch.from_dlpack` and every other library that speaks
+/// DLPack.
+///
+/// No copy is made: all views are of one memory, which lives as long as the last of them, also without this object, its
+/// batch, its loader and its dataset.
 #[pyclass(frozen, module = "framefeed")]
 pub(crate) struct Tensor {
     memory: Arc<Memory>,
@@ -361,6 +365,10 @@ impl Tensor {
     }
 
     /// The same memory as a NumPy array.
+    ///
+    /// Raises:
+    ///     ImportError: NumPy is not installed. Indexing and arithmetic need it as well.
+    ///     UnsupportedError: the dtype is bfloat16, which NumPy lacks.
     pub(crate) fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         if slf.get().element == Element::Bfloat16 {
             return Err(unsupported(
@@ -373,6 +381,9 @@ impl Tensor {
     }
 
     /// The same memory as a torch tensor.
+    ///
+    /// Raises:
+    ///     ImportError: torch is not installed.
     fn torch<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let torch = slf.py().import("torch");
         let torch = torch.map_err(|error| needs(slf.py(), error, "Tensor.torch()", "torch", "torch"))?;
@@ -405,7 +416,7 @@ impl Tensor {
         }
     }
 
-    /// A capsule for a library that speaks DLPack; with `max_version` of 1.0 or later in the structure with a version.
+    /// A capsule: `dltensor_versioned` where `max_version` is 1.0 or later, else `dltensor`.
     #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
     fn __dlpack__<'py>(
         &self,

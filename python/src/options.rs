@@ -1,38 +1,33 @@
 //! Keyword arguments that several calls share.
 
-use framefeed::{DType, DecodeLimits, Filter, Fit, FrameFormat, Layout, TransformOptions};
-use pyo3::exceptions::PyTypeError;
+use framefeed::{DType, DecodeLimits, Filter, Fit, FrameFormat, Layout, MAX_OUTPUT_SIDE, TransformOptions};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList};
+use pyo3::types::{PyDict, PyInt, PyList, PySequence};
 use std::time::Duration;
 
-use crate::arguments;
+use crate::arguments::{self, name_in, shown, type_error, within};
 use crate::errors::{invalid, raise};
-
-/// A number of things.
-pub(crate) fn count(name: &str, value: i128) -> PyResult<usize> {
-    usize::try_from(value).map_err(|_| invalid(format!("{name} is {value}, expected a whole number above 0")))
-}
-
-/// A number without a sign: a seed, an epoch, bytes.
-pub(crate) fn unsigned(name: &str, value: i128) -> PyResult<u64> {
-    u64::try_from(value).map_err(|_| invalid(format!("{name} is {value}, expected a whole number from 0 to 2**64 - 1")))
-}
 
 /// A size in pixels as Python has it: height and width.
 ///
 /// # Errors
-/// TypeError for anything but two whole numbers.
-pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(i64, i64)>> {
+/// TypeError for anything but two whole numbers, ValueError for such as no picture has.
+pub(crate) fn size(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<(u32, u32)>> {
     let Some(value) = value else { return Ok(None) };
     // A list is taken as well; a string of two characters would be a sequence too, but not of numbers.
-    let sides: Vec<i64> = value.extract().unwrap_or_default();
-    if let [height, width] = sides[..] {
-        return Ok(Some((height, width)));
+    let items = value.cast::<PySequence>().ok().and_then(|items| items.try_iter().ok());
+    let sides: Option<Vec<i128>> = items.and_then(|items| {
+        let sides = items.map(|side| side.and_then(|side| arguments::int(&side)));
+        sides.collect::<PyResult<_>>().ok()
+    });
+    if let Some([height, width]) = sides.as_deref() {
+        let side = |name: &str, side| within(&format!("size: {name}"), side, 1..=i128::from(MAX_OUTPUT_SIDE));
+        return Ok(Some((side("height", *height)?, side("width", *width)?)));
     }
-    let example = if value.is_instance_of::<PyInt>() { format!("({value}, {value})") } else { "(256, 256)".into() };
-    let found = value.repr()?;
-    Err(PyTypeError::new_err(format!("size is {found}, expected (height, width), such as {example}")))
+    let is_one = value.is_instance_of::<PyInt>() && arguments::int(value).is_ok();
+    let example = if is_one { format!("({value}, {value})") } else { "(256, 256)".into() };
+    let message = format!("size is {}, expected (height, width), such as {example}", shown(value));
+    Err(type_error(value.py(), &message))
 }
 
 /// One number for each of R, G and B, also in an array: torch's are no sequences for Python.
@@ -55,15 +50,13 @@ pub(crate) fn channels(value: &Bound<'_, PyAny>) -> PyResult<[f32; 3]> {
 pub(crate) fn decode_limits(given: Option<Bound<'_, PyDict>>) -> PyResult<DecodeLimits> {
     let mut limits = DecodeLimits::default();
     for (name, value) in given.into_iter().flatten() {
-        let name: String = name.extract()?;
-        let wrong = |expected: &str| {
-            let found = value.repr().map_or_else(|_| "?".to_owned(), |found| found.to_string());
-            invalid(format!("decode_limits: {name} is {found}, expected {expected}"))
-        };
+        let name = name_in("decode_limits", &name)?;
+        let wrong =
+            |expected: &str| invalid(format!("decode_limits: {name} is {}, expected {expected}", shown(&value)));
         let count = match name.as_str() {
             "seconds" => {
                 let expected = "a number of seconds from 0 on, or None for no limit";
-                let seconds = value.extract::<Option<f64>>().map_err(|_| wrong(expected))?;
+                let seconds = arguments::optional_float(&value).map_err(|_| wrong(expected))?;
                 let timeout = seconds.map(Duration::try_from_secs_f64).transpose();
                 limits.timeout = timeout.map_err(|_| wrong(expected))?;
                 continue;
@@ -77,7 +70,8 @@ pub(crate) fn decode_limits(given: Option<Bound<'_, PyDict>>) -> PyResult<Decode
                 return Err(invalid(format!("decode_limits: there is no '{name}', expected {known}")));
             }
         };
-        *count = value.extract().map_err(|_| wrong("a whole number from 0 to 2**64 - 1"))?;
+        let number = arguments::int(&value).ok().and_then(|number| number.try_into().ok());
+        *count = number.ok_or_else(|| wrong("a whole number from 0 to 2**64 - 1"))?;
     }
     Ok(limits)
 }
@@ -85,7 +79,7 @@ pub(crate) fn decode_limits(given: Option<Bound<'_, PyDict>>) -> PyResult<Decode
 /// What a picture should look like, by name.
 pub(crate) struct Picture<'a> {
     pub(crate) format: &'a str,
-    pub(crate) size: Option<(i64, i64)>,
+    pub(crate) size: Option<(u32, u32)>,
     pub(crate) fit: &'a str,
     pub(crate) filter: &'a str,
     pub(crate) layout: &'a str,
@@ -102,12 +96,7 @@ impl Picture<'_> {
             .layout(Layout::parse(self.layout).map_err(raise)?)
             .dtype(DType::parse(self.dtype).map_err(raise)?);
         if let Some((height, width)) = self.size {
-            let side = |name, value| {
-                u32::try_from(value).map_err(|_| {
-                    invalid(format!("size: {name} is {value}, expected 1 to {}", framefeed::MAX_OUTPUT_SIDE))
-                })
-            };
-            options = options.size(side("height", height)?, side("width", width)?);
+            options = options.size(height, width);
         }
         options.check().map_err(raise)?;
         Ok(options)

@@ -1,12 +1,13 @@
 //! `framefeed.Record`: one clip or group of tensors, what is known about it, its frames and its fields.
 
-use framefeed::{Dataset, DatasetKind, Record, StreamInfo, TensorRecord};
+use framefeed::{Dataset, DatasetKind, Record, StreamInfo, TensorRecord, TransformOptions};
 use pyo3::prelude::*;
 use pyo3::types::slice::PySliceIndices;
 use pyo3::types::{PyDict, PySlice, PySliceMethods, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
+use crate::arguments::{self, choose, items, within, wrong_type_of};
 use crate::batch::code_name;
 use crate::chunks::{PyChunks, Request};
 use crate::dataset::PyDataset;
@@ -22,7 +23,9 @@ enum Facts {
     Tensors(TensorRecord),
 }
 
-/// One record of a dataset. Everything but its frames and tensors is in memory.
+/// One record of a dataset: a clip, or a group of tensors. Frames are numbered from 0 in presentation order. What
+/// only a clip has raises InvalidArgumentError where the record is of tensors. Records are equal that are the same one
+/// of the same dataset, also where it was opened twice.
 #[pyclass(frozen, name = "Record", module = "framefeed")]
 pub(crate) struct PyRecord {
     dataset: Py<PyDataset>,
@@ -78,19 +81,32 @@ impl PyRecord {
             let PySliceIndices { start, step, slicelength, .. } = slice.indices(num_frames as isize)?;
             return Ok((0..slicelength as isize).map(|n| (start + n * step) as u32).collect());
         }
-        let mut numbers = Vec::new();
-        for frame in frames.try_iter()? {
-            let frame: i64 = frame?.extract()?;
-            let counted = if frame < 0 { frame.checked_add(num_frames as i64) } else { Some(frame) };
-            let inside = counted.and_then(|frame| u32::try_from(frame).ok()).filter(|&n| (n as usize) < num_frames);
-            numbers.push(inside.ok_or_else(|| {
-                raise(
-                    framefeed::Error::invalid(format!("there is no frame {frame}, the record has {num_frames}"))
-                        .with_record(self.key()),
-                )
-            })?);
-        }
-        Ok(numbers)
+        let one = |name: &str, frame: &Bound<'_, PyAny>| {
+            let number = arguments::int(frame).map_err(|_| wrong_type_of(name, frame, "an int"))?;
+            let counted = if number < 0 { number.saturating_add(num_frames as i128) } else { number };
+            let inside = u32::try_from(counted).ok().filter(|&n| (n as usize) < num_frames);
+            inside.ok_or_else(|| {
+                self.wrong(format!("frames: there is no frame {number}, the record has {num_frames}, from 0 on"))
+            })
+        };
+        items("frames", frames, "an iterable of ints, such as [0, 8] or range(8), or a slice", one)
+    }
+
+    /// The number of a frame, or of the end: negative ones count from there.
+    fn edge(&self, name: &str, value: i128) -> PyResult<u32> {
+        let num_frames = self.num_frames()? as i128;
+        let counted = if value < 0 { value.saturating_add(num_frames) } else { value };
+        let inside = u32::try_from(counted).ok().filter(|_| counted <= num_frames);
+        inside.ok_or_else(|| {
+            self.wrong(format!(
+                "{name} is {value}, expected -{num_frames} to {num_frames}: the record has {num_frames} frames"
+            ))
+        })
+    }
+
+    /// The error for an argument that does not fit this record.
+    fn wrong(&self, message: String) -> PyErr {
+        raise(framefeed::Error::invalid(message).with_record(self.key()))
     }
 }
 
@@ -126,7 +142,9 @@ impl PyRecord {
         }
     }
 
-    /// The user columns that have a value here.
+    /// The user columns that have a value here: bools, ints, floats and strings. Each column is of one type in a
+    /// shard. A list or a dict is the text of its JSON (`json.loads` reads it), and so are the values of a column that
+    /// mixes types. They cannot be told from a string of that text.
     #[getter]
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let columns = match &self.facts {
@@ -136,7 +154,7 @@ impl PyRecord {
         json::to_python(py, columns)
     }
 
-    /// Exact number of frames.
+    /// Exact number of frames; also `len(record)`.
     #[getter]
     fn num_frames(&self) -> PyResult<usize> {
         self.stream().map(StreamInfo::num_frames)
@@ -207,7 +225,9 @@ impl PyRecord {
         self.stream().map(|stream| stream.pixel_format.name())
     }
 
-    /// Colour as decided at conversion: FFmpeg's names, range, siting, and whether it was a guess.
+    /// Colour as decided at conversion: `matrix`, `primaries` and `transfer` by FFmpeg's names, such as `"bt709"`
+    /// (`"unknown"` where nothing was stated, and a number of H.273 as text where FFmpeg has no name), `range`
+    /// (`"limited"` or `"full"`), `chroma_location`, and `guessed`, true where the source did not say.
     #[getter]
     fn color<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let color = self.stream()?.color;
@@ -251,7 +271,7 @@ impl PyRecord {
         self.video().map(|record| record.source_end)
     }
 
-    /// Why the video was re-encoded; `None` where the packets are the source's.
+    /// Why the video was re-encoded; None where its packets are the source's.
     #[getter]
     fn reencoded(&self) -> PyResult<Option<&str>> {
         self.video().map(|record| record.reencoded.as_deref())
@@ -277,9 +297,13 @@ impl PyRecord {
         py.detach(names).map_err(raise)
     }
 
-    /// A stored tensor, read and checked; `None` where the record has none of that name.
+    /// A stored tensor, read and checked; None where the record has none of that name.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: the dataset has no such field.
+    ///     CorruptError: its bytes fail their checksum.
     #[pyo3(signature = (name, /))]
-    fn field(&self, py: Python<'_>, name: &str) -> PyResult<Option<Tensor>> {
+    fn field(&self, py: Python<'_>, #[pyo3(from_py_with = arguments::text)] name: &str) -> PyResult<Option<Tensor>> {
         let opened = self.dataset.get().here()?;
         let (dataset, number) = (&opened.dataset, self.number);
         let stored = py.detach(|| framefeed::read_field(dataset, number, name)).map_err(raise)?;
@@ -294,69 +318,103 @@ impl PyRecord {
     #[pyo3(signature = (seconds, /))]
     fn frames_at(&self, seconds: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
         let (stream, duration) = (self.stream()?, self.duration()?);
-        let mut frames = Vec::new();
-        for second in seconds.try_iter()? {
-            let second: f64 = second?.extract()?;
-            frames.push(stream.frame_at(second).ok_or_else(|| {
-                let message = format!("{second} s is not in the record, expected 0 to less than {duration} s");
-                raise(framefeed::Error::invalid(message).with_record(self.key()))
-            })?);
-        }
-        Ok(frames)
+        let one = |name: &str, second: &Bound<'_, PyAny>| {
+            let second = arguments::float(second).map_err(|_| wrong_type_of(name, second, "a float"))?;
+            stream.frame_at(second).ok_or_else(|| {
+                let expected = format!("expected 0 to less than {duration} s");
+                self.wrong(format!("seconds: {second} s is not in the record, {expected}"))
+            })
+        };
+        items("seconds", seconds, "an iterable of floats, such as [0.0, 0.5]", one)
     }
 
     /// Decodes frames by number, in any order, with repeats.
-    #[pyo3(signature = (frames, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8"))]
+    ///
+    /// The result is one tensor [N, C, H, W] of RGB, uint8, at display size, unless `format`, `layout`, `dtype` or
+    /// `size` say otherwise.
+    ///
+    /// Args:
+    ///     frames: frame numbers, of which negative ones count from the end (-1 is the last frame), or a slice of them.
+    ///     format: `"rgb"`: [N, 3, H, W], or the axes of `layout`. `"yuv420"`: planes, [N, 1, H * 3 / 2, W]. Both are
+    ///         turned for display, as for `Loader`. `"yuv"`: the decoder's own planes, untouched and not turned: a list
+    ///         of one tensor for each plane (Y, U, V; or luma alone; or G, B, R), [N, rows, columns] of uint8, or of
+    ///         uint16 with the value in the low bits where the clip has more than 8 bits. The options below can't be
+    ///         chosen for it.
+    ///     size: height and width; the record's display size where it is not given.
+    ///     fit, filter, layout, dtype: as for `Loader`.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: there is no such frame.
+    ///     CorruptError: bytes fail their checksum.
+    ///     DecodeError: the decoder refuses them.
+    #[pyo3(signature = (
+        frames, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8"
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn decode<'py>(
         &self,
         py: Python<'py>,
         frames: &Bound<'py, PyAny>,
-        format: &str,
+        #[pyo3(from_py_with = arguments::text)] format: &str,
         size: Option<&Bound<'py, PyAny>>,
-        fit: &str,
-        filter: &str,
-        layout: &str,
-        dtype: &str,
+        #[pyo3(from_py_with = arguments::text)] fit: &str,
+        #[pyo3(from_py_with = arguments::text)] filter: &str,
+        #[pyo3(from_py_with = arguments::text)] layout: &str,
+        #[pyo3(from_py_with = arguments::text)] dtype: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let size = options::size(size)?;
         let frames = self.numbers(frames)?;
-        let wanted = match format {
-            "rgb" | "yuv420" => Wanted::Frames(Picture { format, size, fit, filter, layout, dtype }.transform()?),
-            "yuv" if size.is_some() || layout != "TCHW" || dtype != "uint8" => {
-                return Err(invalid(
-                    "format \"yuv\" gives the decoder's own planes: size, layout and dtype can't be chosen",
-                ));
-            }
-            "yuv" => Wanted::Planes,
-            _ => return Err(invalid(format!("format is '{format}', expected one of rgb, yuv420, yuv"))),
-        };
+        let is_planes = choose("format", format, &[("rgb", false), ("yuv420", false), ("yuv", true)])?;
+        let format = if is_planes { "rgb" } else { format };
+        let options = Picture { format, size, fit, filter, layout, dtype }.transform()?;
+        // What was given as it is by default cannot be told from what was not given, and asks for nothing.
+        if is_planes && options != TransformOptions::new() {
+            return Err(invalid(
+                "format 'yuv' gives the decoder's own planes: size, fit, filter, layout and dtype can't be chosen",
+            ));
+        }
+        let wanted = if is_planes { Wanted::Planes } else { Wanted::Frames(options) };
         let opened = self.dataset.get().here()?;
         decode::decode(py, &opened, self.number, self.stream()?, &frames, &wanted)
     }
 
-    /// Decodes frames one after another, and gives them in chunks.
-    #[pyo3(signature = (chunk, start=0, stop=None, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW", dtype="uint8"))]
+    /// Iterates over the frames from `start` up to `stop`, the last one by default, in tensors of `chunk` frames,
+    /// the last of which may be shorter. Each frame is decoded once, ahead of the consumer on a thread, and the memory
+    /// is that of three chunks, used again and again where they are dropped. What is given is what :meth:`decode`
+    /// gives.
+    ///
+    /// Args:
+    ///     chunk: frames of a tensor, 1 or more. Of a few, what is written stays in the processor's cache.
+    ///     start, stop: frame numbers, of which negative ones count from the end; the end itself is `len(record)`, and
+    ///         the default of `stop`.
+    ///     format, size, fit, filter, layout, dtype: as for `Loader`.
+    ///
+    /// Raises:
+    ///     InvalidArgumentError: there are no such frames.
+    ///     CorruptError, DecodeError: from the iterator, as by :meth:`decode`; the chunks before come first.
+    #[pyo3(signature = (
+        chunk, start=0, stop=None, *, format="rgb", size=None, fit="crop", filter="bicubic", layout="TCHW",
+        dtype="uint8"
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn chunks(
         &self,
-        chunk: u32,
-        start: u32,
-        stop: Option<u32>,
-        format: &str,
+        #[pyo3(from_py_with = arguments::int)] chunk: i128,
+        #[pyo3(from_py_with = arguments::int)] start: i128,
+        #[pyo3(from_py_with = arguments::optional_int)] stop: Option<i128>,
+        #[pyo3(from_py_with = arguments::text)] format: &str,
         size: Option<&Bound<'_, PyAny>>,
-        fit: &str,
-        filter: &str,
-        layout: &str,
-        dtype: &str,
+        #[pyo3(from_py_with = arguments::text)] fit: &str,
+        #[pyo3(from_py_with = arguments::text)] filter: &str,
+        #[pyo3(from_py_with = arguments::text)] layout: &str,
+        #[pyo3(from_py_with = arguments::text)] dtype: &str,
     ) -> PyResult<PyChunks> {
-        let num_frames = self.num_frames()? as u32;
-        let frames = start..stop.unwrap_or(num_frames);
-        if chunk == 0 || frames.start > frames.end || frames.end > num_frames {
-            return Err(invalid(format!(
-                "chunk is {chunk}, start {start}, stop {}, expected a chunk of 1 or more and 0 <= start <= stop <= {num_frames}",
-                frames.end
-            )));
+        let chunk = within("chunk", chunk, 1..=i128::from(u32::MAX))?;
+        let stop = stop.map_or_else(|| self.num_frames().map(|end| end as u32), |stop| self.edge("stop", stop))?;
+        let frames = self.edge("start", start)?..stop;
+        if frames.start > frames.end {
+            let (start, stop) = (frames.start, frames.end);
+            return Err(self.wrong(format!("start is frame {start} and stop {stop}, expected start <= stop")));
         }
         let size = options::size(size)?;
         let options = Picture { format, size, fit, filter, layout, dtype }.transform()?;

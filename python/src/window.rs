@@ -1,23 +1,14 @@
 //! `framefeed.Window`.
 
 use framefeed::{Placement, ShortPolicy, Step, Window};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
-use crate::arguments;
+use crate::arguments::{self, choose, shown, type_error, within};
 use crate::errors::{invalid, raise};
 
 const SHORTS: [(&str, ShortPolicy); 3] =
     [("skip", ShortPolicy::Skip), ("repeat_last", ShortPolicy::RepeatLast), ("loop", ShortPolicy::Loop)];
-
-/// The value of that name in a list of named values, or an error that lists the names.
-pub(crate) fn choose<T: Copy>(what: &str, name: &str, values: &[(&str, T)]) -> PyResult<T> {
-    values.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|&(_, value)| value).ok_or_else(|| {
-        let known: Vec<_> = values.iter().map(|&(known, _)| known).collect();
-        invalid(format!("{what} is '{name}', expected one of {}", known.join(", ")))
-    })
-}
 
 /// The window that a loader was given.
 ///
@@ -28,11 +19,10 @@ pub(crate) fn given(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Window>
     if let Ok(window) = value.cast::<PyWindow>() {
         return Ok(Some(window.get().window));
     }
-    let frames = if value.is_instance_of::<PyInt>() { value.to_string() } else { "16".to_owned() };
-    let found = value.repr()?;
-    Err(PyTypeError::new_err(format!(
-        "window is {found}, expected a framefeed.Window, such as framefeed.Window(frames={frames})"
-    )))
+    let is_number = value.is_instance_of::<PyInt>() && arguments::int(value).is_ok();
+    let frames = if is_number { value.to_string() } else { "16".to_owned() };
+    let expected = format!("expected a framefeed.Window, such as framefeed.Window(frames={frames})");
+    Err(type_error(value.py(), &format!("window is {}, {expected}", shown(value))))
 }
 
 fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static str {
@@ -40,6 +30,18 @@ fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static st
 }
 
 /// The frames of a sample: how many, how far apart, where in the record.
+///
+/// Args:
+///     frames: how many, 1 to 65536.
+///     stride: frames from one to the next, by frame number; 1 where neither this nor `fps` is given.
+///     fps: frames per second, by timestamps: the frame on screen at each instant, also where the frame rate varies.
+///         29.97 and its like mean the NTSC rates. A rate that is a whole part of the record's own takes every k-th
+///         frame. No window stands in a jump of the timestamps (a frame held for more than 10 seconds and far longer
+///         than the usual one): it lies before or behind it.
+///     placement: `"random"`: anywhere in the record, a pure function of seed, epoch and position; `"keyframe"`:
+///         likewise, where a GOP begins, so that nothing is decoded to get there; `"start"`; `"center"`.
+///     short: what becomes of records that are too short: `"skip"` (they are no samples; `Loader.num_short` counts
+///         them), `"repeat_last"` (the last frame fills the window) or `"loop"` (the record begins again).
 #[pyclass(frozen, eq, name = "Window", module = "framefeed")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct PyWindow {
@@ -59,15 +61,14 @@ impl PyWindow {
         #[pyo3(from_py_with = arguments::text)] placement: &str,
         #[pyo3(from_py_with = arguments::text)] short: &str,
     ) -> PyResult<Self> {
-        let count = |name: &str, value: i128| {
-            u32::try_from(value)
-                .map_err(|_| invalid(format!("window: {name} is {value}, expected a whole number above 0")))
-        };
-        let frames = count("frames", frames)?;
+        let frames = within("window: frames", frames, 1..=i128::from(Window::MAX_FRAMES))?;
         let window = match (stride, fps) {
             (Some(_), Some(_)) => return Err(invalid("window: give stride or fps, not both")),
             (_, Some(fps)) => Window::at_fps(frames, fps).map_err(raise)?,
-            (stride, None) => Window::strided(frames, count("stride", stride.unwrap_or(1))?),
+            (stride, None) => {
+                let range = 1..=i128::from(Window::MAX_STRIDE);
+                Window::strided(frames, within("window: stride", stride.unwrap_or(1), range)?)
+            }
         };
         let placement = Placement::parse(placement).map_err(raise)?;
         let window = window.placement(placement).short(choose("window: short", short, &SHORTS)?);
@@ -96,13 +97,13 @@ impl PyWindow {
         self.fps
     }
 
-    /// Where in the record: "start", "center" or "random".
+    /// Where in the record.
     #[getter]
     fn placement(&self) -> &'static str {
         self.window.placement.as_str()
     }
 
-    /// What becomes of records that are too short: "skip", "repeat_last" or "loop".
+    /// What becomes of records that are too short.
     #[getter]
     fn short(&self) -> &'static str {
         name_of(&SHORTS, &self.window.short)

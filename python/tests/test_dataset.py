@@ -278,7 +278,7 @@ def test_chunks_can_be_left_and_name_what_is_wrong(dataset: framefeed.Dataset) -
         assert next(chunks).shape[0] == 1
         del chunks  # the thread ends
     for arguments in ((0,), (1, 2, 1), (1, 0, len(record) + 1)):
-        with pytest.raises(framefeed.InvalidArgumentError, match="chunk is"):
+        with pytest.raises(framefeed.InvalidArgumentError, match="chunk is|start is|stop is"):
             record.chunks(*arguments)
     done = record.chunks(len(record))
     assert len(list(done)) == 1 and list(done) == []

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import pickle
 import re
 import subprocess
 import sys
+import types
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +40,50 @@ def test_everything_public_is_documented() -> None:
     for name in framefeed.__all__:
         if name != "__version__":
             assert inspect.getdoc(getattr(framefeed, name)), name
+
+
+def stubs() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef, Any]]:
+    """What the stubs tell of: the name, the stub, and what there is of that name."""
+    compiled = framefeed._framefeed
+    for node in ast.parse((PACKAGE / "framefeed" / "_framefeed.pyi").read_text()).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name, node, getattr(compiled, node.name)
+        for member in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(member, ast.FunctionDef):
+                value = inspect.getattr_static(getattr(compiled, node.name), member.name, None)
+                yield f"{node.name}.{member.name}", member, value
+
+
+def test_help_has_the_text_of_the_stubs() -> None:
+    """After a change of the stubs' text, scripts/docstrings.py copies it."""
+    compared = 0
+    for name, node, value in stubs():
+        text = ast.get_docstring(node)
+        if name.split(".")[-1].startswith("_") and (text is None or isinstance(value, types.WrapperDescriptorType)):
+            continue  # what the interpreter calls has a text of the interpreter's
+        assert text, f"{name} has no docstring in the stubs"
+        assert inspect.getdoc(value) == text, name
+        compared += 1
+    assert compared > 80
+
+
+def test_signatures_have_the_defaults_of_the_stubs_and_each_is_a_value() -> None:
+    compared = 0
+    for name, node, value in stubs():
+        if isinstance(node, ast.ClassDef) or name.split(".")[-1] != "__new__" and name.split(".")[-1].startswith("_"):
+            continue
+        if any(isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list):
+            continue
+        owner = name.removesuffix(".__new__")
+        found = inspect.signature(getattr(framefeed, owner) if owner != name else value).parameters
+        given = node.args.posonlyargs + node.args.args
+        defaults = dict(zip(reversed([a.arg for a in given]), reversed(node.args.defaults), strict=False))
+        defaults |= {a.arg: d for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d}
+        for parameter, default in defaults.items():
+            expected = eval(ast.unparse(default))
+            assert expected is not ... and found[parameter].default == expected, f"{name}: {parameter}"
+            compared += 1
+    assert compared > 60
 
 
 def test_classes_are_final_and_frozen(dataset: framefeed.Dataset) -> None:

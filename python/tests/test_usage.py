@@ -397,7 +397,7 @@ def test_a_subset_of_torchs_is_told_that_the_loader_reads_whole_datasets(dataset
 def test_a_number_beyond_all_ranges_is_told_the_range(make_loader: Make) -> None:
     with pytest.raises(ValueError, match="^seed is [0-9]+, expected a whole number from 0 to"):
         make_loader(seed=10**60)
-    with pytest.raises(ValueError, match="^batch_size is -[0-9]+, expected a whole number above 0"):
+    with pytest.raises(ValueError, match="^batch_size is -[0-9]+, expected 1 to 65536"):
         make_loader(batch_size=-(10**60))
 
 

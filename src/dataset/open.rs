@@ -382,7 +382,19 @@ impl fmt::Debug for Dataset {
 /// Says what a folder is that has no manifest.
 fn no_dataset(root: &Path, error: Error) -> Error {
     let state = root.join(STATE_FOLDER);
-    let why = if error.kind() != ErrorKind::NotFound {
+    let why = if root.is_file() {
+        let named = root.file_name().is_some_and(|name| name == "manifest.json");
+        let folder = root.parent().filter(|folder| named && !folder.as_os_str().is_empty());
+        match folder {
+            Some(folder) => format!("no dataset: this is a file: give the folder, {}", folder.display()),
+            None if named => "no dataset: this is a file: give the folder that holds it".to_owned(),
+            None => format!(
+                "no dataset: this is a file: give the folder of a dataset. A video is converted to one first: \
+                 `framefeed convert {} --out DATASET`",
+                root.display()
+            ),
+        }
+    } else if error.kind() != ErrorKind::NotFound {
         return error;
     } else if !root.is_dir() {
         "no dataset: there is no such folder".to_owned()

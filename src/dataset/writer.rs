@@ -187,7 +187,8 @@ impl DatasetWriter {
         if !self.has_stored()? {
             return self.clear();
         }
-        let message = "an earlier writer left records here: choose whether to resume it or to discard them";
+        let message = "an earlier writer left records here: say whether they are kept (EarlierRun::Resume, in Python \
+                       resume=True) or removed (EarlierRun::Discard, resume=False)";
         Err(Error::new(ErrorKind::Conflict, message).with_path(&self.root))
     }
 

@@ -27,10 +27,6 @@ use crate::error::{Error, Result};
 use crate::media::{Clock, Closed, Ratio, StreamInfo, TimeBase};
 use std::fmt;
 
-/// Longest window, in frames.
-const MAX_FRAMES: u32 = 1 << 16;
-/// Largest stride, in frames.
-const MAX_STRIDE: u32 = 1 << 24;
 /// Jumps are looked for in records of up to so many frames, six days at 30 a second: all timestamps are looked at for it.
 const MAX_FRAMES_WITH_JUMPS: u32 = 1 << 24;
 
@@ -165,6 +161,11 @@ impl fmt::Display for Window {
 }
 
 impl Window {
+    /// Longest window, in frames.
+    pub const MAX_FRAMES: u32 = 1 << 16;
+    /// Largest stride, in frames.
+    pub const MAX_STRIDE: u32 = 1 << 24;
+
     /// `frames` frames, every `stride`-th one of the record.
     pub fn strided(frames: u32, stride: u32) -> Self {
         Self { frames, step: Step::Stride(stride), placement: Placement::default(), short: ShortPolicy::default() }
@@ -176,7 +177,7 @@ impl Window {
     /// `InvalidArgument` when `fps` is not above zero and finite.
     pub fn at_fps(frames: u32, fps: f64) -> Result<Self> {
         let rate = Ratio::from_f64(fps)
-            .ok_or_else(|| Error::invalid(format!("window: fps must be above 0 and at most 1e9, not {fps}")))?;
+            .ok_or_else(|| Error::invalid(format!("window: fps is {fps}, expected a number above 0, at most 1e9")))?;
         Ok(Self { step: Step::Fps(rate), ..Self::strided(frames, 1) })
     }
 
@@ -199,14 +200,17 @@ impl Window {
     /// # Errors
     /// `InvalidArgument` naming the field and its range.
     pub fn check(&self) -> Result<()> {
-        if !(1..=MAX_FRAMES).contains(&self.frames) {
-            return Err(Error::invalid(format!("window: frames must be 1 to {MAX_FRAMES}, not {}", self.frames)));
-        }
-        match self.step {
-            Step::Stride(stride) if !(1..=MAX_STRIDE).contains(&stride) => {
-                Err(Error::invalid(format!("window: stride must be 1 to {MAX_STRIDE}, not {stride}")))
+        let range = |name: &str, value: u32, max: u32| {
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::invalid(format!("window: {name} is {value}, expected 1 to {max}")))
             }
-            _ => Ok(()),
+        };
+        range("frames", self.frames, Self::MAX_FRAMES)?;
+        match self.step {
+            Step::Stride(stride) => range("stride", stride, Self::MAX_STRIDE),
+            Step::Fps(_) => Ok(()),
         }
     }
 
@@ -501,7 +505,7 @@ mod tests {
     #[test]
     fn hostile_extents_do_not_panic() {
         let max = Ratio::new(u32::MAX, u32::MAX).unwrap();
-        for step in [Step::Stride(MAX_STRIDE), Step::Fps(max), Step::Fps(Ratio::new(1, u32::MAX).unwrap())] {
+        for step in [Step::Stride(Window::MAX_STRIDE), Step::Fps(max), Step::Fps(Ratio::new(1, u32::MAX).unwrap())] {
             for short in [ShortPolicy::Skip, ShortPolicy::RepeatLast, ShortPolicy::Loop] {
                 for duration in [i64::MIN, -1, 0, 1, i64::MAX] {
                     let window = Window { step, short, ..Window::strided(3, 1) };

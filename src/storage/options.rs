@@ -39,9 +39,9 @@ impl std::str::FromStr for EngineKind {
     fn from_str(name: &str) -> Result<Self> {
         [Self::Auto, Self::Uring, Self::Pread, Self::Mmap, Self::Memory]
             .into_iter()
-            .find(|kind| kind.as_str() == name)
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(name))
             .ok_or_else(|| {
-                Error::invalid(format!("storage engine '{name}' is none of auto, uring, pread, mmap, memory"))
+                Error::invalid(format!("engine is '{name}', expected one of auto, uring, pread, mmap, memory"))
             })
     }
 }
@@ -76,8 +76,8 @@ impl std::str::FromStr for DirectIo {
     fn from_str(name: &str) -> Result<Self> {
         [Self::Auto, Self::On, Self::Off]
             .into_iter()
-            .find(|direct| direct.as_str() == name)
-            .ok_or_else(|| Error::invalid(format!("direct_io '{name}' is none of auto, on, off")))
+            .find(|direct| direct.as_str().eq_ignore_ascii_case(name))
+            .ok_or_else(|| Error::invalid(format!("direct_io is '{name}', expected one of auto, on, off")))
     }
 }
 
@@ -295,6 +295,9 @@ mod tests {
     #[test]
     fn engines_are_found_by_name() {
         assert_eq!("uring".parse::<EngineKind>().unwrap(), EngineKind::Uring);
-        assert!("ring".parse::<EngineKind>().is_err());
+        assert_eq!("Pread".parse::<EngineKind>().unwrap(), EngineKind::Pread);
+        assert_eq!("ON".parse::<DirectIo>().unwrap(), DirectIo::On);
+        let unknown = "ring".parse::<EngineKind>().unwrap_err();
+        assert_eq!(unknown.message(), "engine is 'ring', expected one of auto, uring, pread, mmap, memory");
     }
 }
