@@ -212,7 +212,8 @@ fn every_pixel_format_of_raw_video_keeps_ffmpegs_levels_in_every_profile() {
         check("copy", &clips, &expected, &frames);
         check("copy against raw", &clips, &raw, &|key| if is_subsampled(key) { FLAT + 1 } else { FRAMES });
         assert_eq!(on("verify", &copy, &["--decode", "--json"]).json()["problems"], json!([]));
-        if is_even {
+        // The profile has no pictures below 16 lines.
+        if is_even && size.1 >= 16 {
             let side = format!("{}x{}", size.1, size.0);
             let train = profile("train", &["--size", &side, "--crf", "2"]);
             // Chroma of half the size blurs all but flat colours, of which the first two are white and black.

@@ -179,6 +179,7 @@ mod tests {
         disposable: false,
         leading: Leading::No,
         temporal_id: 0,
+        misses_references: false,
         slots: None,
     };
     const KEY: PictureFacts = PictureFacts { random_access: true, ..P };

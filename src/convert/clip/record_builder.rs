@@ -80,7 +80,12 @@ impl Draft {
         let packets = self.mux_packets(|_| true);
         let mut stored = mux::write(path, store, &packets, self.shown, self.time_base, &self.parameters, &self.track)?;
         self.is_damaged |= proof::has_odd_units(&stored, self.codec)?;
-        let facts = self.stored_facts(&stored)?;
+        let mut facts = self.stored_facts(&stored)?;
+        if facts.iter().any(|facts| facts.misses_references) {
+            // What stands in for them depends on what else was decoded.
+            self.is_damaged = true;
+            facts.iter_mut().for_each(|facts| facts.disposable = false);
+        }
         let flags = self.flags(&facts);
         self.delay = self.delay.max(stored.facts.video_delay);
         let mut proof = Proof { stored: &stored, crcs: &[], is_damaged: self.is_damaged, cancel };

@@ -26,6 +26,8 @@ pub(crate) struct PictureFacts {
     pub(crate) disposable: bool,
     /// Shown before the random access point that it follows, and refers to pictures before that.
     pub(crate) leading: Leading,
+    /// Reference frames before it are missing, and the decoder need not say so (H.264).
+    pub(crate) misses_references: bool,
     /// HEVC's temporal sub-layer: only pictures of the highest one can be dropped.
     pub(crate) temporal_id: u8,
     /// Which of the decoder's eight reference slots it uses, of a codec whose pictures hand nothing on but through those; none where that is

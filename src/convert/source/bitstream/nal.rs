@@ -16,6 +16,66 @@ const FEW_REFERENCES: u32 = 2;
 pub(super) struct H264Scanner {
     /// The most reference frames that a sequence parameter set allows; 0 before one was read.
     max_references: u32,
+    numbers: FrameNumbers,
+}
+
+/// How slice headers number the reference frames, and the number of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum FrameNumbers {
+    /// No sequence parameter set was read.
+    #[default]
+    Unknown,
+    Known {
+        layout: NumberLayout,
+        last: Option<u32>,
+    },
+    /// The sets differ, and which one a slice goes by is not followed.
+    Several,
+}
+
+/// Where a slice header has its frame's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NumberLayout {
+    /// Bits of the number, 4 to 16.
+    bits: u8,
+    /// Each colour plane has its slices, which say of which they are.
+    has_planes: bool,
+}
+
+impl FrameNumbers {
+    fn note(&mut self, layout: NumberLayout) {
+        *self = match *self {
+            Self::Unknown => Self::Known { layout, last: None },
+            Self::Known { layout: known, last } if known == layout => Self::Known { layout, last },
+            Self::Known { .. } | Self::Several => Self::Several,
+        };
+    }
+
+    /// Takes in a picture's first slice. True where reference frames are missing before it: numbers rise by one from each reference
+    /// frame to the next picture (7.4.3); the second field has its frame's. libavcodec says nothing of it, and puts other pictures in
+    /// their places, which depend on whether pictures that nothing refers to were decoded.
+    fn has_gap(&mut self, body: &[u8], is_idr: bool, is_reference: bool) -> bool {
+        let Self::Known { layout, last } = self else { return false };
+        let Some(number) = layout.number(body) else { return false };
+        let is_next = |last: u32| number == last || number == (last + 1) & ((1 << layout.bits) - 1);
+        let has_gap = !is_idr && last.is_some_and(|last| !is_next(last));
+        if is_reference {
+            *last = Some(number);
+        }
+        has_gap
+    }
+}
+
+impl NumberLayout {
+    fn number(self, body: &[u8]) -> Option<u32> {
+        let head = slice_head(body);
+        let mut bits = Bits::new(&head);
+        let _first_macroblock_kind_set = (bits.ue()?, bits.ue()?, bits.ue()?);
+        if self.has_planes {
+            bits.skip(2);
+        }
+        bits.take(self.bits.into())
+    }
 }
 
 impl H264Scanner {
@@ -36,7 +96,11 @@ impl H264Scanner {
         if let Some((&header, body)) = unit.split_first()
             && header & 0x1f == 7
         {
-            self.max_references = self.max_references.max(max_references(body).unwrap_or(u32::MAX));
+            let set = SequenceSet::parse(body);
+            self.max_references = self.max_references.max(set.map_or(u32::MAX, |set| set.max_references));
+            if let Some(set) = set {
+                self.numbers.note(set.numbers);
+            }
         }
     }
 
@@ -45,12 +109,13 @@ impl H264Scanner {
     pub(super) fn scan<'a>(&mut self, units: impl Iterator<Item = &'a [u8]>) -> PictureFacts {
         let mut slices = 0;
         let (mut is_idr, mut is_intra, mut is_disposable) = (true, true, true);
-        let mut said = None;
+        let (mut said, mut first) = (None, None);
         for unit in units {
             let Some((&header, body)) = unit.split_first() else { continue };
             match header & 0x1f {
                 kind @ 1..=5 => {
                     slices += 1;
+                    first = first.or(Some(body));
                     is_idr &= kind == 5;
                     is_intra &= is_i_slice(body);
                     is_disposable &= header & 0x60 == 0;
@@ -63,6 +128,7 @@ impl H264Scanner {
         if slices == 0 {
             return PictureFacts::default();
         }
+        let misses_references = first.is_some_and(|body| self.numbers.has_gap(body, is_idr, !is_disposable));
         let is_few = (1..=FEW_REFERENCES).contains(&self.max_references);
         let recovery = match said.filter(|&pictures| pictures <= MAX_RECOVERY) {
             _ if is_idr || is_disposable => None,
@@ -73,6 +139,7 @@ impl H264Scanner {
             random_access: is_idr || recovery.is_some(),
             recovery,
             disposable: is_disposable,
+            misses_references,
             ..PictureFacts::default()
         }
     }
@@ -88,12 +155,18 @@ fn unescaped(body: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Whether a slice header says that all its macroblocks are intra coded.
-fn is_i_slice(body: &[u8]) -> bool {
-    let mut head = [0; 12];
+/// The first bytes of a slice, enough for its number.
+fn slice_head(body: &[u8]) -> [u8; 24] {
+    let mut head = [0; 24];
     for (place, byte) in head.iter_mut().zip(unescaped(body)) {
         *place = byte;
     }
+    head
+}
+
+/// Whether a slice header says that all its macroblocks are intra coded.
+fn is_i_slice(body: &[u8]) -> bool {
+    let head = slice_head(body);
     let mut bits = Bits::new(&head);
     let kind = bits.ue().and_then(|_first_macroblock| bits.ue());
     matches!(kind, Some(2 | 7))
@@ -127,42 +200,56 @@ fn sei_number(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// `max_num_ref_frames` of a sequence parameter set.
-fn max_references(body: &[u8]) -> Option<u32> {
-    let bytes: Vec<u8> = unescaped(body).collect();
-    let mut bits = Bits::new(&bytes);
-    let profile = bits.take(8)?;
-    // Constraints and level.
-    bits.skip(16);
-    let _set = bits.ue()?;
-    if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
-        let chroma = bits.ue()?;
-        if chroma == 3 {
+/// What a sequence parameter set says (7.3.2.1.1).
+#[derive(Debug, Clone, Copy)]
+struct SequenceSet {
+    /// `max_num_ref_frames`.
+    max_references: u32,
+    numbers: NumberLayout,
+}
+
+impl SequenceSet {
+    fn parse(body: &[u8]) -> Option<Self> {
+        let bytes: Vec<u8> = unescaped(body).collect();
+        let mut bits = Bits::new(&bytes);
+        let profile = bits.take(8)?;
+        // Constraints and level.
+        bits.skip(16);
+        let _set = bits.ue()?;
+        let mut has_planes = false;
+        if [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].contains(&profile) {
+            let chroma = bits.ue()?;
+            if chroma == 3 {
+                has_planes = bits.flag()?;
+            }
+            let _depths = (bits.ue()?, bits.ue()?);
             bits.skip(1);
-        }
-        let _depths = (bits.ue()?, bits.ue()?);
-        bits.skip(1);
-        if bits.flag()? {
-            for list in 0..if chroma == 3 { 12 } else { 8 } {
-                if bits.flag()? {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+            if bits.flag()? {
+                for list in 0..if chroma == 3 { 12 } else { 8 } {
+                    if bits.flag()? {
+                        skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                    }
                 }
             }
         }
-    }
-    let _frame_number_bits = bits.ue()?;
-    match bits.ue()? {
-        0 => drop(bits.ue()?),
-        1 => {
-            bits.skip(1);
-            let _offsets = (bits.ue()?, bits.ue()?);
-            for _ in 0..bits.ue()?.min(255) {
-                let _offset = bits.ue()?;
-            }
+        let bits_less_four = bits.ue()?;
+        if bits_less_four > 12 {
+            return None;
         }
-        _ => {}
+        match bits.ue()? {
+            0 => drop(bits.ue()?),
+            1 => {
+                bits.skip(1);
+                let _offsets = (bits.ue()?, bits.ue()?);
+                for _ in 0..bits.ue()?.min(255) {
+                    let _offset = bits.ue()?;
+                }
+            }
+            _ => {}
+        }
+        let numbers = NumberLayout { bits: bits_less_four as u8 + 4, has_planes };
+        Some(Self { max_references: bits.ue()?, numbers })
     }
-    bits.ue()
 }
 
 fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
@@ -247,5 +334,44 @@ mod tests {
         let mut scanner = H264Scanner::new(&[&[0, 0, 1], &parameters(1)[..]].concat());
         scanner.scan([&[0x67, 66, 0, 30, 0b1101_1001][..], &intra[..]].into_iter());
         assert_eq!(scanner.max_references, u32::MAX, "a set that cannot be read allows anything");
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_of_reference_frames_is_found() {
+        // Macroblock 0, kind 0 and set 0 are a bit each; then the number.
+        let slice = |header: u8, number: u8| [header, 0b1110_0000 | number << 1 | 1];
+        let mut scanner = H264Scanner::new(&[&[0, 0, 1], &parameters(1)[..]].concat());
+        let mut misses = |header, number| {
+            let unit = slice(header, number);
+            scanner.scan(std::iter::once(&unit[..])).misses_references
+        };
+        let (idr, reference, other) = (0x65, 0x41, 0x01);
+        assert!(!misses(reference, 7), "nothing is known of what was before the first");
+        for (header, number, has_gap) in [
+            (idr, 0, false),
+            (reference, 1, false),
+            // The second field of the same frame.
+            (reference, 1, false),
+            (other, 2, false),
+            (other, 2, false),
+            (reference, 2, false),
+            (reference, 4, true),
+            (reference, 5, false),
+            // After a picture that nothing refers to the number stays.
+            (other, 6, false),
+            (reference, 7, true),
+            (idr, 0, false),
+            (reference, 15, true),
+            (reference, 0, false),
+            (other, 3, true),
+        ] {
+            assert_eq!(misses(header, number), has_gap, "{header:x} {number}");
+        }
+        let mut scanner = H264Scanner::new(&[&[0, 0, 1], &parameters(1)[..]].concat());
+        // Five bits of number: a slice does not say simply which of the sets it goes by.
+        let longer = [0x67, 66, 0, 30, 0b1010_0110, 0b1010_0000];
+        for unit in [&longer[..], &slice(idr, 0), &slice(reference, 9)] {
+            assert!(!scanner.scan(std::iter::once(unit)).misses_references);
+        }
     }
 }
