@@ -84,7 +84,9 @@ impl Draft {
         if facts.iter().any(|facts| facts.misses_references) {
             // What stands in for them depends on what else was decoded.
             self.is_damaged = true;
-            facts.iter_mut().for_each(|facts| facts.disposable = false);
+            for facts in &mut facts {
+                facts.disposable = false;
+            }
         }
         let flags = self.flags(&facts);
         self.delay = self.delay.max(stored.facts.video_delay);
