@@ -4,11 +4,11 @@ counts what was asked for.
 
     python3 benches/kill_columns.py --runs 100
 
-The script makes latents of 70 records with a writer that resumes, then adds a column by a function of a record, one by a generator
-function, and one by pairs. It notes each record that it computes in a file before it stores it. A run is right where the published
-bytes are those of an undisturbed run, and where no more was computed twice than the records that were on their way when the
-process was killed: one for each kill, for the generator a batch. A run that ends before its first kill does not count, and is made
-again. Exit status 1 where a run is not right.
+The script makes latents of 70 records with a writer that resumes, then adds a column by a function of a record, one
+by a generator function, and one by pairs. It notes each record that it computes in a file before it stores it. A run
+is right where the published bytes are those of an undisturbed run, and where no more was computed twice than the
+records that were on their way when the process was killed: one for each kill, for the generator a batch. A run that
+ends before its first kill does not count, and is made again. Exit status 1 where a run is not right.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 //! Arguments of Python calls. What is of another type is a TypeError that names the argument, what it must be, and what
 //! it is. What is of the right type and outside its range is an InvalidArgumentError that says the same.
 //!
-//! Most of these functions are for `from_py_with` and do not know the argument's name. PyO3 adds it to every exception
-//! as a note, and the class that is raised here puts it into the message, where everyone sees it. Other functions take a
-//! name: those for parts of an argument, for values, and for the methods whose arguments PyO3 does not name.
+//! Most of these functions are for `from_py_with` and do not know the argument's name. PyO3 adds it to every
+//! exception as a note, and the class that is raised here puts it into the message, where everyone sees it. Other
+//! functions take a name: those for parts of an argument, for values, and for the methods whose arguments PyO3 does
+//! not name.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyMapping, PyString};

@@ -1,7 +1,9 @@
-//! A pool of buffers with a budget in bytes: it refuses those who ask for more than is left, and recycles what comes back.
+//! A pool of buffers with a budget in bytes: it refuses those who ask for more than is left, and recycles what comes
+//! back.
 //!
-//! Invariants: bytes in use never exceed the budget, and bytes in use plus idle ones neither. Nobody waits for memory here.
-//! A buffer keeps its pool alive. The pool does not know what the buffers are for, and does not zero recycled ones.
+//! Invariants: bytes in use never exceed the budget, and bytes in use plus idle ones neither. Nobody waits for memory
+//! here. A buffer keeps its pool alive. The pool does not know what the buffers are for, and does not zero recycled
+//! ones.
 
 use std::collections::BTreeMap;
 use std::fmt;

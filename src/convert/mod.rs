@@ -1,9 +1,9 @@
 //! Raw video to shards: plan, units, commit.
 //!
-//! The plan ([`unit::plan`]) lists the clips, orders them by a seeded shuffle and cuts the list into units of about one shard
-//! size. A unit ([`unit::workers`]) writes one shard; writing it again gives the same bytes. The commit ([`unit::commit`]) writes the
-//! dataset's index and, last of all, its manifest. Everything on the way lies in `OUT/.framefeed`, so that the same
-//! command goes on where a killed run stopped.
+//! The plan ([`unit::plan`]) lists the clips, orders them by a seeded shuffle and cuts the list into units of about
+//! one shard size. A unit ([`unit::workers`]) writes one shard; writing it again gives the same bytes. The commit
+//! ([`unit::commit`]) writes the dataset's index and, last of all, its manifest. Everything on the way lies in
+//! `OUT/.framefeed`, so that the same command goes on where a killed run stopped.
 
 mod clip;
 mod listing;

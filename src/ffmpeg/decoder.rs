@@ -16,7 +16,8 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back. Pictures begin with `fill`.
+    /// A decoder for a stream of those parameters. `delay` is the least number of frames to hold back. Pictures begin
+    /// with `fill`.
     pub(crate) fn new(
         parameters: &av::codec::Parameters,
         time_base: av::Rational,
@@ -52,7 +53,8 @@ impl Decoder {
         sent
     }
 
-    /// Says that no packet follows. `gives_all`: also frames come out of which the decoder is not sure that they are whole.
+    /// Says that no packet follows. `gives_all`: also frames come out of which the decoder is not sure that they are
+    /// whole.
     pub(crate) fn finish(&mut self, gives_all: bool) {
         if gives_all {
             // SAFETY: the context is alive and borrowed mutably.

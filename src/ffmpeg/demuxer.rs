@@ -1,4 +1,5 @@
-//! What demuxers say of sources and their streams, beyond the safe wrappers: programs, dispositions, side data, index entries.
+//! What demuxers say of sources and their streams, beyond the safe wrappers: programs, dispositions, side data, index
+//! entries.
 #![expect(unsafe_code, reason = "fields and calls of FFmpeg that ffmpeg-next does not wrap")]
 
 use super::colors::{ColorTags, matrix_from};
@@ -66,7 +67,8 @@ fn format_flags(input: &av::format::context::Input) -> libc::c_int {
 /// What the ffmpeg command adds to a stream's pixels where packets of it were seen on opening.
 pub(crate) const SCORE_OF_PACKETS: i64 = 100_000_000;
 
-/// The score by which the ffmpeg command (`map_auto_video`) chooses among the video streams of a file that was just opened.
+/// The score by which the ffmpeg command (`map_auto_video`) chooses among the video streams of a file that was just
+/// opened.
 pub(crate) fn command_score(stream: &av::format::stream::Stream<'_>) -> i64 {
     let facts = stream_facts(stream);
     let raw = live_stream(stream);
@@ -211,8 +213,9 @@ pub(crate) fn may_set_its_clock(input: &av::format::context::Input) -> bool {
     format_flags(input) & ffi::AVFMT_TS_DISCONT != 0
 }
 
-/// The packets that an MP4 or MOV says stream `index` has, where the file ended under its reader: the index of a file that was cut
-/// off names more than there are. Other containers' headers are not to be believed, and are read to their end in any case.
+/// The packets that an MP4 or MOV says stream `index` has, where the file ended under its reader: the index of a file
+/// that was cut off names more than there are. Other containers' headers are not to be believed, and are read to
+/// their end in any case.
 pub(crate) fn packets_before_cut(input: &av::format::context::Input, index: usize) -> Option<usize> {
     if !input.format().name().split(',').any(|name| name == "mp4") {
         return None;
@@ -228,8 +231,8 @@ pub(crate) fn packets_before_cut(input: &av::format::context::Input, index: usiz
     (is_past_end && said > 0).then_some(said)
 }
 
-/// Decode times of all packets of stream `index` that are to be shown, where the index of an MP4 or MOV names as many packets as
-/// the stream has. Fragments are named only as they are read: there, what is read says more.
+/// Decode times of all packets of stream `index` that are to be shown, where the index of an MP4 or MOV names as many
+/// packets as the stream has. Fragments are named only as they are read: there, what is read says more.
 pub(crate) fn indexed_times(input: &av::format::context::Input, index: usize) -> Option<Vec<i64>> {
     if !input.format().name().split(',').any(|name| name == "mp4") {
         return None;
@@ -243,7 +246,8 @@ pub(crate) fn indexed_times(input: &av::format::context::Input, index: usize) ->
         return None;
     }
     let time = |number: libc::c_int| {
-        // SAFETY: as above; FFmpeg checks the number and gives null or an entry of the stream, which nothing changes meanwhile.
+        // SAFETY: as above; FFmpeg checks the number and gives null or an entry of the stream, which nothing changes
+        // meanwhile.
         let entry = unsafe { ffi::avformat_index_get_entry(pointer, number) };
         // SAFETY: as above.
         let entry = unsafe { entry.as_ref() }?;

@@ -12,8 +12,8 @@ pub(crate) fn init() {
     ONCE.call_once(|| _ = av::init());
 }
 
-/// Checks that the FFmpeg that is loaded knows no more codecs and pixel formats than the headers of this build: the numbers that it
-/// gives are taken for those that the headers name.
+/// Checks that the FFmpeg that is loaded knows no more codecs and pixel formats than the headers of this build: the
+/// numbers that it gives are taken for those that the headers name.
 pub(crate) fn check_version() -> Result<()> {
     // SAFETY: takes nothing.
     let codec = unsafe { ffi::avcodec_version() };

@@ -1,8 +1,9 @@
-//! Fields of FFmpeg's structures, read and written one by one. A reference to a whole structure would claim that all of its
-//! fields hold values of their types; files decide some fields of enum types, which may hold numbers that the headers lack.
+//! Fields of FFmpeg's structures, read and written one by one. A reference to a whole structure would claim that all
+//! of its fields hold values of their types; files decide some fields of enum types, which may hold numbers that the
+//! headers lack.
 //!
-//! [`get`](macro@get) reads a field whose every bit pattern is a value ([`Plain`]), [`code`](macro@code) the number in a field of
-//! an enum type, and [`set`](macro@set) writes a field.
+//! [`get`](macro@get) reads a field whose every bit pattern is a value ([`Plain`]), [`code`](macro@code) the number
+//! in a field of an enum type, and [`set`](macro@set) writes a field.
 #![expect(unsafe_code, reason = "fields of structures that FFmpeg owns")]
 
 use ffmpeg_next::ffi;

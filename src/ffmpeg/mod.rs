@@ -1,9 +1,9 @@
-//! Every call into FFmpeg, for reading and converting alike. Raw declarations come from `ffmpeg_next::ffi`; [`calls`] makes
-//! functions that return `Result` of them; `Packet`, `Frame`, [`CodecContext`], [`Decoder`] and [`Scaler`] own what they point
-//! to. No raw pointer leaves this module.
+//! Every call into FFmpeg, for reading and converting alike. Raw declarations come from `ffmpeg_next::ffi`; [`calls`]
+//! makes functions that return `Result` of them; `Packet`, `Frame`, [`CodecContext`], [`Decoder`] and [`Scaler`] own
+//! what they point to. No raw pointer leaves this module.
 //!
-//! What libav says of our decoding is printed where the environment variable `FRAMEFEED_FFMPEG_LOG` (`error`, `warning`,
-//! `info`, `verbose`, `debug`) asks for it; see [`log`].
+//! What libav says of our decoding is printed where the environment variable `FRAMEFEED_FFMPEG_LOG` (`error`,
+//! `warning`, `info`, `verbose`, `debug`) asks for it; see [`log`].
 
 mod calls;
 mod colors;

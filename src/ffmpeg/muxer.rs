@@ -44,8 +44,8 @@ pub(crate) fn add_track(
     Ok(())
 }
 
-/// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says of colour and shape is all
-/// there is.
+/// Leaves the source's side data out, as FFmpeg did that kept it elsewhere than in the parameters: what a record says
+/// of colour and shape is all there is.
 #[cfg(has_coded_side_data)]
 fn clear_side_data(par: &LiveMut<'_, ffi::AVCodecParameters>) {
     // SAFETY: the parameters are alive.
@@ -71,7 +71,8 @@ fn add_display_matrix(stream: &LiveMut<'_, ffi::AVStream>, matrix: &[i32; 9]) ->
 
 const DISPLAY_MATRIX_BYTES: usize = size_of::<[i32; 9]>();
 
-/// Memory for the matrix, which the stream keeps; null where there is none. From FFmpeg 6.1 on it belongs to the stream's parameters.
+/// Memory for the matrix, which the stream keeps; null where there is none. From FFmpeg 6.1 on it belongs to the
+/// stream's parameters.
 #[cfg(has_coded_side_data)]
 fn new_display_matrix(stream: &LiveMut<'_, ffi::AVStream>) -> *mut u8 {
     let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;

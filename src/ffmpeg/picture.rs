@@ -117,8 +117,8 @@ pub(crate) fn pixel_layout(format: av::format::Pixel) -> Option<PixelLayout> {
     })
 }
 
-/// Reads the samples of row `y` of a component, of which a row has as many as `samples`, without their neighbours in their
-/// bytes; floating-point ones as their bits. False where the picture has no such row.
+/// Reads the samples of row `y` of a component, of which a row has as many as `samples`, without their neighbours in
+/// their bytes; floating-point ones as their bits. False where the picture has no such row.
 pub(crate) fn read_samples(frame: &av::frame::Video, component: usize, y: u32, samples: &mut [u32]) -> bool {
     let Some(layout) = pixel_layout(frame.format()) else { return false };
     let Some(&Component { plane, .. }) =
@@ -146,9 +146,9 @@ pub(crate) fn read_samples(frame: &av::frame::Video, component: usize, y: u32, s
     let Some(descriptor) = frame.format().descriptor() else { return false };
     let (out, bytes) = (samples.as_mut_ptr().cast(), size_of::<u32>() as libc::c_int);
     let (y, component, width) = (y as libc::c_int, component as libc::c_int, width as libc::c_int);
-    // SAFETY: FFmpeg's contract for a decoded frame: the planes of its format have their rows, `linesize` apart in either
-    // direction, and row `y` of the component, which is one of the format's, lies in a plane that is there; it has `width`
-    // samples, and `samples` has room for as many of four bytes.
+    // SAFETY: FFmpeg's contract for a decoded frame: the planes of its format have their rows, `linesize` apart in
+    // either direction, and row `y` of the component, which is one of the format's, lies in a plane that is there; it
+    // has `width` samples, and `samples` has room for as many of four bytes.
     unsafe {
         ffi::av_read_image_line2(
             out,
@@ -166,8 +166,8 @@ pub(crate) fn read_samples(frame: &av::frame::Video, component: usize, y: u32, s
     true
 }
 
-/// The frame's planes as our own view, without alpha; `None` where its samples do not lie plane by plane as ours do, or the
-/// picture is stored upside down.
+/// The frame's planes as our own view, without alpha; `None` where its samples do not lie plane by plane as ours do,
+/// or the picture is stored upside down.
 pub(crate) fn view(frame: &av::frame::Video) -> Option<FrameView<'_>> {
     let layout = pixel_layout(frame.format())?;
     let (format, numbers) = (layout.planar(), layout.planes()?);
@@ -189,8 +189,9 @@ pub(crate) fn plane(frame: &av::frame::Video, index: usize, row_bytes: usize, ro
         return None;
     }
     let len = stride.checked_mul(rows - 1)?.checked_add(row_bytes)?;
-    // SAFETY: FFmpeg's contract for a decoded frame: each plane of its format has `rows` rows of `row_bytes` initialised
-    // bytes, `linesize` apart, which is not negative here; they stay, and are only read, while the frame is borrowed.
+    // SAFETY: FFmpeg's contract for a decoded frame: each plane of its format has `rows` rows of `row_bytes`
+    // initialised bytes, `linesize` apart, which is not negative here; they stay, and are only read, while the frame
+    // is borrowed.
     let data = unsafe { std::slice::from_raw_parts(data.as_ptr(), len) };
     Some(PlaneView { data, stride })
 }

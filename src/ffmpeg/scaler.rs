@@ -8,8 +8,8 @@ use crate::{Error, Result};
 use ffmpeg_next::{self as av, ffi};
 use std::ptr::NonNull;
 
-/// Makes `out` of `frame`, which must be of the format and size that `scaler` was made for. As the wrapper's own call, which does
-/// not say whether it succeeded.
+/// Makes `out` of `frame`, which must be of the format and size that `scaler` was made for. As the wrapper's own
+/// call, which does not say whether it succeeded.
 pub(crate) fn scale(
     scaler: &mut av::software::scaling::Context,
     frame: &av::frame::Video,
@@ -87,8 +87,8 @@ impl ScalerEnd {
     }
 }
 
-/// libswscale from one size, pixel format, matrix and range to others, as the ffmpeg command's `scale` filter uses it, with
-/// the flags that make it exact on every machine.
+/// libswscale from one size, pixel format, matrix and range to others, as the ffmpeg command's `scale` filter uses
+/// it, with the flags that make it exact on every machine.
 pub(crate) struct Scaler {
     context: NonNull<ffi::SwsContext>,
     from: ScalerEnd,
@@ -165,8 +165,8 @@ impl Scaler {
         if frame.format() != self.from.pixel || size != self.from.size {
             return Err(Error::decode("a frame is not of the size and format that its look says"));
         }
-        // SAFETY: both frames have the planes of the sizes and formats that the context was made for, at least so many rows; the
-        // planes of ours nobody else has.
+        // SAFETY: both frames have the planes of the sizes and formats that the context was made for, at least so
+        // many rows; the planes of ours nobody else has.
         let scaled = unsafe { scale_planes(self.context.as_ptr(), frame, &mut self.out) };
         if scaled < 0 {
             return Err(Error::decode("a frame cannot be converted"));

@@ -1,5 +1,6 @@
-//! Which sample stands at which step: pure functions of seed, epoch and position. Which records are samples, in which bucket,
-//! in which order, which of their frames make the sample, which positions make a batch, and where a loader stands.
+//! Which sample stands at which step: pure functions of seed, epoch and position. Which records are samples, in which
+//! bucket, in which order, which of their frames make the sample, which positions make a batch, and where a loader
+//! stands.
 //!
 //! Nothing here reads a file. What the order needs to know of records comes in by [`RecordExtents`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

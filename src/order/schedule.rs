@@ -1,4 +1,5 @@
-//! Which positions make which batch. Pure arithmetic: batches are consecutive positions of one epoch, and none spans two.
+//! Which positions make which batch. Pure arithmetic: batches are consecutive positions of one epoch, and none spans
+//! two.
 
 use super::Buckets;
 use std::ops::Range;

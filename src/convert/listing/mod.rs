@@ -1,5 +1,5 @@
-//! What the user named, as a list of candidates: folders, globs, lists and files, with the captions and metadata beside them, and a
-//! key for each clip. No video is opened beyond its first bytes.
+//! What the user named, as a list of candidates: folders, globs, lists and files, with the captions and metadata
+//! beside them, and a key for each clip. No video is opened beyond its first bytes.
 
 pub(super) mod csv;
 pub(super) mod keys;

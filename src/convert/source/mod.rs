@@ -1,5 +1,5 @@
-//! One source: opened, demuxed and decoded as the ffmpeg command does it, with the times of its frames, what changes on the way,
-//! and the reason where it is no use. Nothing is written but packets on their way ([`packet_spill`]).
+//! One source: opened, demuxed and decoded as the ffmpeg command does it, with the times of its frames, what changes
+//! on the way, and the reason where it is no use. Nothing is written but packets on their way ([`packet_spill`]).
 
 pub(super) mod bitstream;
 pub(super) mod changes;

@@ -93,7 +93,8 @@ impl Source {
         })
     }
 
-    /// The decoder configuration of the chosen stream, as found: a copy, so that what is changed in it does not reach the demuxer.
+    /// The decoder configuration of the chosen stream, as found: a copy, so that what is changed in it does not reach
+    /// the demuxer.
     pub(crate) fn parameters(&self) -> Result<ff::codec::Parameters> {
         let stream = self.input.stream(self.index);
         Ok(stream.ok_or_else(|| Error::corrupt("the video stream is gone").with_path(&self.path))?.parameters().clone())

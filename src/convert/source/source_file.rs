@@ -245,8 +245,8 @@ pub(crate) fn open_input(path: &Path, deadline: Instant, ignore_edit_list: bool)
     })
 }
 
-/// The error that FFmpeg's `error` is where the source is not to blame: out of time or out of memory. Read errors of the
-/// machine are [`trouble`]; demuxers use the same numbers for damage.
+/// The error that FFmpeg's `error` is where the source is not to blame: out of time or out of memory. Read errors of
+/// the machine are [`trouble`]; demuxers use the same numbers for damage.
 pub(crate) fn read_failure(error: av::Error) -> Option<Error> {
     match error {
         av::Error::Exit => Some(out_of_time()),

@@ -1,5 +1,6 @@
-//! The plan of a conversion, its units of one shard each, the workers that make them, and the commit that makes a dataset of
-//! them. Everything lies in the output folder, so that the same command goes on where a killed run stopped.
+//! The plan of a conversion, its units of one shard each, the workers that make them, and the commit that makes a
+//! dataset of them. Everything lies in the output folder, so that the same command goes on where a killed run
+//! stopped.
 
 pub(super) mod clip_checkpoint;
 pub(super) mod commit;

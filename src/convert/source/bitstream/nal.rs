@@ -51,9 +51,10 @@ impl FrameNumbers {
         };
     }
 
-    /// Takes in a picture's first slice. True where reference frames are missing before it: numbers rise by one from each reference
-    /// frame to the next picture (7.4.3); the second field has its frame's. libavcodec says nothing of it, and puts other pictures in
-    /// their places, which depend on whether pictures that nothing refers to were decoded.
+    /// Takes in a picture's first slice. True where reference frames are missing before it: numbers rise by one from
+    /// each reference frame to the next picture (7.4.3); the second field has its frame's. libavcodec says nothing of
+    /// it, and puts other pictures in their places, which depend on whether pictures that nothing refers to were
+    /// decoded.
     fn has_gap(&mut self, body: &[u8], is_idr: bool, is_reference: bool) -> bool {
         let Self::Known { layout, last } = self else { return false };
         let Some(number) = layout.number(body) else { return false };
